@@ -1,0 +1,92 @@
+# Everything there is to do with the project. `make run` and `make test` install what they miss.
+
+N ?= 200
+T ?= 600
+ARGS ?=
+
+# Outside the checkout, so that every checkout shares one build of RocksDB.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/warren/target
+WARREN := $(CARGO_TARGET_DIR)/release/warren
+
+# Asked again for each recipe: `needs` may just have installed ccache. A compiler of the caller's choice is kept.
+CCACHE = $(shell command -v ccache 2>/dev/null)
+COMPILERS = $(if $(CCACHE),$(if $(filter default undefined,$(origin CC)),CC="ccache gcc") $(if $(filter default undefined,$(origin CXX)),CXX="ccache g++"))
+CARGO = $(COMPILERS) cargo
+
+.PHONY: help build run test lint interop crash fuzz bench portable clean needs needs-lint
+
+help:
+	@echo 'make run [ARGS="..."]  build, and serve on 127.0.0.1:5672 with ./data'
+	@echo 'make build             the release build: $(WARREN)'
+	@echo 'make test              format, lints, tests, and the interop clients whose toolchain is present'
+	@echo 'make interop           install every interop client, and run them all'
+	@echo 'make crash [N=200]     kill -9 under load, N times, and check that nothing confirmed is lost'
+	@echo 'make fuzz [T=600]      fuzz the decoder and the connection machine, T seconds'
+	@echo 'make bench             benchmarks'
+	@echo 'make portable          a build for x86-64 CPUs without AVX2'
+	@echo 'make clean             remove the build'
+
+build: needs
+	$(CARGO) build --release
+
+run: build
+	exec $(WARREN) serve --data-dir ./data $(ARGS)
+
+test: lint
+	$(CARGO) test --release
+	interop/run
+
+lint: needs needs-lint
+	cargo fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+
+interop: build
+	interop/run --all
+
+crash: needs
+	WARREN_CRASH_CYCLES=$(N) $(CARGO) test --release --test durability crash -- --nocapture
+
+fuzz: needs
+	WARREN_FUZZ_SECONDS=$(T) $(CARGO) test --release --test fuzz -- --nocapture
+
+bench: needs
+	$(CARGO) bench
+
+portable: export RUSTFLAGS = -C target-cpu=x86-64
+portable: needs
+	$(CARGO) build --release --target-dir $(CARGO_TARGET_DIR)/portable
+	@echo 'built $(CARGO_TARGET_DIR)/portable/release/warren'
+
+clean:
+	cargo clean
+
+# What the build needs. RocksDB is C++ and its bindings are made with libclang; ccache only saves time.
+needs:
+	@have() { command -v "$$1" >/dev/null 2>&1; }; \
+	have cargo || { echo 'warren: cargo is missing: install Rust 1.95 or later from https://rustup.rs' >&2; exit 1; }; \
+	must=; wish=; \
+	have g++ || must="$$must g++"; \
+	[ -n "$$LIBCLANG_PATH" ] || ls /usr/lib/llvm*/lib/libclang.so* /usr/lib*/libclang.so* /usr/lib/*-linux-gnu/libclang.so* 2>/dev/null \
+		| grep -q . || must="$$must libclang-dev"; \
+	have pkg-config || wish="$$wish pkg-config"; \
+	have ccache || wish="$$wish ccache"; \
+	[ -n "$$must$$wish" ] || exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	if have apt-get && { [ -z "$$root" ] || have sudo; }; then \
+		echo "warren: installing$$must$$wish"; \
+		install() { $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$must $$wish; }; \
+		install >/dev/null 2>&1 || { $$root apt-get update && install; } || \
+			{ [ -z "$$must" ] || { echo "warren: could not install$$must" >&2; exit 1; }; }; \
+	elif [ -n "$$must" ]; then \
+		echo "warren: missing$$must (names of Debian packages): install them, then try again" >&2; exit 1; \
+	else \
+		echo "warren: going on without$$wish"; \
+	fi
+
+needs-lint: needs
+	@for part in clippy fmt; do \
+		cargo $$part --version >/dev/null 2>&1 && continue; \
+		component=$$part; [ $$part = fmt ] && component=rustfmt; \
+		rustup component add $$component || \
+			{ echo "warren: cargo $$part is missing: rustup component add $$component" >&2; exit 1; }; \
+	done

@@ -1,0 +1,306 @@
+//! basic.publish: checks in RabbitMQ's order (compat.md 1.9), the route, and on into the turn's batch.
+
+use super::Channel;
+use crate::amqp::content::{Due, Progress, whole};
+use crate::amqp::error::{AmqpError, Code};
+use crate::amqp::link::Link;
+use crate::broker::message::Parts;
+use crate::engine::Route;
+use crate::limits::BODY_SIZE_CEILING;
+use crate::value::{Reader, Table};
+use crate::wire::WireError;
+use crate::wire::hot::{text, write_return};
+use crate::wire::output::write_content;
+use crate::wire::properties::{ContentHeader, PERSISTENT, Properties, read_content_header};
+
+/// Class and method of basic.publish, for errors that its content causes.
+pub(super) const PUBLISH: (u16, u16) = (60, 40);
+
+/// Longest `expiration`, in milliseconds: 10 years (compat.md 0.16).
+const EXPIRATION_MAX: u64 = 315_360_000_000;
+
+/// What the method frame of a publish says.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::amqp) struct Publish<'a> {
+    pub exchange_and_key: &'a [u8],
+    pub mandatory: bool,
+    pub immediate: bool,
+}
+
+/// What the properties of an accepted message say to the broker.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    persistent: bool,
+    priority: u8,
+    deadline_ms: u64,
+}
+
+/// The last route of a channel.
+#[derive(Debug, Default)]
+pub(super) struct RouteCache {
+    exchange_and_key: Vec<u8>,
+    version: u64,
+    route: Option<Route>,
+    /// The route does not depend on headers: it is good for every message with the same exchange and key.
+    reusable: bool,
+}
+
+impl Channel {
+    /// A publish came; `rest` are the bytes behind it. Returns how many of them it used: all the message's frames if they
+    /// are there, else none.
+    ///
+    /// # Errors
+    /// As compat.md 1.9.
+    #[inline]
+    pub fn on_publish(&mut self, link: &mut Link, publish: Publish<'_>, rest: &[u8]) -> Result<usize, AmqpError> {
+        let Publish { exchange_and_key, mandatory, immediate } = publish;
+        if immediate {
+            return Err(AmqpError::new(Code::NotImplemented, "immediate=true"));
+        }
+        let Some((payload, header, body, used)) = whole(rest, self.number, link.tuned.read_max) else {
+            self.assembly.begin(exchange_and_key, mandatory);
+            return Ok(0);
+        };
+        let admitted = self.admit(link, exchange_and_key, &header)?;
+        self.complete(link, exchange_and_key, mandatory, payload, body, admitted);
+        Ok(used)
+    }
+
+    /// The content header of a publish came.
+    ///
+    /// # Errors
+    /// As compat.md 1.9.
+    pub fn on_header(&mut self, link: &mut Link, payload: &[u8]) -> Result<(), AmqpError> {
+        let header = read_content_header(payload)?;
+        let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
+        let admitted = self.admit(link, &exchange_and_key, &header);
+        self.assembly.exchange_and_key = exchange_and_key;
+        let admitted = admitted?;
+        self.assembly.header(payload, header.body_size);
+        if self.assembly.due() == Due::Method {
+            self.complete_assembled(link, &[], admitted);
+        }
+        Ok(())
+    }
+
+    /// A body frame of a publish came.
+    ///
+    /// # Errors
+    /// It is more than the header announced; or the exchange has gone meanwhile.
+    pub fn on_body(&mut self, link: &mut Link, payload: &[u8]) -> Result<(), AmqpError> {
+        let held = self.assembly.held();
+        match self.assembly.body(payload) {
+            Progress::Incomplete => link.keep(payload.len()),
+            Progress::Overrun => Err(WireError::BodyOverrun.into()),
+            Progress::Whole => self.finish(link, payload),
+            Progress::Assembled => {
+                link.unkeep(held);
+                let body = self.assembly.take_body();
+                let finished = self.finish(link, &body);
+                self.assembly.recycle(body);
+                finished
+            }
+        }
+    }
+
+    /// The body is complete: admitted again, because the topology may have changed while it came.
+    fn finish(&mut self, link: &mut Link, body: &[u8]) -> Result<(), AmqpError> {
+        let header = std::mem::take(&mut self.assembly.header);
+        let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
+        let admitted = read_content_header(&header)
+            .map_err(AmqpError::from)
+            .and_then(|parsed| self.admit(link, &exchange_and_key, &parsed));
+        (self.assembly.header, self.assembly.exchange_and_key) = (header, exchange_and_key);
+        self.complete_assembled(link, body, admitted?);
+        Ok(())
+    }
+
+    fn complete_assembled(&mut self, link: &mut Link, body: &[u8], admitted: Admitted) {
+        let header = std::mem::take(&mut self.assembly.header);
+        let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
+        self.complete(link, &exchange_and_key, self.assembly.mandatory, &header, body, admitted);
+        (self.assembly.header, self.assembly.exchange_and_key) = (header, exchange_and_key);
+    }
+
+    /// All checks of a message but those on its body; leaves its route in the cache.
+    #[inline]
+    fn admit(
+        &mut self,
+        link: &mut Link,
+        exchange_and_key: &[u8],
+        header: &ContentHeader<'_>,
+    ) -> Result<Admitted, AmqpError> {
+        if header.body_size > link.settings.max_message_size {
+            return Err(too_large(header.body_size, link.settings.max_message_size));
+        }
+        let properties = Properties::parse(header.properties);
+        self.route.find(link, exchange_and_key, properties.as_ref().ok())?;
+        let properties = properties?;
+        let deadline_ms = match properties.expiration() {
+            None => 0,
+            Some(expiration) => link.now.wall_ms.saturating_add(milliseconds(expiration)?).max(1),
+        };
+        if let Some(user) = properties.user_id()
+            && user != link.user.as_str().as_bytes()
+        {
+            let (given, real) = (String::from_utf8_lossy(user), &link.user);
+            let explanation = format!("user_id property set to '{given}' but authenticated user was '{real}'");
+            return Err(AmqpError::new(Code::PreconditionFailed, explanation));
+        }
+        Ok(Admitted {
+            persistent: properties.delivery_mode() == Some(PERSISTENT),
+            priority: properties.priority().unwrap_or(0),
+            deadline_ms,
+        })
+    }
+
+    /// A message is complete and admitted. A return is written here and its confirm at the end of the turn, so that the
+    /// return precedes the confirm.
+    #[inline]
+    fn complete(
+        &mut self,
+        link: &mut Link,
+        exchange_and_key: &[u8],
+        mandatory: bool,
+        header: &[u8],
+        body: &[u8],
+        admitted: Admitted,
+    ) {
+        let Some(route) = &self.route.route else { return };
+        link.has_published = true;
+        if let Some(confirms) = &mut self.confirms
+            && confirms.published()
+        {
+            link.publishers.push(self.number);
+        }
+        if route.is_empty() {
+            if mandatory {
+                write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
+                write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
+            }
+            return;
+        }
+        let Admitted { persistent, priority, deadline_ms } = admitted;
+        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms };
+        link.batch.push(&link.session, route, &parts);
+    }
+}
+
+impl RouteCache {
+    /// Finds the route of a message; a steady publisher pays one comparison.
+    #[inline]
+    fn find(
+        &mut self,
+        link: &Link,
+        exchange_and_key: &[u8],
+        properties: Option<&Properties<'_>>,
+    ) -> Result<(), AmqpError> {
+        let version = link.session.topology_version();
+        if self.reusable && self.version == version && self.exchange_and_key == exchange_and_key {
+            return Ok(());
+        }
+        self.look_up(link, exchange_and_key, properties, version)
+    }
+
+    fn look_up(
+        &mut self,
+        link: &Link,
+        exchange_and_key: &[u8],
+        properties: Option<&Properties<'_>>,
+        version: u64,
+    ) -> Result<(), AmqpError> {
+        self.reusable = false;
+        self.route = None;
+        let mut names = Reader::new(exchange_and_key);
+        let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
+            return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
+        };
+        let (exchange, key) = (text(exchange)?, text(key)?.as_bytes());
+        let mut consulted = false;
+        let route = link.session.route(exchange, key, &mut || {
+            consulted = true;
+            Table::decode(properties?.headers()?).ok()
+        })?;
+        self.exchange_and_key.clear();
+        self.exchange_and_key.extend_from_slice(exchange_and_key);
+        self.version = version;
+        self.route = Some(route);
+        self.reusable = !consulted;
+        Ok(())
+    }
+}
+
+#[cold]
+fn too_large(size: u64, max: u64) -> AmqpError {
+    if size > BODY_SIZE_CEILING {
+        return WireError::BodyTooLarge { size, max: BODY_SIZE_CEILING }.into();
+    }
+    let word = if max == BODY_SIZE_CEILING { "" } else { "configured " };
+    AmqpError::new(
+        Code::PreconditionFailed,
+        format_args!("message size {size} is larger than {word}max size {max}"),
+    )
+}
+
+/// Reads `expiration` as Erlang's `string:to_integer` does; the texts are RabbitMQ's.
+fn milliseconds(expiration: &[u8]) -> Result<u64, AmqpError> {
+    let given = String::from_utf8_lossy(expiration);
+    let invalid = |reason: String| {
+        Err(AmqpError::new(Code::PreconditionFailed, format_args!("invalid expiration '{given}': {reason}")))
+    };
+    let unsigned = given.strip_prefix(['-', '+']).unwrap_or(&given);
+    let digits = unsigned.trim_start_matches(|c: char| c.is_ascii_digit());
+    let (number, leftover) = unsigned.split_at(unsigned.len() - digits.len());
+    if number.is_empty() {
+        return invalid("no_integer".to_owned());
+    }
+    if !leftover.is_empty() {
+        return invalid(format!("{{leftover_string,{leftover:?}}}"));
+    }
+    let significant = number.trim_start_matches('0');
+    let significant = if significant.is_empty() { "0" } else { significant };
+    if given.starts_with('-') && significant != "0" {
+        return invalid(format!("{{value_negative,-{significant}}}"));
+    }
+    match significant.parse::<u64>() {
+        Ok(milliseconds) if milliseconds <= EXPIRATION_MAX => Ok(milliseconds),
+        _ => invalid(format!("{{value_too_large,{significant}}}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expirations() {
+        for (text, milliseconds_) in [("0", 0), ("60000", 60_000), ("+5", 5), ("-0", 0), ("007", 7)] {
+            assert_eq!(milliseconds(text.as_bytes()).unwrap(), milliseconds_, "{text}");
+        }
+        for (text, reason) in [
+            ("abc", "no_integer"),
+            ("", "no_integer"),
+            ("-", "no_integer"),
+            ("10s", "{leftover_string,\"s\"}"),
+            ("1.5", "{leftover_string,\".5\"}"),
+            ("-20", "{value_negative,-20}"),
+            ("315360000001", "{value_too_large,315360000001}"),
+            ("99999999999999999999999", "{value_too_large,99999999999999999999999}"),
+        ] {
+            let error = milliseconds(text.as_bytes()).unwrap_err();
+            assert_eq!(error.text(), format!("PRECONDITION_FAILED - invalid expiration '{text}': {reason}"));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            too_large(20, 16).text(),
+            "PRECONDITION_FAILED - message size 20 is larger than configured max size 16"
+        );
+        assert_eq!(
+            too_large(BODY_SIZE_CEILING + 1, BODY_SIZE_CEILING).text(),
+            "FRAME_ERROR - content body size 536870913 exceeds maximum allowed size 536870912"
+        );
+    }
+}

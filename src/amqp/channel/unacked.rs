@@ -1,0 +1,122 @@
+//! Deliveries of a channel that are not settled, by delivery tag.
+
+use crate::broker::identity::ConsumerId;
+use crate::broker::message::Run;
+use crate::engine::QueueHandle;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A run whose messages have consecutive delivery tags.
+#[derive(Debug)]
+pub struct UnackedRun<Q = QueueHandle> {
+    /// Delivery tag of the run's first message.
+    pub first: u64,
+    /// The queue it came from.
+    pub queue: Arc<Q>,
+    /// The consumer it went to; None for `basic.get`.
+    pub consumer: Option<ConsumerId>,
+    /// The messages.
+    pub run: Run,
+}
+
+impl<Q> UnackedRun<Q> {
+    fn drop_front(&mut self, count: u32) {
+        self.first += u64::from(count);
+        self.run.index += count;
+        self.run.count -= count;
+    }
+}
+
+/// All unsettled deliveries of a channel.
+///
+/// A run is found by a key that is at most its first tag and greater than every tag before it: a run that loses messages
+/// at its front keeps its key.
+#[derive(Debug)]
+pub struct Unacked<Q = QueueHandle> {
+    runs: BTreeMap<u64, UnackedRun<Q>>,
+}
+
+impl<Q> Default for Unacked<Q> {
+    fn default() -> Self {
+        Unacked { runs: BTreeMap::new() }
+    }
+}
+
+impl<Q> Unacked<Q> {
+    /// Remembers a delivered run. Tags only grow.
+    pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, run: Run) {
+        self.runs.insert(first, UnackedRun { first, queue, consumer, run });
+    }
+
+    /// Whether nothing is unsettled.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Takes one tag, or with `multiple` all up to it (0: all). `each` gets the run before it shrinks, and which messages
+    /// of it are taken: how many to skip, and how many. False, and nothing is taken, when the tag is not unsettled.
+    pub fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(&UnackedRun<Q>, u32, u32)) -> bool {
+        if multiple {
+            if tag != 0 && self.find(tag).is_none() {
+                return false;
+            }
+            self.take_up_to(if tag == 0 { u64::MAX } else { tag }, &mut each);
+            return true;
+        }
+        self.take_one(tag, &mut each)
+    }
+
+    /// Takes everything, in order of tags.
+    pub fn drain(&mut self) -> impl Iterator<Item = UnackedRun<Q>> + use<Q> {
+        std::mem::take(&mut self.runs).into_values()
+    }
+
+    /// The key of the run that holds a tag, and the tag's place in the run.
+    fn find(&self, tag: u64) -> Option<(u64, u32)> {
+        let (key, held) = self.runs.range(..=tag).next_back()?;
+        let skip = tag.checked_sub(held.first).and_then(|skip| u32::try_from(skip).ok())?;
+        (skip < held.run.count).then_some((*key, skip))
+    }
+
+    fn take_one(&mut self, tag: u64, each: &mut impl FnMut(&UnackedRun<Q>, u32, u32)) -> bool {
+        let Some((key, held)) = self.runs.range_mut(..=tag).next_back() else { return false };
+        let key = *key;
+        let skip = match tag.checked_sub(held.first).map(u32::try_from) {
+            Some(Ok(skip)) if skip < held.run.count => skip,
+            _ => return false,
+        };
+        each(held, skip, 1);
+        let behind = held.run.count - skip - 1;
+        if held.run.count == 1 {
+            self.runs.remove(&key);
+        } else if skip == 0 {
+            held.drop_front(1);
+        } else {
+            let rest = held.run.part(skip + 1, behind);
+            held.run.count = skip;
+            if behind > 0 {
+                let (queue, consumer) = (held.queue.clone(), held.consumer);
+                self.insert(tag + 1, queue, consumer, rest);
+            }
+        }
+        true
+    }
+
+    fn take_up_to(&mut self, tag: u64, each: &mut impl FnMut(&UnackedRun<Q>, u32, u32)) {
+        while let Some(mut entry) = self.runs.first_entry() {
+            let held = entry.get_mut();
+            let Some(span) = tag.checked_sub(held.first) else { return };
+            let count = span.saturating_add(1).min(held.run.count.into()) as u32;
+            each(held, 0, count);
+            if count < held.run.count {
+                held.drop_front(count);
+                return;
+            }
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "unacked_tests.rs"]
+mod tests;

@@ -1,0 +1,315 @@
+//! Messages as bytes: the record, and the chunk of consecutive records that is at once a queue's memory, the value on
+//! disk and the source of the frames sent to consumers (design.md 2).
+//!
+//! A chunk begins with a header (u8 version, u8 flags, u16 0, u32 count, u32 CRC of the records), so that its bytes are
+//! written to disk as they are. Record layout, little-endian:
+//!
+//! ```text
+//! u32 length of the whole record   u8 flags   u8 priority   u16 length of exchange and key
+//! u32 length of the content header   [u64 deadline, wall ms, if FLAG_DEADLINE]
+//! exchange and routing key, two short strings as on the wire
+//! content header payload, verbatim (class, weight, body size, property flags, properties)
+//! body
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const CHUNK_HEADER: usize = 12;
+const CHUNK_VERSION: u8 = 1;
+const CHUNK_FLAG_CRC: u8 = 1;
+const FIXED: usize = 12;
+const FLAG_PERSISTENT: u8 = 1;
+const FLAG_DEADLINE: u8 = 2;
+/// What a chunk costs in memory besides its records: the allocation headers, the queue's entry.
+const CHUNK_OVERHEAD: usize = 160;
+
+/// The parts of a message that is to become a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Exchange and routing key: two short strings, contiguous, as on the wire.
+    pub exchange_and_key: &'a [u8],
+    /// The content header frame's payload.
+    pub header: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+    /// Whether the publisher asked for persistence (delivery-mode 2).
+    pub persistent: bool,
+    /// Priority property, 0 when absent.
+    pub priority: u8,
+    /// When the message expires, wall clock ms; 0 = never.
+    pub deadline_ms: u64,
+}
+
+impl Parts<'_> {
+    /// Bytes that the record will take.
+    pub fn record_len(&self) -> usize {
+        let deadline = if self.deadline_ms > 0 { 8 } else { 0 };
+        FIXED + deadline + self.exchange_and_key.len() + self.header.len() + self.body.len()
+    }
+}
+
+/// One message read in place from its chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Exchange and routing key as on the wire.
+    pub exchange_and_key: &'a [u8],
+    /// The content header frame's payload, verbatim.
+    pub header: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+    /// Priority property, 0 when absent.
+    pub priority: u8,
+    /// When the message expires, wall clock ms; 0 = never.
+    pub deadline_ms: u64,
+    /// Whether it survives a restart in a durable queue.
+    pub persistent: bool,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes`. None when the bytes are not a record (only damage can cause that).
+    #[inline]
+    fn read(bytes: &'a [u8]) -> Option<(Record<'a>, usize)> {
+        let (fixed, _) = bytes.split_first_chunk::<FIXED>()?;
+        let [l0, l1, l2, l3, flags, priority, k0, k1, h0, h1, h2, h3] = *fixed;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        let rest = bytes.get(FIXED..length)?;
+        let (deadline_ms, rest) = if flags & FLAG_DEADLINE != 0 {
+            let (deadline, rest) = rest.split_first_chunk::<8>()?;
+            (u64::from_le_bytes(*deadline), rest)
+        } else {
+            (0, rest)
+        };
+        let (exchange_and_key, rest) = rest.split_at_checked(u16::from_le_bytes([k0, k1]) as usize)?;
+        let (header, body) = rest.split_at_checked(u32::from_le_bytes([h0, h1, h2, h3]) as usize)?;
+        let persistent = flags & FLAG_PERSISTENT != 0;
+        Some((Record { exchange_and_key, header, body, priority, deadline_ms, persistent }, length))
+    }
+}
+
+/// Counts the bytes of all chunks in memory: the node's memory budget is held against it.
+#[derive(Debug, Default)]
+pub struct Ledger(AtomicI64);
+
+impl Ledger {
+    /// Bytes of all chunks that are alive.
+    pub fn bytes(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Consecutive records of one queue, immutable.
+#[derive(Debug)]
+pub struct Chunk {
+    first: u64,
+    durable: bool,
+    bytes: Vec<u8>,
+    offsets: Vec<u32>,
+    ledger: Arc<Ledger>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.ledger.0.fetch_sub(self.memory() as i64, Ordering::Relaxed);
+    }
+}
+
+impl Chunk {
+    /// The sequence number of its first message.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The sequence number after its last message.
+    pub fn end(&self) -> u64 {
+        self.first + u64::from(self.count())
+    }
+
+    /// Number of messages.
+    #[inline]
+    pub fn count(&self) -> u32 {
+        self.offsets.len() as u32
+    }
+
+    /// Gives the chunk its place in a queue.
+    pub(super) fn number(mut self, first: u64) -> Chunk {
+        self.first = first;
+        self
+    }
+
+    /// Whether the messages are kept on disk until settled.
+    pub fn durable(&self) -> bool {
+        self.durable
+    }
+
+    /// The header and the records, one after the other: what is written to disk.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.offsets.capacity() * 4 + CHUNK_OVERHEAD
+    }
+
+    /// The message at `index`. None past the end.
+    #[inline]
+    pub fn record(&self, index: u32) -> Option<Record<'_>> {
+        let offset = *self.offsets.get(index as usize)? as usize;
+        Record::read(self.bytes.get(offset..)?).map(|(record, _)| record)
+    }
+
+    /// Bytes of the records `from..to`, by index.
+    #[inline]
+    pub fn span_bytes(&self, from: u32, to: u32) -> usize {
+        let at = |index: u32| self.offsets.get(index as usize).map_or(self.bytes.len(), |offset| *offset as usize);
+        at(to).saturating_sub(at(from))
+    }
+
+    /// The index before which at most `bytes` lie from `from` on, at least one message and at most `to`.
+    pub fn span_end(&self, from: u32, to: u32, bytes: usize) -> u32 {
+        let start = self.offsets.get(from as usize).map_or(0, |offset| *offset as usize);
+        let limit = start.saturating_add(bytes);
+        let spans = self.offsets.get(from as usize + 1..to as usize).unwrap_or_default();
+        let fitting = spans.partition_point(|offset| (*offset as usize) <= limit) as u32;
+        let all_fit = fitting as usize == spans.len() && self.span_bytes(from, to) <= bytes;
+        if all_fit { to } else { (from + fitting.max(1)).min(to) }
+    }
+
+    /// A chunk from the bytes that were stored. None when they are damaged.
+    pub fn load(first: u64, durable: bool, bytes: Vec<u8>, ledger: &Arc<Ledger>) -> Option<Chunk> {
+        let (header, records) = bytes.split_first_chunk::<CHUNK_HEADER>()?;
+        let [version, flags, _, _, n0, n1, n2, n3, c0, c1, c2, c3] = *header;
+        let count = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
+        let intact = flags & CHUNK_FLAG_CRC == 0 || crc32fast::hash(records) == u32::from_le_bytes([c0, c1, c2, c3]);
+        if version != CHUNK_VERSION || !intact {
+            return None;
+        }
+        let mut offsets = Vec::with_capacity(count.min(records.len() / FIXED));
+        let mut at = CHUNK_HEADER;
+        while at < bytes.len() {
+            let (_, length) = Record::read(bytes.get(at..)?)?;
+            offsets.push(u32::try_from(at).ok()?);
+            at += length;
+        }
+        (offsets.len() == count).then(|| Chunk::new(first, durable, bytes, offsets, ledger))
+    }
+
+    fn new(first: u64, durable: bool, bytes: Vec<u8>, offsets: Vec<u32>, ledger: &Arc<Ledger>) -> Chunk {
+        let chunk = Chunk { first, durable, bytes, offsets, ledger: ledger.clone() };
+        ledger.0.fetch_add(chunk.memory() as i64, Ordering::Relaxed);
+        chunk
+    }
+}
+
+/// Records that a publisher has packed for one queue and not yet handed over.
+#[derive(Debug, Default)]
+pub struct ChunkBuilder {
+    bytes: Vec<u8>,
+    offsets: Vec<u32>,
+    persistent: bool,
+    /// Size of the last chunk: the next one's first allocation.
+    expected: usize,
+}
+
+impl ChunkBuilder {
+    /// Appends a message. The caller closes the chunk first when [`ChunkBuilder::fits`] says no.
+    #[inline]
+    pub fn push(&mut self, parts: &Parts<'_>) {
+        let length = parts.record_len();
+        if self.bytes.is_empty() {
+            self.bytes.reserve(self.expected.max(CHUNK_HEADER + length));
+            self.bytes.extend_from_slice(&[0; CHUNK_HEADER]);
+        }
+        self.offsets.push(self.bytes.len() as u32);
+        self.bytes.reserve(length);
+        let mut flags = 0;
+        flags |= if parts.persistent { FLAG_PERSISTENT } else { 0 };
+        flags |= if parts.deadline_ms > 0 { FLAG_DEADLINE } else { 0 };
+        let [l0, l1, l2, l3] = (length as u32).to_le_bytes();
+        let [k0, k1] = (parts.exchange_and_key.len() as u16).to_le_bytes();
+        let [h0, h1, h2, h3] = (parts.header.len() as u32).to_le_bytes();
+        self.bytes.extend_from_slice(&[l0, l1, l2, l3, flags, parts.priority, k0, k1, h0, h1, h2, h3]);
+        if parts.deadline_ms > 0 {
+            self.bytes.extend_from_slice(&parts.deadline_ms.to_le_bytes());
+        }
+        self.bytes.extend_from_slice(parts.exchange_and_key);
+        self.bytes.extend_from_slice(parts.header);
+        self.bytes.extend_from_slice(parts.body);
+        self.persistent = parts.persistent;
+    }
+
+    /// Whether the message may join: room in the chunk, and the same persistence as the others in it.
+    #[inline]
+    pub fn fits(&self, parts: &Parts<'_>) -> bool {
+        self.offsets.is_empty()
+            || (self.persistent == parts.persistent
+                && self.bytes.len() + parts.record_len() <= crate::limits::CHUNK_BYTES)
+    }
+
+    /// Whether it holds no message.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Number of messages.
+    pub fn count(&self) -> u32 {
+        self.offsets.len() as u32
+    }
+
+    /// Whether its messages are persistent.
+    pub fn persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Makes the chunk and leaves the builder empty. The queue numbers it when it takes it.
+    pub fn finish(&mut self, durable: bool, ledger: &Arc<Ledger>) -> Chunk {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut offsets = std::mem::take(&mut self.offsets);
+        self.expected = bytes.len();
+        if bytes.capacity() - bytes.len() > bytes.len() / 4 {
+            bytes.shrink_to_fit();
+        }
+        offsets.shrink_to_fit();
+        let [n0, n1, n2, n3] = (offsets.len() as u32).to_le_bytes();
+        let (flags, crc) = match bytes.get(CHUNK_HEADER..) {
+            Some(records) if durable => (CHUNK_FLAG_CRC, crc32fast::hash(records)),
+            _ => (0, 0),
+        };
+        let [c0, c1, c2, c3] = crc.to_le_bytes();
+        if let Some(header) = bytes.first_chunk_mut::<CHUNK_HEADER>() {
+            *header = [CHUNK_VERSION, flags, 0, 0, n0, n1, n2, n3, c0, c1, c2, c3];
+        }
+        Chunk::new(0, durable, bytes, offsets, ledger)
+    }
+}
+
+/// Consecutive messages of one chunk, handed to one consumer at once.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The chunk they are in.
+    pub chunk: Arc<Chunk>,
+    /// Index of the first in the chunk.
+    pub index: u32,
+    /// How many.
+    pub count: u32,
+    /// Whether they may have been delivered before.
+    pub redelivered: bool,
+}
+
+impl Run {
+    /// Sequence number of the first message.
+    pub fn first(&self) -> u64 {
+        self.chunk.first() + u64::from(self.index)
+    }
+
+    /// Bytes of its records.
+    pub fn bytes(&self) -> usize {
+        self.chunk.span_bytes(self.index, self.index + self.count)
+    }
+
+    /// The messages `skip..skip + count` of this run.
+    pub fn part(&self, skip: u32, count: u32) -> Run {
+        Run { chunk: self.chunk.clone(), index: self.index + skip, count, redelivered: self.redelivered }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a queue knows of one chunk in memory: how far it has been handed out, which of its messages are settled, and
+//! whether it is on disk.
+
+use crate::broker::message::Chunk;
+use std::sync::Arc;
+
+/// Which messages of a chunk are settled: a prefix, and a bitmap for what was settled out of order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    count: u32,
+    /// All below are settled.
+    prefix: u32,
+    /// Bit per message; empty while the prefix says it all.
+    bits: Vec<u64>,
+}
+
+impl Settled {
+    /// How many are settled.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether the message at `index` is settled.
+    pub fn contains(&self, index: u32) -> bool {
+        index < self.prefix || self.bits.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    /// Settles `from..to`; returns how many of them were not settled before.
+    pub fn settle(&mut self, from: u32, to: u32) -> u32 {
+        if self.bits.is_empty() && from <= self.prefix {
+            let fresh = to.saturating_sub(self.prefix);
+            self.prefix = self.prefix.max(to);
+            self.count += fresh;
+            return fresh;
+        }
+        let mut fresh = 0;
+        for index in from.max(self.prefix)..to {
+            let word = index as usize / 64;
+            if word >= self.bits.len() {
+                self.bits.resize(word + 1, 0);
+            }
+            if let Some(word) = self.bits.get_mut(word) {
+                fresh += u32::from(*word & (1 << (index % 64)) == 0);
+                *word |= 1 << (index % 64);
+            }
+        }
+        self.count += fresh;
+        while self.prefix < to.max(self.prefix) && self.contains(self.prefix) {
+            self.prefix += 1;
+        }
+        if self.count == self.prefix {
+            self.bits.clear();
+        }
+        fresh
+    }
+
+    /// The first index from `from` on, below `count`, that is not settled.
+    pub fn next_open(&self, from: u32, count: u32) -> Option<u32> {
+        (from.max(self.prefix)..count).find(|index| !self.contains(*index))
+    }
+
+    /// The end of the span of messages that are not settled and begin at `from`.
+    pub fn open_end(&self, from: u32, count: u32) -> u32 {
+        if self.bits.is_empty() {
+            return count;
+        }
+        (from..count).find(|index| self.contains(*index)).unwrap_or(count)
+    }
+
+    /// Bytes for the disk: prefix, then the words of the bitmap, little-endian.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.prefix.to_le_bytes());
+        for word in &self.bits {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`Settled::encode`] wrote. None when the bytes have another shape.
+    pub fn decode(bytes: &[u8]) -> Option<Settled> {
+        let (prefix, words) = bytes.split_first_chunk::<4>()?;
+        let prefix = u32::from_le_bytes(*prefix);
+        let (words, rest) = words.as_chunks::<8>();
+        if !rest.is_empty() {
+            return None;
+        }
+        let bits: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let above = bits.iter().enumerate().map(|(at, word)| beyond(*word, at, prefix).count_ones()).sum::<u32>();
+        Some(Settled { count: prefix + above, prefix, bits })
+    }
+}
+
+/// The bits of `word`, the `at`-th of a bitmap, that stand for indexes of at least `prefix`.
+fn beyond(word: u64, at: usize, prefix: u32) -> u64 {
+    let below = (prefix as usize).saturating_sub(at * 64).min(64);
+    if below == 64 { 0 } else { word & (u64::MAX << below) }
+}
+
+/// A chunk in memory with messages that are not settled.
+#[derive(Debug)]
+pub struct Entry {
+    /// The messages.
+    pub chunk: Arc<Chunk>,
+    /// Index of the first message that was never handed out.
+    pub next: u32,
+    /// Which are settled.
+    pub settled: Settled,
+    /// The epoch whose commit writes, or wrote, the chunk to disk. None: it is in memory only.
+    pub stored: Option<u64>,
+    /// Whether its settlements changed since they were last written.
+    pub touched: bool,
+    /// Whether settlements of it are on disk.
+    pub settled_stored: bool,
+}
+
+impl Entry {
+    /// A chunk that has just arrived.
+    pub fn new(chunk: Arc<Chunk>) -> Entry {
+        let settled = Settled::default();
+        Entry { chunk, next: 0, settled, stored: None, touched: false, settled_stored: false }
+    }
+
+    /// A chunk that was read from disk.
+    pub fn from_disk(chunk: Arc<Chunk>, settled: Settled) -> Entry {
+        let settled_stored = settled.count() > 0;
+        Entry { chunk, next: 0, settled, stored: Some(0), touched: false, settled_stored }
+    }
+
+    /// The next span `from..to` that can be handed out.
+    #[inline]
+    pub fn ready_span(&self) -> Option<(u32, u32)> {
+        let count = self.chunk.count();
+        let from = self.settled.next_open(self.next, count)?;
+        Some((from, self.settled.open_end(from, count)))
+    }
+
+    /// Whether every message is settled.
+    pub fn is_settled(&self) -> bool {
+        self.settled.count() == self.chunk.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settles_in_any_order_and_survives_the_disk() {
+        let mut settled = Settled::default();
+        assert_eq!(settled.settle(3, 5), 2);
+        assert_eq!(settled.settle(4, 6), 1);
+        assert_eq!(settled.settle(130, 131), 1);
+        assert_eq!(settled.next_open(0, 200), Some(0));
+        assert_eq!(settled.open_end(0, 200), 3);
+        assert_eq!(settled.settle(0, 3), 3);
+        assert_eq!((settled.count(), settled.next_open(0, 200)), (7, Some(6)));
+        let mut bytes = Vec::new();
+        settled.encode(&mut bytes);
+        assert_eq!(Settled::decode(&bytes), Some(settled.clone()));
+        assert_eq!(settled.settle(6, 130), 124);
+        assert_eq!((settled.count(), settled.bits.len()), (131, 0));
+        assert_eq!(Settled::decode(&[1, 2]), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! The domain's "no". Protocols map a [`Refusal`] to their own codes; the text is RabbitMQ's (compat.md 1.4).
+
+use crate::name::Name;
+use std::fmt;
+
+/// A resource as RabbitMQ prints it: `queue 'q' in vhost '/'`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Its name.
+    pub name: Name,
+    /// The virtual host it is in.
+    pub vhost: Name,
+}
+
+/// Kinds of named resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// An exchange.
+    Exchange,
+    /// A queue.
+    Queue,
+}
+
+impl ResourceKind {
+    /// The word RabbitMQ uses in texts.
+    pub fn word(self) -> &'static str {
+        match self {
+            ResourceKind::Exchange => "exchange",
+            ResourceKind::Queue => "queue",
+        }
+    }
+}
+
+impl Resource {
+    /// A queue of a virtual host.
+    pub fn queue(vhost: &Name, name: &Name) -> Resource {
+        Resource { kind: ResourceKind::Queue, name: name.clone(), vhost: vhost.clone() }
+    }
+
+    /// An exchange of a virtual host.
+    pub fn exchange(vhost: &Name, name: &Name) -> Resource {
+        Resource { kind: ResourceKind::Exchange, name: name.clone(), vhost: vhost.clone() }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} '{}' in vhost '{}'", self.kind.word(), self.name, self.vhost)
+    }
+}
+
+/// Why the domain refuses an operation. `Display` gives the explanation without the code's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The exchange or queue does not exist.
+    NotFound(Resource),
+    /// A queue name was left empty and the channel has declared none.
+    NoQueueDeclared,
+    /// The virtual host does not exist.
+    VhostNotFound(String),
+    /// A declaration differs from what exists.
+    Inequivalent {
+        /// The object that exists.
+        resource: Resource,
+        /// The property or argument that differs.
+        arg: String,
+        /// What differs, as RabbitMQ words it: `received 'false' but current is 'true'`.
+        difference: String,
+    },
+    /// The exchange type is not known.
+    UnknownExchangeType(String),
+    /// Names that begin with `amq.` are the broker's.
+    ReservedName(ResourceKind, Name),
+    /// A predeclared exchange cannot be deleted.
+    SystemExchange(Resource),
+    /// The default exchange cannot be declared, deleted or bound.
+    DefaultExchange,
+    /// Clients cannot publish to an internal exchange.
+    InternalExchange(Resource),
+    /// The queue is exclusive to another connection.
+    Locked(Resource),
+    /// A consumer has, or asks for, exclusive use of the queue.
+    ExclusiveUse(Resource),
+    /// `if-unused`: the object is in use.
+    InUse(Resource),
+    /// `if-empty`: the queue holds messages.
+    NotEmpty(Resource),
+    /// An argument's value is not acceptable: the argument, the object, RabbitMQ's reason (`{value_zero,0}`).
+    InvalidArgument(String, Resource, String),
+    /// A headers binding's `x-match` is not one of the four; the value as printed.
+    InvalidXMatch(String),
+    /// A message's content is not acceptable; RabbitMQ's explanation.
+    InvalidMessage(String),
+    /// The feature is not offered; the explanation.
+    NotImplemented(String),
+    /// The node cannot take the operation now (stopping, storage failed).
+    Unavailable(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotFound(resource) => write!(f, "no {resource}"),
+            Refusal::NoQueueDeclared => f.write_str("no previously declared queue"),
+            Refusal::VhostNotFound(vhost) => write!(f, "vhost {vhost} not found"),
+            Refusal::Inequivalent { resource, arg, difference } => {
+                write!(f, "inequivalent arg '{arg}' for {resource}: {difference}")
+            }
+            Refusal::UnknownExchangeType(kind) => write!(f, "unknown exchange type '{kind}'"),
+            Refusal::ReservedName(kind, name) => {
+                write!(f, "{} name '{name}' contains reserved prefix 'amq.*'", kind.word())
+            }
+            Refusal::SystemExchange(resource) => {
+                write!(f, "deletion of system {resource} not allowed")
+            }
+            Refusal::DefaultExchange => f.write_str("operation not permitted on the default exchange"),
+            Refusal::InternalExchange(resource) => {
+                write!(f, "cannot publish to internal {resource}")
+            }
+            Refusal::Locked(resource) => write!(
+                f,
+                "cannot obtain exclusive access to locked {resource}. It could be originally declared on another \
+                 connection or the exclusive property value does not match that of the original declaration."
+            ),
+            Refusal::ExclusiveUse(resource) => write!(f, "{resource} in exclusive use"),
+            Refusal::InUse(resource) => write!(f, "{resource} in use"),
+            Refusal::NotEmpty(resource) => write!(f, "{resource} not empty"),
+            Refusal::InvalidArgument(arg, resource, reason) => {
+                write!(f, "invalid arg '{arg}' for {resource}: {reason}")
+            }
+            Refusal::InvalidXMatch(value) => write!(f, "Invalid x-match field value {value}"),
+            Refusal::InvalidMessage(reason) | Refusal::NotImplemented(reason) | Refusal::Unavailable(reason) => {
+                f.write_str(reason)
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The log: `tracing` events on standard error, as text or JSON.
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+use std::io::{self, IsTerminal};
+use tracing::Subscriber;
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Sends the process's events to standard error, in color when that is a terminal.
+///
+/// # Errors
+/// When the process has a subscriber already.
+pub fn start(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(subscriber(config, io::stderr, io::stderr().is_terminal()))
+}
+
+/// A subscriber that writes what `config` asks for to `writer`.
+fn subscriber<W>(config: &LogConfig, writer: W, color: bool) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_max_level(filter(config.level)).with_writer(writer);
+    match config.format {
+        LogFormat::Text => Box::new(lines.with_ansi(color).finish()),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    /// A writer whose text can be read afterwards.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(level: LogLevel, format: LogFormat) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = subscriber(&LogConfig { level, format }, move || writer.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(port = 5672, "listening");
+            tracing::debug!("a detail");
+        });
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn text_lines_hold_level_message_and_fields() {
+        let text = log(LogLevel::Info, LogFormat::Text);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("WARN") && text.ends_with("listening port=5672\n"), "{text}");
+    }
+
+    #[test]
+    fn json_lines_are_flat_objects() {
+        let text = log(LogLevel::Debug, LogFormat::Json);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with('{') && lines[0].ends_with('}'), "{text}");
+        assert!(lines[0].contains(r#""level":"WARN","message":"listening","port":5672"#), "{text}");
+    }
+
+    #[test]
+    fn levels_cut() {
+        assert_eq!(log(LogLevel::Off, LogFormat::Text), "");
+        assert_eq!(log(LogLevel::Error, LogFormat::Text), "");
+        assert_eq!(log(LogLevel::Trace, LogFormat::Text).lines().count(), 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line: what was asked for, with its settings read and checked.
+
+mod help;
+pub mod logging;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{Config, Override, Sources};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit status for a command line that is wrong (sysexits.h, EX_USAGE).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Exit status for settings that are wrong (sysexits.h, EX_CONFIG).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the broker.
+    Serve(Box<Config>),
+}
+
+/// Why there is nothing to do: what to print, where, and the status to exit with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Exit status; 0 prints to standard output, any other to standard error.
+    pub status: u8,
+    /// What to print, its line ends included.
+    pub text: String,
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "warren", version, about = "A message broker that speaks AMQP 0-9-1 as RabbitMQ does")]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "`warren serve --help` lists every setting with its environment variable and default.")]
+struct Line {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Run the broker
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "--help lists every setting with its environment variable and default.")]
+#[command(after_long_help = help::settings())]
+struct Serve {
+    /// Configuration file (TOML); none is read without it
+    #[arg(long, value_name = "FILE", env = "WARREN_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Directory of everything the broker keeps [data_dir]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address to listen on, IP:PORT; may be given again and again [listener.address]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// off, error, warn, info, debug or trace [log.level]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json [log.format]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// Reads the process's command line, environment and configuration file.
+///
+/// # Errors
+/// When there is nothing to run (help, version, anything wrong): it has been printed, the status is what to exit with.
+pub fn parse() -> Result<Command, ExitCode> {
+    // A variable that is not UTF-8 is no setting of ours.
+    let environment =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    parse_from(env::args_os(), environment.collect()).map_err(|stop| {
+        // Nobody is left to tell when even this cannot be written.
+        let _ = match stop.status {
+            0 => std::io::stdout().write_all(stop.text.as_bytes()),
+            _ => std::io::stderr().write_all(stop.text.as_bytes()),
+        };
+        ExitCode::from(stop.status)
+    })
+}
+
+/// Reads the given command line (program name first) and environment. `WARREN_CONFIG` is read from the process's own.
+///
+/// # Errors
+/// When there is nothing to run; nothing has been printed.
+pub fn parse_from(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Vec<(String, String)>,
+) -> Result<Command, Stop> {
+    let matches = Line::command().try_get_matches_from(arguments).map_err(refused)?;
+    let line = Line::from_arg_matches(&matches).map_err(refused)?;
+    match line.word {
+        Word::Serve(serve) => settings(serve, environment).map(|config| Command::Serve(Box::new(config))),
+    }
+}
+
+fn settings(serve: Serve, environment: Vec<(String, String)>) -> Result<Config, Stop> {
+    let options = [
+        ("data_dir", "--data-dir", serve.data_dir.into_iter().collect()),
+        ("listener.address", "--listen", serve.listen),
+        ("log.level", "--log-level", serve.log_level.into_iter().collect()),
+        ("log.format", "--log-format", serve.log_format.into_iter().collect::<Vec<_>>()),
+    ];
+    let given = options.into_iter().filter(|(_, _, values)| !values.is_empty());
+    let overrides = given.map(|(key, option, values)| Override { key, option, values }).collect();
+    Config::load(&Sources { file: serve.config, environment, overrides }).map_err(|error| Stop {
+        status: if error.is_usage() { EXIT_USAGE } else { EXIT_CONFIG },
+        text: format!("warren: {error}\n"),
+    })
+}
+
+/// What clap says, with our name and status: help and version are no faults.
+fn refused(error: clap::Error) -> Stop {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return Stop { status: 0, text };
+    }
+    match text.strip_prefix("error: ") {
+        Some(problem) => Stop { status: EXIT_USAGE, text: format!("warren: {problem}") },
+        None => Stop { status: EXIT_USAGE, text },
+    }
+}

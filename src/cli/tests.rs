@@ -1,0 +1,94 @@
+//! Command lines, and what comes of them.
+
+use super::*;
+
+fn run(words: &[&str], environment: &[(&str, &str)]) -> Result<Config, Stop> {
+    let arguments = std::iter::once("warren").chain(words.iter().copied()).map(OsString::from);
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let Command::Serve(config) = parse_from(arguments, environment)?;
+    Ok(*config)
+}
+
+fn stop(words: &[&str], environment: &[(&str, &str)]) -> Stop {
+    run(words, environment).expect_err("should be refused")
+}
+
+#[test]
+fn serve_alone_takes_the_defaults() {
+    let config = run(&["serve"], &[]).unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("./data"));
+    assert_eq!(config.listener.address, vec!["127.0.0.1:5672".parse().unwrap()]);
+}
+
+#[test]
+fn command_line_beats_environment_beats_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("w.toml");
+    std::fs::write(&file, "data_dir = \"file\"\nlog.level = \"warn\"\nlog.format = \"json\"\n").unwrap();
+    let environment = [("WARREN_DATA_DIR", "variable"), ("WARREN_LOG_LEVEL", "error")];
+    let words = ["serve", "--config", file.to_str().unwrap(), "--data-dir", "option"];
+    let config = run(&words, &environment).unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("option"));
+    assert_eq!(config.log.level, crate::config::LogLevel::Error);
+    assert_eq!(config.log.format, crate::config::LogFormat::Json);
+}
+
+#[test]
+fn listen_may_be_repeated() {
+    let config = run(&["serve", "--listen", "127.0.0.1:0", "--listen", "[::1]:5673"], &[]).unwrap();
+    assert_eq!(config.listener.address, vec!["127.0.0.1:0".parse().unwrap(), "[::1]:5673".parse().unwrap()]);
+}
+
+#[test]
+fn wrong_option_value_is_usage() {
+    let stop = stop(&["serve", "--listen", "here"], &[]);
+    let expected = "IP:PORT such as \"127.0.0.1:5672\" or \"[::1]:5672\", or a list of them";
+    assert_eq!(stop, Stop { status: 64, text: format!("warren: --listen: expected {expected}, found \"here\"\n") });
+}
+
+#[test]
+fn wrong_variable_is_configuration() {
+    let stop = stop(&["serve"], &[("WARREN_DURABILITY_SYNC", "sometimes")]);
+    let expected = "\"always\", \"interval\" or \"never\"";
+    let text = format!("warren: WARREN_DURABILITY_SYNC: expected {expected}, found \"sometimes\"\n");
+    assert_eq!(stop, Stop { status: 78, text });
+}
+
+#[test]
+fn missing_file_is_configuration() {
+    let stop = stop(&["serve", "--config", "/nowhere/w.toml"], &[]);
+    assert_eq!(stop.status, 78);
+    assert!(stop.text.starts_with("warren: /nowhere/w.toml: cannot be read: No such file"), "{}", stop.text);
+}
+
+#[test]
+fn unknown_words_are_usage() {
+    let unknown = stop(&["serve", "--prot"], &[]);
+    assert_eq!(unknown.status, 64);
+    assert!(unknown.text.starts_with("warren: unexpected argument '--prot' found\n"), "{}", unknown.text);
+    assert_eq!(stop(&["dance"], &[]).status, 64);
+    assert_eq!(stop(&[], &[]).status, 64);
+}
+
+#[test]
+fn version_and_help_are_no_faults() {
+    let version = stop(&["--version"], &[]);
+    assert_eq!(version, Stop { status: 0, text: format!("warren {}\n", env!("CARGO_PKG_VERSION")) });
+    assert_eq!(stop(&["--help"], &[]).status, 0);
+}
+
+#[test]
+fn serve_help_names_every_setting_and_variable() {
+    let help = stop(&["serve", "--help"], &[]);
+    assert_eq!(help.status, 0);
+    for setting in Config::SETTINGS {
+        let head = format!("  {} = {}\n      {}\n", setting.key, setting.default, setting.variable());
+        assert!(help.text.contains(&head), "no {head}");
+    }
+    for option in
+        ["--config <FILE>", "--data-dir <DIR>", "--listen <ADDR>", "--log-level", "--log-format", "WARREN_CONFIG"]
+    {
+        assert!(help.text.contains(option), "no {option}");
+    }
+    assert!(help.text.lines().all(|line| line.chars().count() <= 100), "{}", help.text);
+}

@@ -1,0 +1,249 @@
+//! The façade that every protocol uses: virtual hosts, numbers, memory, alarms, the committer's steward.
+
+use super::alarms::Alarms;
+use super::loader::Loader;
+use super::memory::Memory;
+use super::outbox::Outbox;
+use super::queue_handle::QueueHandle;
+use super::session::Session;
+use super::vhost::Vhost;
+use crate::broker::identity::{ConnectionId, ConsumerId, QueueId};
+use crate::broker::refusal::Refusal;
+use crate::name::Name;
+use crate::store::committer::{Committer, Source, Steward, SyncPolicy};
+use crate::store::{Change, Family, Logging, StoreError, keys, records};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// Settings of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of messages that memory may hold.
+    pub memory_budget: u64,
+    /// When the log is synced.
+    pub sync: SyncPolicy,
+}
+
+/// The broker.
+pub struct Broker {
+    vhosts: HashMap<Name, Arc<Vhost>>,
+    committer: Arc<Committer>,
+    loader: Loader,
+    memory: Memory,
+    alarms: Alarms,
+    sessions: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
+    /// Connections whose publishes wait for memory.
+    held: Mutex<Vec<Arc<Outbox>>>,
+    next_queue: AtomicU64,
+    next_connection: AtomicU64,
+    next_consumer: AtomicU64,
+    failure: Mutex<Option<String>>,
+    failed: tokio::sync::Notify,
+    stopping: AtomicBool,
+    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    pub(super) fn new(
+        vhosts: HashMap<Name, Arc<Vhost>>,
+        committer: Arc<Committer>,
+        loader: Loader,
+        memory: Memory,
+        next_queue: QueueId,
+    ) -> Broker {
+        Broker {
+            vhosts,
+            committer,
+            loader,
+            memory,
+            alarms: Alarms::default(),
+            sessions: Mutex::default(),
+            held: Mutex::default(),
+            next_queue: AtomicU64::new(next_queue.0),
+            next_connection: AtomicU64::new(1),
+            next_consumer: AtomicU64::new(1),
+            failure: Mutex::default(),
+            failed: tokio::sync::Notify::new(),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }
+    }
+
+    /// Opens a virtual host for a connection.
+    ///
+    /// # Errors
+    /// `VhostNotFound`; `Unavailable` when the node stops or its disk failed.
+    pub fn open_session(self: &Arc<Self>, vhost: &str) -> Result<Session, Refusal> {
+        if self.stopping.load(Ordering::Acquire) || self.committer.has_failed() {
+            return Err(Refusal::Unavailable("the node is stopping".into()));
+        }
+        let vhost = self.vhosts.get(vhost).ok_or_else(|| Refusal::VhostNotFound(vhost.to_owned()))?;
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let session = Session::new(self.clone(), vhost.clone(), id);
+        self.sessions.lock().insert(id, session.outbox().clone());
+        Ok(session)
+    }
+
+    /// The node's name in server-properties.
+    pub fn cluster_name(&self) -> &str {
+        "warren"
+    }
+
+    /// Whether free space on the data directory's disk is below the limit.
+    pub fn set_disk_low(&self, low: bool) {
+        if self.alarms.set_low(low) {
+            tracing::warn!(low, "disk space alarm");
+            self.ring_all();
+        }
+    }
+
+    /// Waits until the disk has failed; the text says how.
+    pub async fn failed(&self) -> String {
+        loop {
+            let failed = self.failed.notified();
+            if let Some(text) = self.failure.lock().clone() {
+                return text;
+            }
+            failed.await;
+        }
+    }
+
+    /// Commits what is there, notes that the stop was clean, and ends the threads. All sessions are closed before.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn stop(&self) -> Result<(), StoreError> {
+        self.stopping.store(true, Ordering::Release);
+        self.committer.stop();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            if thread.join().is_err() {
+                return Err(StoreError::Failed("the committer ended with a panic".into()));
+            }
+        }
+        if let Some(text) = self.failure.lock().clone() {
+            return Err(StoreError::Failed(text));
+        }
+        let queues = self.vhosts.values().flat_map(|vhost| vhost.queues());
+        let stored = queues.filter(|queue| queue.definition().is_stored());
+        let mut changes: Vec<Change> = stored
+            .map(|queue| {
+                let key = keys::queue(queue.id()).to_vec();
+                Change::Put(Family::QueueState, key, records::queue_state(&queue.state()))
+            })
+            .collect();
+        changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), records::epoch(0)));
+        self.committer.storage().write(&changes, Logging::Synced)
+    }
+
+    /// The committer.
+    pub(super) fn committer(&self) -> &Arc<Committer> {
+        &self.committer
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    pub(super) fn load(&self, queue: &Arc<QueueHandle>) {
+        self.loader.request(queue.clone());
+    }
+
+    pub(super) fn next_queue(&self) -> QueueId {
+        QueueId(self.next_queue.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn next_consumer(&self) -> ConsumerId {
+        ConsumerId(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether publishes wait for memory; if so, `outbox` is rung when they may go on.
+    pub(super) fn hold(&self, outbox: &Arc<Outbox>) -> bool {
+        if !self.memory.is_full() {
+            return false;
+        }
+        let mut held = self.held.lock();
+        if !held.iter().any(|other| Arc::ptr_eq(other, outbox)) {
+            held.push(outbox.clone());
+        }
+        self.committer.nudge();
+        true
+    }
+
+    pub(super) fn forget_session(&self, id: ConnectionId) {
+        let Some(outbox) = self.sessions.lock().remove(&id) else { return };
+        self.held.lock().retain(|other| !Arc::ptr_eq(other, &outbox));
+    }
+
+    pub(super) fn delete_unused(&self, queue: &Arc<QueueHandle>) {
+        if let Some(vhost) = self.vhosts.get(queue.definition().vhost.as_str()) {
+            // A consumer may have come meanwhile: then the queue is in use again and stays.
+            let _ = vhost.delete_queue(self, queue, true, false);
+        }
+    }
+
+    /// Something on disk is not what it should be: the node says so and stops, rather than skip it.
+    pub(super) fn report_damage(&self, text: &str) {
+        tracing::error!("{text}");
+        self.fail(text);
+    }
+
+    fn fail(&self, text: &str) {
+        self.failure.lock().get_or_insert_with(|| text.to_owned());
+        self.failed.notify_waiters();
+        self.failed.notify_one();
+    }
+
+    fn ring_all(&self) {
+        self.sessions.lock().values().for_each(|outbox| outbox.ring());
+    }
+}
+
+/// The committer's steward: the broker, seen from the thread that writes.
+pub(super) struct BrokerSteward(pub std::sync::Weak<Broker>);
+
+impl Steward for BrokerSteward {
+    fn memory_is_short(&self) -> bool {
+        self.0.upgrade().is_some_and(|broker| broker.memory.is_short())
+    }
+
+    fn long_queues(&self) -> Vec<Arc<dyn Source>> {
+        let Some(broker) = self.0.upgrade() else { return Vec::new() };
+        let queues = broker.vhosts.values().flat_map(|vhost| vhost.queues());
+        queues.filter(|queue| queue.is_long()).map(|queue| queue as Arc<dyn Source>).collect()
+    }
+
+    fn evicted(&self) {
+        let Some(broker) = self.0.upgrade() else { return };
+        if !broker.memory.is_full() {
+            std::mem::take(&mut *broker.held.lock()).iter().for_each(|outbox| outbox.ring());
+        }
+    }
+
+    fn disk_full(&self, full: bool) {
+        let Some(broker) = self.0.upgrade() else { return };
+        if broker.alarms.set_full(full) {
+            tracing::error!(full, "the data directory's disk has no space left: publishers are held");
+            broker.ring_all();
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        let Some(broker) = self.0.upgrade() else { return };
+        tracing::error!("{error}; nothing more is confirmed, the node stops");
+        broker.fail(&error.to_string());
+        broker.ring_all();
+    }
+}

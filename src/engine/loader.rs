@@ -1,0 +1,53 @@
+//! The thread that reads messages back from disk when a queue's head is there.
+
+use super::broker::Broker;
+use super::queue_handle::QueueHandle;
+use crate::broker::queue::Command;
+use crate::store::recovery;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+/// The door of the loader: takes queues whose head is to be read.
+#[derive(Debug)]
+pub struct Loader(Sender<Arc<QueueHandle>>);
+
+impl Loader {
+    /// A loader, and what its thread takes from.
+    pub fn new() -> (Loader, Receiver<Arc<QueueHandle>>) {
+        let (sender, receiver) = channel();
+        (Loader(sender), receiver)
+    }
+
+    pub(super) fn request(&self, queue: Arc<QueueHandle>) {
+        // The thread ends only when the broker has gone.
+        let _ = self.0.send(queue);
+    }
+
+    /// Runs the thread until the broker is dropped.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(broker: Weak<Broker>, requests: Receiver<Arc<QueueHandle>>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("loader".into()).spawn(move || {
+            while let Ok(queue) = requests.recv() {
+                let Some(broker) = broker.upgrade() else { return };
+                read_head(&broker, &queue);
+            }
+        })
+    }
+}
+
+fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
+    if let Some(request) = queue.with_queue(|queue| queue.load_request()) {
+        let storage = broker.committer().storage();
+        match recovery::load(&**storage, queue.id(), request, broker.memory().ledger()) {
+            Ok((chunks, end)) => queue.apply(broker, Command::Loaded { first: request.first, chunks, end }),
+            Err(error) => {
+                queue.with_queue(|queue| queue.load_failed());
+                broker.report_damage(&format!("{}: {error}", queue.resource()));
+            }
+        }
+    }
+    queue.release_getters();
+}

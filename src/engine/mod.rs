@@ -1,0 +1,27 @@
+//! The engine: queues behind locks, definitions, and what carries effects out after the locks are released. Everything is
+//! in memory and never waits; the disk is the store's.
+//!
+//! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
+//! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
+//! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
+//! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
+//! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
+
+pub mod alarms;
+pub mod broker;
+pub mod loader;
+pub mod memory;
+pub mod outbox;
+pub mod publish;
+pub mod queue_handle;
+pub mod session;
+mod start;
+mod stored;
+pub mod vhost;
+
+pub use crate::store::committer::Epoch;
+pub use broker::{Broker, Options};
+pub use outbox::{Item, Outbox};
+pub use publish::{Batch, Route};
+pub use queue_handle::QueueHandle;
+pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};

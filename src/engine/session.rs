@@ -1,0 +1,264 @@
+//! One connection's presence in a virtual host: what the connection machine calls.
+
+use super::broker::Broker;
+use super::outbox::{Outbox, Outlet};
+use super::publish::Route;
+use super::queue_handle::QueueHandle;
+use super::vhost::Vhost;
+use super::Epoch;
+use crate::broker::identity::{ConnectionId, ConsumerId};
+use crate::broker::message::Run;
+use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
+use crate::broker::refusal::Refusal;
+use crate::broker::topology::{Binding, ExchangeSpec};
+use crate::name::Name;
+use crate::value::Table;
+use std::sync::Arc;
+
+/// A queue as a client declares it.
+#[derive(Clone, Debug)]
+pub struct QueueSpec {
+    /// Its name; None for one that the broker invents.
+    pub name: Option<Name>,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Only this connection may use it, and takes it along when it ends.
+    pub exclusive: bool,
+    /// Deleted when its last consumer goes.
+    pub auto_delete: bool,
+    /// Arguments.
+    pub arguments: Table,
+}
+
+/// A queue as the answer to a declaration describes it.
+#[derive(Clone, Debug)]
+pub struct DeclaredQueue {
+    /// Its name.
+    pub name: Name,
+    /// Ready messages.
+    pub messages: u64,
+    /// Consumers.
+    pub consumers: usize,
+    /// The answer waits for this epoch.
+    pub epoch: Option<Epoch>,
+}
+
+/// What a consumer asks for.
+#[derive(Clone, Debug)]
+pub struct ConsumeSpec {
+    /// Its channel.
+    pub channel: u16,
+    /// Deliveries count as acknowledged.
+    pub no_ack: bool,
+    /// No other consumer beside it.
+    pub exclusive: bool,
+    /// Higher ones are served first.
+    pub priority: i32,
+    /// Messages it may hold unsettled; None = without limit.
+    pub prefetch: Option<u32>,
+    /// The channel's limit for all its consumers.
+    pub shared: Option<Arc<SharedCredit>>,
+}
+
+/// One connection's presence in a virtual host.
+#[derive(Debug)]
+pub struct Session {
+    broker: Arc<Broker>,
+    vhost: Arc<Vhost>,
+    id: ConnectionId,
+    outbox: Arc<Outbox>,
+}
+
+impl Session {
+    pub(super) fn new(broker: Arc<Broker>, vhost: Arc<Vhost>, id: ConnectionId) -> Session {
+        Session { broker, vhost, id, outbox: Arc::default() }
+    }
+
+    pub(super) fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The connection's number.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The virtual host's name.
+    pub fn vhost(&self) -> &Name {
+        self.vhost.name()
+    }
+
+    /// Where deliveries and notices arrive.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Ends the session: its exclusive queues are deleted. The channels have cancelled and requeued before.
+    pub fn close(&self) {
+        self.vhost.delete_owned(&self.broker, self.id);
+        self.broker.forget_session(self.id);
+    }
+
+    /// Declares an exchange. The answer waits for the epoch.
+    ///
+    /// # Errors
+    /// As [`crate::broker::topology::Topology::declare_exchange`].
+    pub fn declare_exchange(&self, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
+        self.vhost.declare_exchange(&self.broker, spec)
+    }
+
+    /// Whether an exchange exists.
+    ///
+    /// # Errors
+    /// `NotFound`, `DefaultExchange`.
+    pub fn check_exchange(&self, name: &Name) -> Result<(), Refusal> {
+        self.vhost.check_exchange(name)
+    }
+
+    /// Deletes an exchange; a missing one is no error.
+    ///
+    /// # Errors
+    /// `InUse`, `SystemExchange`, `DefaultExchange`.
+    pub fn delete_exchange(&self, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
+        self.vhost.delete_exchange(&self.broker, name, if_unused)
+    }
+
+    /// Declares a queue.
+    ///
+    /// # Errors
+    /// `Inequivalent`, `Locked`, `ReservedName`, `InvalidArgument`, `NotImplemented`.
+    pub fn declare_queue(&self, spec: QueueSpec) -> Result<DeclaredQueue, Refusal> {
+        self.vhost.declare_queue(&self.broker, self.id, spec)
+    }
+
+    /// Describes a queue (passive declaration).
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`.
+    pub fn check_queue(&self, name: &Name) -> Result<DeclaredQueue, Refusal> {
+        let queue = self.vhost.queue(name, self.id)?;
+        let counts = queue.counts();
+        let (messages, consumers) = (counts.ready, counts.consumers);
+        Ok(DeclaredQueue { name: queue.name().clone(), messages, consumers, epoch: None })
+    }
+
+    /// Deletes a queue; returns its ready messages. A missing queue is no error.
+    ///
+    /// # Errors
+    /// `Locked`, `InUse`, `NotEmpty`.
+    pub fn delete_queue(&self, name: &Name, if_unused: bool, if_empty: bool) -> Result<(u64, Option<Epoch>), Refusal> {
+        let queue = match self.vhost.queue(name, self.id) {
+            Err(Refusal::NotFound(_)) => return Ok((0, None)),
+            other => other?,
+        };
+        self.vhost.delete_queue(&self.broker, &queue, if_unused, if_empty)
+    }
+
+    /// Drops a queue's ready messages; returns how many.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`.
+    pub fn purge_queue(&self, name: &Name) -> Result<u64, Refusal> {
+        Ok(self.vhost.queue(name, self.id)?.purge(&self.broker))
+    }
+
+    /// Binds.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`.
+    pub fn bind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
+        self.vhost.bind(&self.broker, self.id, binding)
+    }
+
+    /// Unbinds; a missing binding is no error.
+    ///
+    /// # Errors
+    /// `Locked`, `DefaultExchange`.
+    pub fn unbind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
+        self.vhost.unbind(&self.broker, self.id, binding)
+    }
+
+    /// A route is good while this is unchanged.
+    pub fn topology_version(&self) -> u64 {
+        self.vhost.version()
+    }
+
+    /// Finds a message's queues. `headers` is asked for at most once, when a headers exchange is on the way.
+    ///
+    /// # Errors
+    /// `NotFound`, `InternalExchange`.
+    pub fn route(
+        &self,
+        exchange: &str,
+        key: &[u8],
+        headers: &mut dyn FnMut() -> Option<Table>,
+    ) -> Result<Route, Refusal> {
+        self.vhost.route(exchange, key, headers)
+    }
+
+    /// Starts a consumer.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`, `ExclusiveUse`.
+    pub fn consume(&self, queue: &Name, spec: ConsumeSpec) -> Result<(ConsumerId, Arc<QueueHandle>), Refusal> {
+        let queue = self.vhost.queue(queue, self.id)?;
+        let id = self.broker.next_consumer();
+        let outlet = Outlet { outbox: self.outbox.clone(), channel: spec.channel };
+        let ConsumeSpec { no_ack, exclusive, priority, prefetch, shared, .. } = spec;
+        queue.consume(
+            &self.broker,
+            ConsumerSpec { id, outlet, no_ack, exclusive, priority, prefetch, shared },
+        )?;
+        Ok((id, queue))
+    }
+
+    /// Ends a consumer. What it holds stays with its channel.
+    pub fn cancel(&self, queue: &Arc<QueueHandle>, consumer: ConsumerId) {
+        queue.apply(&self.broker, Command::Cancel(consumer));
+    }
+
+    /// Takes a message. `Taken::OnDisk`: an `Item::Loaded` comes, then it can be asked again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`.
+    pub fn get(&self, queue: &Name, no_ack: bool, channel: u16) -> Result<(Arc<QueueHandle>, Taken), Refusal> {
+        let queue = self.vhost.queue(queue, self.id)?;
+        let taken = queue.take(&self.broker, no_ack, &Outlet { outbox: self.outbox.clone(), channel });
+        Ok((queue, taken))
+    }
+
+    /// Messages are acknowledged or discarded.
+    pub fn settle(&self, queue: &Arc<QueueHandle>, spans: Vec<(u64, u32)>, consumer: Option<ConsumerId>) {
+        queue.apply(&self.broker, Command::Settle { spans, consumer });
+    }
+
+    /// Messages go back to their places.
+    pub fn requeue(&self, queue: &Arc<QueueHandle>, runs: Vec<Run>, consumer: Option<ConsumerId>) {
+        queue.apply(&self.broker, Command::Requeue { runs, consumer });
+    }
+
+    /// A consumer's bytes were taken from the outbox, or the credit it shares has grown.
+    pub fn credit(&self, queue: &Arc<QueueHandle>, consumer: ConsumerId, bytes: u64) {
+        queue.apply(&self.broker, Command::Credit { consumer, bytes });
+    }
+
+    /// The last epoch that is on disk.
+    pub fn done_epoch(&self) -> Epoch {
+        self.broker.committer().done_epoch()
+    }
+
+    /// Rings the outbox when `epoch` is done.
+    pub fn wake_at(&self, epoch: Epoch) {
+        self.broker.committer().wake_at(epoch, self.outbox.clone());
+    }
+
+    /// Why publishers are held, as `connection.blocked` says it. The outbox is rung when it changes.
+    pub fn alarm(&self) -> Option<&'static str> {
+        self.broker.alarms().reason()
+    }
+
+    /// Memory is full: no publish is to be taken now. The outbox is rung when it may go on.
+    pub fn must_hold(&self) -> bool {
+        self.broker.hold(&self.outbox)
+    }
+}

@@ -1,0 +1,343 @@
+//! A virtual host: its topology and queues. One lock for both; changes of what is durable are handed to the committer
+//! under it, so that their order on disk is the order in which they happened.
+
+use super::broker::Broker;
+use super::publish::Route;
+use super::queue_handle::{QueueDefinition, QueueHandle};
+use super::session::{DeclaredQueue, QueueSpec};
+use super::{Epoch, stored};
+use crate::broker::arguments::{QueueArguments, equivalent_arguments};
+use crate::broker::identity::{ConnectionId, QueueId};
+use crate::broker::refusal::{Refusal, Resource, ResourceKind};
+use crate::broker::topology::{Binding, Destination, ExchangeSpec, Removed, Topology};
+use crate::name::Name;
+use crate::store::{Change, Family, keys};
+use crate::value::Table;
+use base64::Engine as _;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names with it are the broker's own.
+const RESERVED_PREFIX: &str = "amq.";
+
+/// A virtual host.
+#[derive(Debug)]
+pub struct Vhost {
+    name: Name,
+    definitions: RwLock<Definitions>,
+    version: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct Definitions {
+    pub topology: Topology,
+    pub queues: HashMap<QueueId, Arc<QueueHandle>>,
+    /// The epoch of the last durable change.
+    defined: Epoch,
+}
+
+impl Vhost {
+    pub(super) fn new(topology: Topology, queues: HashMap<QueueId, Arc<QueueHandle>>) -> Vhost {
+        let name = topology.vhost().clone();
+        let version = AtomicU64::new(topology.version());
+        Vhost { name, definitions: RwLock::new(Definitions { topology, queues, defined: 0 }), version }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.definitions.read().queues.values().cloned().collect()
+    }
+
+    /// Runs a change of the definitions. What it leaves in the second value is stored; the answer waits for the epoch.
+    fn change<T>(
+        &self,
+        broker: &Broker,
+        run: impl FnOnce(&mut Definitions, &mut Vec<Change>) -> Result<T, Refusal>,
+    ) -> Result<(T, Option<Epoch>), Refusal> {
+        let mut definitions = self.definitions.write();
+        let mut changes = Vec::new();
+        let outcome = run(&mut definitions, &mut changes);
+        if !changes.is_empty() {
+            definitions.defined = broker.committer().define(changes);
+        }
+        self.version.store(definitions.topology.version(), Ordering::Release);
+        let defined = definitions.defined;
+        // Also for what existed: whoever declared it may still be waiting for the disk.
+        let epoch = (defined > broker.committer().done_epoch()).then_some(defined);
+        outcome.map(|value| (value, epoch))
+    }
+
+    pub(super) fn declare_exchange(&self, broker: &Broker, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
+        let change = self.change(broker, |definitions, changes| {
+            let created = definitions.topology.declare_exchange(spec.clone())?;
+            if created && spec.durable {
+                changes.push(stored::put_exchange(&self.name, &spec));
+            }
+            Ok(())
+        })?;
+        Ok(change.1.filter(|_| spec.durable))
+    }
+
+    pub(super) fn check_exchange(&self, name: &Name) -> Result<(), Refusal> {
+        self.definitions.read().topology.check_exchange(name).map(|_| ())
+    }
+
+    pub(super) fn delete_exchange(
+        &self,
+        broker: &Broker,
+        name: &Name,
+        if_unused: bool,
+    ) -> Result<Option<Epoch>, Refusal> {
+        let change = self.change(broker, |definitions, changes| {
+            let removed = definitions.topology.delete_exchange(name, if_unused)?;
+            self.remove_stored(&removed, changes);
+            Ok(())
+        })?;
+        Ok(change.1)
+    }
+
+    pub(super) fn bind(
+        &self,
+        broker: &Broker,
+        connection: ConnectionId,
+        binding: Binding,
+    ) -> Result<Option<Epoch>, Refusal> {
+        let change = self.change(broker, |definitions, changes| {
+            definitions.check_destination(connection, &binding)?;
+            let durable = definitions.topology.is_durable(&binding);
+            if definitions.topology.bind(binding.clone())? && durable {
+                changes.push(stored::put_binding(&self.name, &binding));
+            }
+            Ok(durable)
+        })?;
+        Ok(change.1.filter(|_| change.0))
+    }
+
+    pub(super) fn unbind(
+        &self,
+        broker: &Broker,
+        connection: ConnectionId,
+        binding: Binding,
+    ) -> Result<Option<Epoch>, Refusal> {
+        let change = self.change(broker, |definitions, changes| {
+            definitions.check_destination(connection, &binding)?;
+            let (_, removed) = definitions.topology.unbind(binding)?;
+            self.remove_stored(&removed, changes);
+            Ok(())
+        })?;
+        Ok(change.1)
+    }
+
+    pub(super) fn route(
+        &self,
+        exchange: &str,
+        key: &[u8],
+        headers: &mut dyn FnMut() -> Option<Table>,
+    ) -> Result<Route, Refusal> {
+        let definitions = self.definitions.read();
+        let resource = |name: &str| {
+            let name = Name::new(name).unwrap_or_else(|| self.name.clone());
+            Resource::exchange(&self.name, &name)
+        };
+        let found = definitions.topology.exchange(exchange);
+        let found = found.ok_or_else(|| Refusal::NotFound(resource(exchange)))?;
+        if found.spec().internal {
+            return Err(Refusal::InternalExchange(resource(exchange)));
+        }
+        let mut queues = Vec::new();
+        definitions.topology.route(found, key, headers, &mut queues);
+        let targets = queues.iter().filter_map(|id| definitions.queues.get(id).cloned()).collect();
+        Ok(Route { targets })
+    }
+
+    /// A queue that the connection may use.
+    pub(super) fn queue(&self, name: &Name, connection: ConnectionId) -> Result<Arc<QueueHandle>, Refusal> {
+        let definitions = self.definitions.read();
+        let queue = definitions.queue(name).ok_or_else(|| Refusal::NotFound(Resource::queue(&self.name, name)))?;
+        queue.check_access(connection)?;
+        Ok(queue.clone())
+    }
+
+    pub(super) fn declare_queue(
+        &self,
+        broker: &Broker,
+        connection: ConnectionId,
+        spec: QueueSpec,
+    ) -> Result<DeclaredQueue, Refusal> {
+        let owner = spec.exclusive.then_some(connection);
+        let (named, name) = (spec.name.is_some(), spec.name.unwrap_or_else(invented_name));
+        let resource = Resource::queue(&self.name, &name);
+        QueueArguments::parse(&spec.arguments, &resource)?;
+        let wanted = QueueDefinition {
+            name,
+            vhost: self.name.clone(),
+            durable: spec.durable,
+            owner,
+            auto_delete: spec.auto_delete,
+            arguments: spec.arguments,
+        };
+        let (queue, epoch) = self.change(broker, |definitions, changes| {
+            if let Some(existing) = definitions.queue(&wanted.name) {
+                check_equivalent(existing.definition(), &wanted, &resource)?;
+                return Ok(existing.clone());
+            }
+            if named && wanted.name.as_str().starts_with(RESERVED_PREFIX) {
+                return Err(Refusal::ReservedName(ResourceKind::Queue, wanted.name.clone()));
+            }
+            Ok(definitions.add_queue(broker, wanted, changes))
+        })?;
+        let counts = queue.counts();
+        let epoch = epoch.filter(|_| queue.definition().is_stored());
+        Ok(DeclaredQueue { name: queue.name().clone(), messages: counts.ready, consumers: counts.consumers, epoch })
+    }
+
+    /// Deletes a queue. Returns its ready messages.
+    pub(super) fn delete_queue(
+        &self,
+        broker: &Broker,
+        queue: &Arc<QueueHandle>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(u64, Option<Epoch>), Refusal> {
+        self.change(broker, |definitions, changes| {
+            if !definitions.queues.contains_key(&queue.id()) {
+                return Ok(0);
+            }
+            let ready = queue.close_if(|counts| {
+                if if_unused && counts.consumers > 0 {
+                    return Err(Refusal::InUse(queue.resource()));
+                }
+                if if_empty && counts.ready > 0 {
+                    return Err(Refusal::NotEmpty(queue.resource()));
+                }
+                Ok(())
+            })?;
+            definitions.queues.remove(&queue.id());
+            let removed = definitions.topology.remove_queue(queue.name().as_str());
+            self.remove_stored(&removed, changes);
+            remove_messages(queue, changes);
+            broker.memory().share(definitions.queues.len());
+            Ok(ready)
+        })
+    }
+
+    /// Deletes the queues that are exclusive to a connection.
+    pub(super) fn delete_owned(&self, broker: &Broker, connection: ConnectionId) {
+        let definitions = self.definitions.read();
+        let owned = definitions.queues.values().filter(|queue| queue.definition().owner == Some(connection));
+        let owned: Vec<Arc<QueueHandle>> = owned.cloned().collect();
+        drop(definitions);
+        for queue in owned {
+            // Nothing is asked of the queue, so nothing is refused.
+            let _ = self.delete_queue(broker, &queue, false, false);
+        }
+    }
+
+    fn remove_stored(&self, removed: &Removed, changes: &mut Vec<Change>) {
+        changes.extend(removed.durable_exchanges().map(|spec| stored::delete_exchange(&self.name, &spec.name)));
+        changes.extend(removed.durable_bindings().map(|bound| stored::delete_binding(&self.name, bound.binding())));
+    }
+}
+
+impl Definitions {
+    fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {
+        self.queues.get(&self.topology.queue(name.as_str())?)
+    }
+
+    fn check_destination(&self, connection: ConnectionId, binding: &Binding) -> Result<(), Refusal> {
+        match &binding.destination {
+            Destination::Queue(name) => self.queue(name).map_or(Ok(()), |queue| queue.check_access(connection)),
+            Destination::Exchange(_) => Ok(()),
+        }
+    }
+
+    fn add_queue(
+        &mut self,
+        broker: &Broker,
+        definition: QueueDefinition,
+        changes: &mut Vec<Change>,
+    ) -> Arc<QueueHandle> {
+        let id = broker.next_queue();
+        if definition.is_stored() {
+            changes.push(stored::put_queue(id, &definition));
+            changes.push(stored::put_next_queue(QueueId(id.0 + 1)));
+        }
+        self.topology.add_queue(definition.name.clone(), id, definition.is_stored());
+        let queue = QueueHandle::new(id, definition, None, broker.memory().keep().clone());
+        self.queues.insert(id, queue.clone());
+        broker.memory().share(self.queues.len());
+        queue
+    }
+}
+
+/// Arguments of a classic queue that a redeclaration must repeat (compat.md 2.9).
+const COMPARED: &[&str] = &[
+    "x-queue-type",
+    "x-expires",
+    "x-message-ttl",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-single-active-consumer",
+    "x-max-priority",
+];
+
+/// Compares a redeclaration with what exists (compat.md 1.8): the owner first, strictly.
+fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resource: &Resource) -> Result<(), Refusal> {
+    if current.owner != wanted.owner {
+        return Err(Refusal::Locked(resource.clone()));
+    }
+    for (arg, current, wanted) in [
+        ("durable", current.durable, wanted.durable),
+        ("auto_delete", current.auto_delete, wanted.auto_delete),
+    ] {
+        if current != wanted {
+            let difference = format!("received '{wanted}' but current is '{current}'");
+            return Err(Refusal::Inequivalent { resource: resource.clone(), arg: arg.to_owned(), difference });
+        }
+    }
+    equivalent_arguments(resource, &current.arguments, &wanted.arguments, COMPARED)
+}
+
+/// Removes all that is on disk of a queue.
+fn remove_messages(queue: &QueueHandle, changes: &mut Vec<Change>) {
+    let id = queue.id();
+    let range = || (keys::chunk(id, 0).to_vec(), keys::chunk(QueueId(id.0 + 1), 0).to_vec());
+    if queue.definition().is_stored() {
+        changes.push(stored::delete_queue(id));
+        changes.push(Change::Delete(Family::QueueState, keys::queue(id).to_vec()));
+        for family in [Family::Chunks, Family::Settled] {
+            let (from, to) = range();
+            changes.push(Change::DeleteRange(family, from, to));
+        }
+    }
+    if queue.has_spilled() {
+        let (from, to) = range();
+        changes.push(Change::DeleteRange(Family::Transient, from, to));
+    }
+}
+
+/// A server's name for a queue: `amq.gen-` and 22 characters (compat.md 1.8).
+fn invented_name() -> Name {
+    let mut random = [0; 16];
+    if getrandom::fill(&mut random).is_err() {
+        // No randomness: the address of a fresh allocation and the time would be guesses; a counter is at least unique.
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        random = u128::from(count).to_be_bytes();
+    }
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
+    Name::new(&format!("amq.gen-{text}")).unwrap_or_else(invented_name)
+}

@@ -1,0 +1,22 @@
+//! Warren: a message broker that speaks AMQP 0-9-1 as RabbitMQ does.
+//!
+//! A module uses those below it, never those above (checked by `tests/tidy.rs`):
+//!
+//! - [`node`]: the composition root: opens the store, recovers, starts listeners, stops them in reverse order.
+//! - [`cli`], [`config`]: the command line and the settings. [`perf`]: the load generator behind `warren perf`.
+//! - [`listener`]: sockets; drives one connection machine a socket.
+//! - [`amqp`]: the connection machine: bytes and time in, bytes out. [`auth`]: who may log in.
+//! - [`engine`]: queues behind locks, definitions, effects.
+//! - [`store`]: the disk.
+//! - [`broker`]: the domain, pure: messages, topology, the queue machine.
+//! - [`wire`]: frames, methods, properties.
+//! - [`name`], [`value`], [`clock`], [`limits`]: vocabulary.
+
+pub mod broker;
+pub mod clock;
+pub mod engine;
+pub mod limits;
+pub mod name;
+pub mod store;
+pub mod value;
+pub mod wire;

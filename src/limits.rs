@@ -1,0 +1,43 @@
+//! Every bound of the broker that is not a setting, with its reason (reliability.md 4).
+
+/// Longest AMQP short string, in bytes (spec 4.2.5.3).
+pub const SHORT_STRING_MAX: usize = 255;
+
+/// Bytes of a frame around its payload: type, channel, size, end marker.
+pub const FRAME_OVERHEAD: usize = 8;
+
+/// Largest frame taken before tune-ok, in bytes (compat.md 1.1, `initial_frame_max`).
+pub const INITIAL_FRAME_MAX: u32 = 8192;
+
+/// Smallest `frame_max` a client may negotiate, in bytes (RabbitMQ 4.2 with 4096 still accepted).
+pub const FRAME_MAX_MIN: u32 = 4096;
+
+/// Bytes a connection may make us hold before it has logged in.
+pub const BEFORE_LOGIN_BYTES: usize = 16 * 1024;
+
+/// Deepest nesting of tables and arrays in one field table; real `x-death` headers need 3.
+pub const TABLE_DEPTH_MAX: usize = 32;
+
+/// Largest body a content header may announce, in bytes, whatever `max_message_size` says (compat.md 1.1).
+pub const BODY_SIZE_CEILING: u64 = 512 * 1024 * 1024;
+
+/// A chunk is closed when it holds this many bytes (design.md 6); a larger message has a chunk of its own.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Bytes a consumer may be sent ahead of what its connection has taken from the outbox.
+pub const CONSUMER_WINDOW_BYTES: i64 = 1024 * 1024;
+
+/// Bytes read from a socket at once.
+pub const READ_BYTES: usize = 128 * 1024;
+
+/// A connection's output is not filled further while this many bytes wait for the socket.
+pub const OUTPUT_BYTES: usize = 256 * 1024;
+
+/// Frames of a channel that wait behind an unfinished definition, in bytes; past it the socket is not read.
+pub const DEFERRED_BYTES: usize = 256 * 1024;
+
+/// Ready bytes kept in memory at the head of each queue while memory is short.
+pub const HEAD_BYTES: usize = 1024 * 1024;
+
+/// Appended bytes that make the committer close an epoch though nobody waits for it.
+pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;

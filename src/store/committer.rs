@@ -1,0 +1,365 @@
+//! The one thread that writes. It closes an epoch, takes what queues and definitions have for the disk, writes it as one
+//! batch, marks the epoch done and wakes who waits for it. What arrives meanwhile is the next batch (design.md 5, 7).
+//!
+//! The order that promises rest on: a caller appends first and reads the open epoch after; the committer moves the open
+//! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
+
+use super::{Change, Family, Logging, Storage, StoreError, keys, records};
+use crate::broker::identity::QueueId;
+use crate::broker::queue::Collected;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Number of a commit.
+pub type Epoch = u64;
+
+/// When the log is synced (`durability.sync`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before anything is confirmed.
+    Always,
+    /// Every so often; a power cut loses what was confirmed since.
+    Interval(Duration),
+    /// Never; the operating system decides.
+    Never,
+}
+
+/// A queue, as the committer sees it.
+pub trait Source: Send + Sync {
+    /// What the commit of `epoch` has to write; with `spill`, transient chunks too that memory has no room for.
+    fn collect(&self, epoch: Epoch, spill: bool) -> (QueueId, Collected);
+    /// All epochs up to `done` are on disk, and memory is short.
+    fn evict(&self, done: Epoch);
+}
+
+/// Whoever waits for an epoch.
+pub trait Waiter: Send + Sync {
+    /// The epoch is done, or will never be.
+    fn wake(&self);
+}
+
+/// What the committer asks of the engine.
+pub trait Steward: Send + Sync {
+    /// Memory is short: chunks are to leave it.
+    fn memory_is_short(&self) -> bool;
+    /// Queues with chunks in memory beyond their heads.
+    fn long_queues(&self) -> Vec<Arc<dyn Source>>;
+    /// Chunks have left memory: publishers that are held may go on.
+    fn evicted(&self);
+    /// The disk is full (true), or has room again (false).
+    fn disk_full(&self, full: bool);
+    /// The disk failed: nothing is confirmed any more, the node has to stop.
+    fn failed(&self, error: &StoreError);
+}
+
+/// Longest time that changes nobody waits for stay in memory.
+const LAZY: Duration = Duration::from_millis(10);
+/// How often a full disk is tried again, and long queues are looked for while memory is short.
+const RETRY: Duration = Duration::from_millis(250);
+const SWEEP: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+struct Inbox {
+    dirty: Vec<Arc<dyn Source>>,
+    definitions: Vec<Change>,
+    waiters: Vec<(Epoch, Arc<dyn Waiter>)>,
+    urgent: bool,
+    stop: bool,
+}
+
+/// The committer's door: cheap to share.
+pub struct Committer {
+    storage: Arc<dyn Storage>,
+    inbox: Mutex<Inbox>,
+    bell: Condvar,
+    open: AtomicU64,
+    done: AtomicU64,
+    appended: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Committer {
+    /// A committer whose last commit was `last`.
+    pub fn new(storage: Arc<dyn Storage>, last: Epoch) -> Arc<Committer> {
+        Arc::new(Committer {
+            storage,
+            inbox: Mutex::default(),
+            bell: Condvar::new(),
+            open: AtomicU64::new(last + 1),
+            done: AtomicU64::new(last),
+            appended: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs the thread until [`Committer::stop`].
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        self: &Arc<Self>,
+        policy: SyncPolicy,
+        steward: Arc<dyn Steward>,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let committer = self.clone();
+        let run = move || Writer { committer, policy, steward, synced: Instant::now(), unsynced: false }.run();
+        std::thread::Builder::new().name("committer".into()).spawn(run)
+    }
+
+    /// The storage that it writes to: for readers.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The epoch that takes what was appended before this call. Read it after appending.
+    pub fn open_epoch(&self) -> Epoch {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// The last epoch that is on disk.
+    pub fn done_epoch(&self) -> Epoch {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk failed: no epoch will be done any more.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Lists a queue that has something for the disk; it says so once until it is collected.
+    pub fn dirty(&self, source: Arc<dyn Source>) {
+        let mut inbox = self.inbox.lock();
+        inbox.dirty.push(source);
+        if inbox.dirty.len() == 1 {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Counts appended bytes: many of them close an epoch though nobody waits.
+    pub fn appended(&self, bytes: u64) {
+        let before = self.appended.fetch_add(bytes, Ordering::Relaxed);
+        let limit = crate::limits::COMMIT_BYTES as u64;
+        if before < limit && before + bytes >= limit {
+            self.inbox.lock().urgent = true;
+            self.bell.notify_one();
+        }
+    }
+
+    /// Memory has become short: chunks that nobody waits for may have to leave it.
+    pub fn nudge(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Adds changes of definitions; returns the epoch that takes them.
+    pub fn define(&self, changes: Vec<Change>) -> Epoch {
+        let mut inbox = self.inbox.lock();
+        inbox.definitions.extend(changes);
+        inbox.urgent = true;
+        self.bell.notify_one();
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Wakes `waiter` when `epoch` is done. The epoch closes soon, even if it holds nothing.
+    pub fn wake_at(&self, epoch: Epoch, waiter: Arc<dyn Waiter>) {
+        if self.done_epoch() >= epoch || self.has_failed() {
+            waiter.wake();
+            return;
+        }
+        let mut inbox = self.inbox.lock();
+        inbox.waiters.push((epoch, waiter));
+        self.bell.notify_one();
+    }
+
+    /// Commits what is there and ends the thread.
+    pub fn stop(&self) {
+        self.inbox.lock().stop = true;
+        self.bell.notify_one();
+    }
+}
+
+/// The thread's own side.
+struct Writer {
+    committer: Arc<Committer>,
+    policy: SyncPolicy,
+    steward: Arc<dyn Steward>,
+    synced: Instant,
+    unsynced: bool,
+}
+
+/// What one epoch takes.
+struct Work {
+    dirty: Vec<Arc<dyn Source>>,
+    definitions: Vec<Change>,
+    stop: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let mut work = self.wait();
+            let short = self.steward.memory_is_short();
+            if short {
+                work.dirty.extend(self.steward.long_queues());
+            }
+            let stop = work.stop;
+            let epoch = self.committer.open.fetch_add(1, Ordering::SeqCst);
+            // What arrived between the wait and the close belongs to this epoch as well.
+            {
+                let mut inbox = self.committer.inbox.lock();
+                work.dirty.append(&mut inbox.dirty);
+                work.definitions.append(&mut inbox.definitions);
+            }
+            self.committer.appended.store(0, Ordering::Relaxed);
+            if let Err(error) = self.commit(epoch, &work, short) {
+                self.fail(&error);
+                return;
+            }
+            self.finish(epoch);
+            if short {
+                work.dirty.iter().for_each(|source| source.evict(epoch));
+                self.steward.evicted();
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Waits until an epoch is to be closed. Changes nobody waits for are let gather for [`LAZY`].
+    fn wait(&mut self) -> Work {
+        let mut inbox = self.committer.inbox.lock();
+        let mut lazy_until = None;
+        loop {
+            let idle = inbox.dirty.is_empty() && inbox.definitions.is_empty();
+            if inbox.stop || inbox.urgent || !inbox.waiters.is_empty() {
+                break;
+            }
+            let now = Instant::now();
+            let due = lazy_until.get_or_insert_with(|| now + if idle { SWEEP } else { LAZY });
+            if now >= *due && (!idle || self.steward.memory_is_short() || self.sync_is_due()) {
+                break;
+            }
+            if idle && !self.unsynced && !self.steward.memory_is_short() {
+                lazy_until = None;
+                self.committer.bell.wait(&mut inbox);
+            } else {
+                let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
+                self.committer.bell.wait_for(&mut inbox, wait);
+            }
+        }
+        inbox.urgent = false;
+        Work {
+            dirty: std::mem::take(&mut inbox.dirty),
+            definitions: std::mem::take(&mut inbox.definitions),
+            stop: inbox.stop,
+        }
+    }
+
+    fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<(), StoreError> {
+        let mut changes = work.definitions.clone();
+        let mut spilled = Vec::new();
+        let mut fresh = !changes.is_empty();
+        for source in &work.dirty {
+            let (queue, collected) = source.collect(epoch, spill);
+            fresh |= !collected.puts.is_empty();
+            add_queue(queue, collected, &mut changes, &mut spilled);
+        }
+        if !spilled.is_empty() {
+            self.write(&spilled, Logging::Unlogged)?;
+        }
+        if !changes.is_empty() {
+            changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), records::epoch(epoch)));
+            let synced = fresh && self.policy == SyncPolicy::Always;
+            self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
+            self.unsynced |= !synced && fresh;
+        }
+        if self.sync_is_due() || (work.stop && self.policy != SyncPolicy::Never) {
+            self.committer.storage.sync()?;
+            self.synced = Instant::now();
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Writes a batch; on a full disk it waits for room, for as long as it takes.
+    fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError> {
+        let storage = &self.committer.storage;
+        let mut outcome = storage.write(changes, logging);
+        if !matches!(outcome, Err(StoreError::Full(_))) {
+            return outcome;
+        }
+        self.steward.disk_full(true);
+        while let Err(StoreError::Full(text)) = outcome {
+            let mut inbox = self.committer.inbox.lock();
+            if inbox.stop {
+                return Err(StoreError::Full(text));
+            }
+            self.committer.bell.wait_for(&mut inbox, RETRY);
+            drop(inbox);
+            outcome = storage.reopen().and_then(|()| storage.write(changes, logging));
+        }
+        self.steward.disk_full(false);
+        outcome
+    }
+
+    fn sync_is_due(&self) -> bool {
+        match self.policy {
+            SyncPolicy::Interval(interval) => self.unsynced && self.synced.elapsed() >= interval,
+            SyncPolicy::Always | SyncPolicy::Never => false,
+        }
+    }
+
+    fn finish(&self, epoch: Epoch) {
+        self.committer.done.store(epoch, Ordering::Release);
+        let mut inbox = self.committer.inbox.lock();
+        let (due, later) = std::mem::take(&mut inbox.waiters).into_iter().partition(|(at, _)| *at <= epoch);
+        inbox.waiters = later;
+        drop(inbox);
+        let due: Vec<(Epoch, Arc<dyn Waiter>)> = due;
+        due.iter().for_each(|(_, waiter)| waiter.wake());
+    }
+
+    fn fail(&self, error: &StoreError) {
+        self.committer.failed.store(true, Ordering::Release);
+        self.steward.failed(error);
+        let waiters = std::mem::take(&mut self.committer.inbox.lock().waiters);
+        waiters.iter().for_each(|(_, waiter)| waiter.wake());
+    }
+}
+
+/// Adds what a queue has collected to the batches.
+fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>, unlogged: &mut Vec<Change>) {
+    for chunk in collected.puts {
+        logged.push(Change::PutChunk(Family::Chunks, keys::chunk(queue, chunk.first()), chunk));
+    }
+    for chunk in collected.spills {
+        unlogged.push(Change::PutChunk(Family::Transient, keys::chunk(queue, chunk.first()), chunk));
+    }
+    for (first, settled) in collected.settled {
+        let mut value = Vec::new();
+        settled.encode(&mut value);
+        logged.push(Change::Put(Family::Settled, keys::chunk(queue, first).to_vec(), records::seal(&value)));
+    }
+    for deleted in collected.deletes {
+        let key = keys::chunk(queue, deleted.first).to_vec();
+        if deleted.settled {
+            logged.push(Change::Delete(Family::Settled, key.clone()));
+        }
+        if deleted.durable {
+            logged.push(Change::Delete(Family::Chunks, key));
+        } else {
+            unlogged.push(Change::Delete(Family::Transient, key));
+        }
+    }
+    for (from, to) in collected.dropped {
+        let (from, to) = (keys::chunk(queue, from).to_vec(), keys::chunk(queue, to).to_vec());
+        logged.push(Change::DeleteRange(Family::Chunks, from.clone(), to.clone()));
+        logged.push(Change::DeleteRange(Family::Settled, from.clone(), to.clone()));
+        unlogged.push(Change::DeleteRange(Family::Transient, from, to));
+    }
+    if let Some(state) = collected.state {
+        logged.push(Change::Put(Family::QueueState, keys::queue(queue).to_vec(), records::queue_state(&state)));
+    }
+}

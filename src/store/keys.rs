@@ -1,0 +1,71 @@
+//! The layout of keys: numbers big-endian, so that a queue's chunks lie in order.
+
+use crate::broker::identity::QueueId;
+
+/// Key of the last commit's number, in the queue states: before every queue's.
+pub const LAST_EPOCH: &[u8] = b"";
+
+/// Key of the note that the last stop was clean, in the queue states.
+pub const CLEAN_STOP: &[u8] = b"c";
+
+/// Key of a chunk, and of its settlements.
+pub fn chunk(queue: QueueId, first: u64) -> [u8; 16] {
+    ((u128::from(queue.0) << 64) | u128::from(first)).to_be_bytes()
+}
+
+/// The first sequence number in a chunk's key. None when it is no such key.
+pub fn chunk_first(key: &[u8]) -> Option<u64> {
+    let (_, first) = key.split_first_chunk::<8>()?;
+    Some(u64::from_be_bytes(*first.first_chunk::<8>()?))
+}
+
+/// Key of a queue's state.
+pub fn queue(queue: QueueId) -> [u8; 8] {
+    queue.0.to_be_bytes()
+}
+
+/// The queue in a state's key. None when it is no such key.
+pub fn queue_of(key: &[u8]) -> Option<QueueId> {
+    key.first_chunk::<8>().map(|id| QueueId(u64::from_be_bytes(*id)))
+}
+
+/// Kinds of definitions; the first byte of their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionKind {
+    /// An exchange.
+    Exchange,
+    /// A queue.
+    Queue,
+    /// A binding.
+    Binding,
+    /// The next queue's number.
+    NextQueue,
+}
+
+impl DefinitionKind {
+    /// The byte on disk.
+    pub fn byte(self) -> u8 {
+        match self {
+            DefinitionKind::Exchange => b'x',
+            DefinitionKind::Queue => b'q',
+            DefinitionKind::Binding => b'b',
+            DefinitionKind::NextQueue => b'n',
+        }
+    }
+
+    /// The kind of a key. None when it is none of them.
+    pub fn of(key: &[u8]) -> Option<DefinitionKind> {
+        let all = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue];
+        all.into_iter().find(|kind| key.first() == Some(&kind.byte()))
+    }
+}
+
+/// Key of a definition: its kind, and the parts of its identity, each with its length before it.
+pub fn definition(kind: DefinitionKind, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind.byte()];
+    for part in parts {
+        key.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    key
+}

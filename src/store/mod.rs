@@ -1,0 +1,120 @@
+//! The disk: RocksDB behind a narrow door (design.md 6). Nothing above names rocksdb.
+//!
+//! - [`keys`]: the layout of keys. [`records`]: the shape of values.
+//! - [`Storage`]: what a disk must do; [`rocks`] does it for real, [`memory`] in memory (tests, and their faults).
+//! - [`committer`]: the one thread that writes, an epoch at a time.
+//! - [`recovery`]: what a start reads: definitions, queue states, settlements; never the messages.
+
+pub mod committer;
+pub mod keys;
+pub mod memory;
+pub mod records;
+pub mod recovery;
+pub mod rocks;
+
+use crate::broker::message::Chunk;
+use std::fmt;
+use std::sync::Arc;
+
+/// Column families (design.md 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// Virtual hosts, exchanges, queues, bindings.
+    Definitions,
+    /// Per queue: what recovery needs; and the number of the last commit.
+    QueueState,
+    /// Durable chunks.
+    Chunks,
+    /// Which messages of a durable chunk are settled.
+    Settled,
+    /// Transient chunks that memory had no room for. Emptied at start, never logged.
+    Transient,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Family; 5] =
+        [Family::Definitions, Family::QueueState, Family::Chunks, Family::Settled, Family::Transient];
+
+    /// The column family's name on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Definitions => "definitions",
+            Family::QueueState => "queue_state",
+            Family::Chunks => "chunks",
+            Family::Settled => "settled",
+            Family::Transient => "transient",
+        }
+    }
+}
+
+/// One change of the disk.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Sets a key.
+    Put(Family, Vec<u8>, Vec<u8>),
+    /// Stores a chunk's bytes as they are.
+    PutChunk(Family, [u8; 16], Arc<Chunk>),
+    /// Removes a key; missing is fine.
+    Delete(Family, Vec<u8>),
+    /// Removes the keys `from..to`.
+    DeleteRange(Family, Vec<u8>, Vec<u8>),
+}
+
+/// How a batch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logging {
+    /// Logged, and the log synced before the call returns.
+    Synced,
+    /// Logged: survives the process, not the machine.
+    Logged,
+    /// Not logged: lost with the process.
+    Unlogged,
+}
+
+/// What went wrong with the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// No space is left. The batch was not written; it can be tried again after [`Storage::reopen`].
+    Full(String),
+    /// Another process has the data directory.
+    InUse(String),
+    /// What was read is not what was written.
+    Corrupt(String),
+    /// Everything else: nothing more may be written.
+    Failed(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Full(text) => write!(f, "no space left on the data directory's disk: {text}"),
+            StoreError::InUse(path) => write!(f, "the data directory {path} is in use by another broker"),
+            StoreError::Corrupt(text) => write!(f, "the data directory is damaged: {text}"),
+            StoreError::Failed(text) => write!(f, "the disk failed: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// What the broker needs of a disk. A batch is written whole or not at all; with [`Logging::Synced`] a batch that was
+/// written survives a power cut, and so does every logged batch before it.
+pub trait Storage: Send + Sync {
+    /// Writes a batch.
+    fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError>;
+    /// Syncs the log: every logged batch survives a power cut after it.
+    fn sync(&self) -> Result<(), StoreError>;
+    /// Visits the pairs with `from <= key < to` in order until `visit` returns false.
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError>;
+    /// The value of a key.
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// After [`StoreError::Full`]: opens the storage again, dropping what was written in part.
+    fn reopen(&self) -> Result<(), StoreError>;
+}

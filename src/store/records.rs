@@ -1,0 +1,90 @@
+//! The shape of values: a version byte and a checksum before the content.
+
+use super::StoreError;
+use crate::broker::queue::QueueState;
+use crate::value::Table;
+
+const VERSION: u8 = 1;
+
+/// Content with version and checksum before it.
+pub fn seal(content: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(content.len() + 5);
+    value.push(VERSION);
+    value.extend_from_slice(&crc32fast::hash(content).to_le_bytes());
+    value.extend_from_slice(content);
+    value
+}
+
+/// The content that [`seal`] sealed; `what` names it in the error.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the version is another or the checksum does not fit.
+pub fn open<'a>(value: &'a [u8], what: &str) -> Result<&'a [u8], StoreError> {
+    match value.split_first_chunk::<5>() {
+        Some(([VERSION, c0, c1, c2, c3], content))
+            if u32::from_le_bytes([*c0, *c1, *c2, *c3]) == crc32fast::hash(content) =>
+        {
+            Ok(content)
+        }
+        _ => Err(StoreError::Corrupt(format!("{what}: wrong version or checksum"))),
+    }
+}
+
+/// The number of a commit.
+pub fn epoch(epoch: u64) -> Vec<u8> {
+    seal(&epoch.to_le_bytes())
+}
+
+/// Reads what [`epoch`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn read_epoch(value: &[u8]) -> Result<u64, StoreError> {
+    let content = open(value, "number of the last commit")?;
+    content.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(|| corrupt("number of the last commit"))
+}
+
+/// A queue's state.
+pub fn queue_state(state: &QueueState) -> Vec<u8> {
+    let fields = [state.next_sequence, state.first, state.messages, state.bytes, state.maybe_delivered];
+    let content: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
+    seal(&content)
+}
+
+/// Reads what [`queue_state`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn read_queue_state(value: &[u8]) -> Result<QueueState, StoreError> {
+    let content = open(value, "state of a queue")?;
+    let (fields, _) = content.as_chunks::<8>();
+    match fields {
+        [next_sequence, first, messages, bytes, maybe_delivered] => Ok(QueueState {
+            next_sequence: u64::from_le_bytes(*next_sequence),
+            first: u64::from_le_bytes(*first),
+            messages: u64::from_le_bytes(*messages),
+            bytes: u64::from_le_bytes(*bytes),
+            maybe_delivered: u64::from_le_bytes(*maybe_delivered),
+        }),
+        _ => Err(corrupt("state of a queue")),
+    }
+}
+
+/// A definition: its fields as a table.
+pub fn definition(fields: &Table) -> Vec<u8> {
+    let mut content = Vec::new();
+    fields.encode_content(&mut content);
+    seal(&content)
+}
+
+/// Reads what [`definition`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn read_definition(value: &[u8]) -> Result<Table, StoreError> {
+    Table::decode(open(value, "definition")?).map_err(|_| corrupt("definition"))
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what}: not of the expected shape"))
+}

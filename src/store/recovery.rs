@@ -1,0 +1,134 @@
+//! What a start reads: definitions and queue states. The messages stay where they are, so a start takes as long with ten
+//! million messages as with none. And the reading of chunks when they are wanted.
+
+use super::committer::Epoch;
+use super::{Family, Storage, StoreError, keys, records};
+use crate::broker::identity::QueueId;
+use crate::broker::message::{Chunk, Ledger};
+use crate::broker::queue::{LoadRequest, QueueState, Settled, StoredChunk};
+use crate::value::Table;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All that a start needs to know.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Definitions as stored: key and fields.
+    pub definitions: Vec<(Vec<u8>, Table)>,
+    /// States of durable queues.
+    pub queues: HashMap<QueueId, QueueState>,
+    /// Number of the last commit.
+    pub last_epoch: Epoch,
+    /// Whether the last stop was clean: queue states are exact then.
+    pub clean_stop: bool,
+}
+
+/// Reads definitions and states.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a value is damaged: nothing is skipped silently.
+pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
+    let mut recovered = Recovered::default();
+    let mut outcome = Ok(());
+    storage.scan(Family::Definitions, b"", &[0xff; 9], &mut |key, value| {
+        match records::read_definition(value) {
+            Ok(fields) => recovered.definitions.push((key.to_vec(), fields)),
+            Err(error) => outcome = Err(error),
+        }
+        outcome.is_ok()
+    })?;
+    outcome?;
+    let mut outcome = Ok(());
+    storage.scan(Family::QueueState, b"", &[0xff; 9], &mut |key, value| {
+        let read = match keys::queue_of(key) {
+            Some(queue) => records::read_queue_state(value).map(|state| {
+                recovered.queues.insert(queue, state);
+            }),
+            None if key == keys::CLEAN_STOP => {
+                recovered.clean_stop = true;
+                Ok(())
+            }
+            None => records::read_epoch(value).map(|epoch| recovered.last_epoch = epoch),
+        };
+        outcome = read;
+        outcome.is_ok()
+    })?;
+    outcome?;
+    Ok(recovered)
+}
+
+/// Reads chunks of a queue: durable and spilled ones, in order, until `request.bytes` are there. Returns them and the
+/// sequence number up to which nothing else is stored.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a chunk is damaged.
+pub fn load(
+    storage: &dyn Storage,
+    queue: QueueId,
+    request: LoadRequest,
+    ledger: &Arc<Ledger>,
+) -> Result<(Vec<StoredChunk>, u64), StoreError> {
+    let durable = load_family(storage, Family::Chunks, queue, request, ledger)?;
+    let transient = load_family(storage, Family::Transient, queue, request, ledger)?;
+    // What one family did not get to must not be overtaken by the other.
+    let end = durable.1.min(transient.1);
+    let mut chunks: Vec<StoredChunk> = durable.0.into_iter().chain(transient.0).collect();
+    chunks.retain(|stored| stored.chunk.first() < end);
+    chunks.sort_by_key(|stored| stored.chunk.first());
+    Ok((chunks, end))
+}
+
+fn load_family(
+    storage: &dyn Storage,
+    family: Family,
+    queue: QueueId,
+    request: LoadRequest,
+    ledger: &Arc<Ledger>,
+) -> Result<(Vec<StoredChunk>, u64), StoreError> {
+    let durable = family == Family::Chunks;
+    let (mut chunks, mut bytes, mut end, mut damaged) = (Vec::new(), 0, request.end, None);
+    let (from, to) = (keys::chunk(queue, request.first), keys::chunk(queue, request.end));
+    storage.scan(family, &from, &to, &mut |key, value| {
+        let first = keys::chunk_first(key).unwrap_or_default();
+        if bytes >= request.bytes {
+            end = first;
+            return false;
+        }
+        bytes += value.len();
+        match Chunk::load(first, durable, value.to_vec(), ledger) {
+            Some(chunk) => chunks.push(StoredChunk { chunk, settled: Settled::default() }),
+            None => damaged = Some(first),
+        }
+        damaged.is_none()
+    })?;
+    if let Some(first) = damaged {
+        return Err(StoreError::Corrupt(format!("messages from {first} on of queue number {}", queue.0)));
+    }
+    if durable && let (Some(first), Some(last)) = (chunks.first(), chunks.last()) {
+        let range = (keys::chunk(queue, first.chunk.first()), keys::chunk(queue, last.chunk.end()));
+        load_settled(storage, range, &mut chunks)?;
+    }
+    Ok((chunks, end))
+}
+
+fn load_settled(
+    storage: &dyn Storage,
+    range: ([u8; 16], [u8; 16]),
+    chunks: &mut [StoredChunk],
+) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
+    storage.scan(Family::Settled, &range.0, &range.1, &mut |key, value| {
+        let read = records::open(value, "settlements").map(Settled::decode);
+        let at = keys::chunk_first(key).and_then(|first| {
+            chunks.binary_search_by_key(&first, |stored| stored.chunk.first()).ok()
+        });
+        match (read, at.and_then(|at| chunks.get_mut(at))) {
+            (Ok(Some(settled)), Some(stored)) => stored.settled = settled,
+            (Ok(None), _) => outcome = Err(StoreError::Corrupt("settlements".into())),
+            (Ok(Some(_)), None) => {}
+            (Err(error), _) => outcome = Err(error),
+        }
+        outcome.is_ok()
+    })?;
+    outcome
+}

@@ -1,0 +1,170 @@
+//! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
+
+use super::{Change, Family, Logging, Storage, StoreError};
+use parking_lot::RwLock;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
+    ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+use std::path::{Path, PathBuf};
+
+/// Bytes of messages that RocksDB collects in memory before it writes a file; up to three such buffers exist.
+const CHUNK_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+const SMALL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+const BLOB_BYTES_MIN: u64 = 1024;
+const BLOB_FILE_BYTES: u64 = 64 * 1024 * 1024;
+const LOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// A RocksDB in a directory of its own.
+pub struct RocksStorage {
+    path: PathBuf,
+    db: RwLock<Option<DB>>,
+}
+
+impl RocksStorage {
+    /// Opens or creates the storage and empties the transient family.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it, [`StoreError::Corrupt`] when it cannot be read.
+    pub fn open(path: &Path) -> Result<RocksStorage, StoreError> {
+        let mut db = open_db(path)?;
+        let transient = Family::Transient;
+        db.drop_cf(transient.name()).map_err(|error| store_error(&error))?;
+        db.create_cf(transient.name(), &family_options(transient)).map_err(|error| store_error(&error))?;
+        Ok(RocksStorage { path: path.to_path_buf(), db: RwLock::new(Some(db)) })
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self.db.read().as_ref() {
+            Some(db) => run(db),
+            None => Err(StoreError::Full("waiting for space".into())),
+        }
+    }
+}
+
+impl Storage for RocksStorage {
+    fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError> {
+        self.with(|db| {
+            let mut batch = WriteBatch::default();
+            for change in changes {
+                match change {
+                    Change::Put(family, key, value) => batch.put_cf(handle(db, *family)?, key, value),
+                    Change::PutChunk(family, key, chunk) => batch.put_cf(handle(db, *family)?, key, chunk.bytes()),
+                    Change::Delete(family, key) => batch.delete_cf(handle(db, *family)?, key),
+                    Change::DeleteRange(family, from, to) => batch.delete_range_cf(handle(db, *family)?, from, to),
+                }
+            }
+            let mut options = WriteOptions::default();
+            options.set_sync(logging == Logging::Synced);
+            options.disable_wal(logging == Logging::Unlogged);
+            db.write_opt(batch, &options).map_err(|error| store_error(&error))
+        })
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.with(|db| db.flush_wal(true).map_err(|error| store_error(&error)))
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.with(|db| {
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(from);
+            options.set_iterate_upper_bound(to);
+            options.fill_cache(false);
+            let mode = IteratorMode::From(from, Direction::Forward);
+            for pair in db.iterator_cf_opt(handle(db, family)?, options, mode) {
+                let (key, value) = pair.map_err(|error| store_error(&error))?;
+                if !visit(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut db = self.db.write();
+        // RocksDB allows one handle a directory: the old one must go first.
+        *db = None;
+        *db = Some(open_db(&self.path)?);
+        Ok(())
+    }
+}
+
+fn open_db(path: &Path) -> Result<DB, StoreError> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A torn tail is what every power cut leaves; holes are found by the epoch numbers (recovery).
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_paranoid_checks(true);
+    options.set_max_total_wal_size(LOG_BYTES_MAX);
+    options.set_recycle_log_file_num(2);
+    options.set_max_background_jobs(2);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
+    options.set_max_open_files(256);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_stats_dump_period_sec(0);
+    options.set_enable_pipelined_write(false);
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_avoid_unnecessary_blocking_io(true);
+    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family)));
+    std::fs::create_dir_all(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
+    DB::open_cf_descriptors(&options, path, families).map_err(|error| {
+        if error.kind() == ErrorKind::IOError && error.as_ref().contains("LOCK") {
+            StoreError::InUse(path.display().to_string())
+        } else {
+            store_error(&error)
+        }
+    })
+}
+
+fn family_options(family: Family) -> Options {
+    let mut options = Options::default();
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::None);
+    match family {
+        Family::Chunks | Family::Transient => {
+            options.set_write_buffer_size(CHUNK_BUFFER_BYTES);
+            options.set_max_write_buffer_number(3);
+            options.set_enable_blob_files(true);
+            options.set_min_blob_size(BLOB_BYTES_MIN);
+            options.set_blob_file_size(BLOB_FILE_BYTES);
+            options.set_enable_blob_gc(true);
+        }
+        Family::Definitions | Family::QueueState | Family::Settled => {
+            options.set_write_buffer_size(SMALL_BUFFER_BYTES);
+            options.set_max_write_buffer_number(2);
+        }
+    }
+    options
+}
+
+fn handle(db: &DB, family: Family) -> Result<&ColumnFamily, StoreError> {
+    let missing = || StoreError::Corrupt(format!("column family {} is missing", family.name()));
+    db.cf_handle(family.name()).ok_or_else(missing)
+}
+
+fn store_error(error: &rocksdb::Error) -> StoreError {
+    let text = error.as_ref().to_owned();
+    match error.kind() {
+        ErrorKind::Corruption => StoreError::Corrupt(text),
+        _ if text.contains("No space left on device") => StoreError::Full(text),
+        _ => StoreError::Failed(text),
+    }
+}

@@ -1,0 +1,369 @@
+//! What the broker did, held against what it promised (the rules are those of an at-least-once queue whose confirms
+//! mean "on disk").
+//!
+//! A **life** is the time from a broker's start to its end. What a client knows counts fully only within one life:
+//! a crash may lose the `redelivered` flag and an acknowledgement that was not yet on disk, but no confirmed message.
+
+use crate::bits::Bits;
+use crate::message::Id;
+use std::collections::HashMap;
+
+/// Violations kept in words; more are only counted.
+const VIOLATIONS_KEPT: usize = 40;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// A confirmed publish never arrived.
+    Loss,
+    /// A delivery nobody published, in a queue it does not belong to, or with other bytes.
+    Phantom,
+    /// A second delivery in one broker life without `redelivered`.
+    Unflagged,
+    /// A delivery after a settled ack with no crash between.
+    AfterAck,
+    /// First deliveries out of publishing order.
+    Order,
+    /// A requeued message came back later than its place allows.
+    RequeueOrder,
+    /// A publish confirmed twice, or a confirm of nothing.
+    Confirm,
+    /// `basic.return` missing, doubled, after its ack, or for a routable message.
+    Return,
+    /// The broker stopped answering, or refused what it must do.
+    Liveness,
+    /// A definition with `-ok` is gone after a restart, or a deleted one is back.
+    Topology,
+}
+
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub rule: Rule,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub invoked: u64,
+    pub confirmed: u64,
+    pub nacked: u64,
+    pub returned: u64,
+    pub deliveries: u64,
+    /// (message, queue) pairs delivered at least once, and those that should be at most.
+    pub delivered: u64,
+    pub copies: u64,
+    pub duplicates_flagged: u64,
+    /// Second deliveries without the flag where the first was in a former life: allowed, reported.
+    pub duplicates_unflagged: u64,
+    /// Deliveries after a settled ack with a crash between: allowed, reported.
+    pub after_ack: u64,
+    /// Publishes without a confirm that arrived all the same.
+    pub recovered: u64,
+}
+
+#[derive(Default)]
+struct Slot {
+    delivered: Bits,
+    settled: Bits,
+    /// Delivered in the present life.
+    delivered_now: Bits,
+    /// Settled since the last crash.
+    settled_safely: Bits,
+}
+
+#[derive(Default)]
+struct Producer {
+    invoked: u64,
+    /// First seq of each publishing channel.
+    sessions: Vec<u64>,
+    confirmed: Bits,
+    nacked: Bits,
+    returned: Bits,
+    slots: Vec<Slot>,
+}
+
+/// One consumer on one channel.
+struct Session {
+    queue: usize,
+    life: u32,
+    /// For the only consumer of its queue: its prefetch count. Order rules are strict then.
+    solo: Option<u64>,
+    /// Highest seq delivered, by producer and publishing channel: unflagged ones, for a solo consumer all.
+    high: HashMap<(u32, usize), u64>,
+    /// Requeued here and not yet back; how many later messages came first.
+    requeued: HashMap<Id, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(u64);
+
+/// The history so far, as bits, and the verdict.
+pub struct Checker {
+    queues: usize,
+    route: fn(Id) -> u8,
+    producers: Vec<Producer>,
+    sessions: HashMap<u64, Session>,
+    sessions_ever: u64,
+    life: u32,
+    /// The last life that ended with a crash.
+    crashed_life: Option<u32>,
+    pub stats: Stats,
+    violations: Vec<Violation>,
+    violation_count: u64,
+}
+
+impl Checker {
+    pub fn new(queues: usize, route: fn(Id) -> u8) -> Self {
+        Self {
+            queues,
+            route,
+            producers: Vec::new(),
+            sessions: HashMap::new(),
+            sessions_ever: 0,
+            life: 0,
+            crashed_life: None,
+            stats: Stats::default(),
+            violations: Vec::new(),
+            violation_count: 0,
+        }
+    }
+
+    pub fn violation(&mut self, rule: Rule, text: String) {
+        self.violation_count += 1;
+        if self.violations.len() < VIOLATIONS_KEPT {
+            self.violations.push(Violation { rule, text });
+        }
+    }
+
+    pub fn violation_count(&self) -> u64 {
+        self.violation_count
+    }
+
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Copies that may still be in the broker.
+    pub fn backlog(&self) -> u64 {
+        self.stats.copies - self.stats.delivered
+    }
+
+    /// A producer opened a channel; its later publishes are ordered among themselves.
+    pub fn publisher_session(&mut self, producer: u32) {
+        let queues = self.queues;
+        while self.producers.len() <= producer as usize {
+            let slots = (0..queues).map(|_| Slot::default()).collect();
+            self.producers.push(Producer { slots, ..Default::default() });
+        }
+        let producer = &mut self.producers[producer as usize];
+        producer.sessions.push(producer.invoked);
+    }
+
+    /// The next message of a producer; called before its first byte is sent.
+    pub fn invoke(&mut self, producer: u32) -> Id {
+        let state = &mut self.producers[producer as usize];
+        let id = Id { producer, seq: state.invoked };
+        state.invoked += 1;
+        self.stats.invoked += 1;
+        self.stats.copies += u64::from((self.route)(id).count_ones());
+        id
+    }
+
+    pub fn returned(&mut self, id: Id) {
+        if (self.route)(id) != 0 {
+            self.violation(Rule::Return, format!("{id:?} was returned but has a queue"));
+        }
+        let Some(producer) = self.publisher(id, Rule::Return) else { return };
+        let settled = producer.confirmed.contains(id.seq) || producer.nacked.contains(id.seq);
+        if !producer.returned.insert(id.seq) {
+            self.violation(Rule::Return, format!("{id:?} was returned twice"));
+        } else if settled {
+            self.violation(Rule::Return, format!("{id:?} was returned after its confirm"));
+        }
+        self.stats.returned += 1;
+    }
+
+    pub fn confirmed(&mut self, id: Id, nack: bool) {
+        let routed = (self.route)(id) != 0;
+        let Some(producer) = self.publisher(id, Rule::Confirm) else { return };
+        let before = producer.confirmed.contains(id.seq) || producer.nacked.contains(id.seq);
+        let returned = producer.returned.contains(id.seq);
+        let set = if nack { &mut producer.nacked } else { &mut producer.confirmed };
+        set.insert(id.seq);
+        if before {
+            return self.violation(Rule::Confirm, format!("{id:?} was confirmed twice"));
+        }
+        if nack {
+            self.stats.nacked += 1;
+            return;
+        }
+        self.stats.confirmed += 1;
+        if !routed && !returned {
+            self.violation(Rule::Return, format!("{id:?} is unroutable and was confirmed before its return"));
+        }
+    }
+
+    fn publisher(&mut self, id: Id, rule: Rule) -> Option<&mut Producer> {
+        let known = self.producers.get(id.producer as usize).is_some_and(|producer| id.seq < producer.invoked);
+        if !known {
+            self.violation(rule, format!("{id:?} was never published"));
+            return None;
+        }
+        self.producers.get_mut(id.producer as usize)
+    }
+
+    /// A consumer started in broker life `life`; `solo` is its prefetch count if it is its queue's only one.
+    pub fn consumer_session(&mut self, queue: usize, life: u32, solo: Option<u64>) -> SessionId {
+        self.sessions_ever += 1;
+        let session = Session { queue, life, solo, high: HashMap::new(), requeued: HashMap::new() };
+        self.sessions.insert(self.sessions_ever, session);
+        SessionId(self.sessions_ever)
+    }
+
+    pub fn end_session(&mut self, session: SessionId) {
+        self.sessions.remove(&session.0);
+    }
+
+    pub fn delivered(&mut self, session: SessionId, id: Id, redelivered: bool) {
+        self.stats.deliveries += 1;
+        let (queue, life) = self.place(session);
+        let routed = (self.route)(id) & (1 << queue) != 0;
+        if self.publisher(id, Rule::Phantom).is_none() {
+            return;
+        }
+        if !routed {
+            return self.violation(Rule::Phantom, format!("{id:?} came out of queue {queue}"));
+        }
+        self.check_repetition(queue, life, id, redelivered);
+        self.check_order(session, id, redelivered);
+    }
+
+    fn check_repetition(&mut self, queue: usize, life: u32, id: Id, redelivered: bool) {
+        let now = life == self.life;
+        let slot = &mut self.producers[id.producer as usize].slots[queue];
+        let first = slot.delivered.insert(id.seq);
+        let first_now = !now || slot.delivered_now.insert(id.seq);
+        let settled = slot.settled.contains(id.seq);
+        let settled_safely = now && slot.settled_safely.contains(id.seq);
+        self.stats.delivered += u64::from(first);
+        self.stats.duplicates_flagged += u64::from(!first && redelivered);
+        self.stats.duplicates_unflagged += u64::from(!first && !redelivered && first_now);
+        self.stats.after_ack += u64::from(settled && !settled_safely);
+        if !first_now && !redelivered {
+            self.violation(Rule::Unflagged, format!("{id:?} came again from queue {queue} without redelivered"));
+        }
+        if settled_safely {
+            self.violation(Rule::AfterAck, format!("{id:?} came again from queue {queue} after its ack was settled"));
+        }
+    }
+
+    fn check_order(&mut self, session: SessionId, id: Id, redelivered: bool) {
+        let channel = self.producers[id.producer as usize].sessions.partition_point(|first| *first <= id.seq);
+        let Some(state) = self.sessions.get_mut(&session.0) else { return };
+        let key = (id.producer, channel);
+        let high = state.high.get(&key).copied();
+        let back = state.requeued.remove(&id).is_some();
+        let advances = high.is_none_or(|high| id.seq > high);
+        let mut late = None;
+        if let (Some(prefetch), true) = (state.solo, advances) {
+            for (waiting, overtaken) in &mut state.requeued {
+                if waiting.producer == id.producer && waiting.seq < id.seq {
+                    *overtaken += 1;
+                    // What was on its way when the requeue was sent may come first: at most a prefetch window.
+                    if *overtaken == prefetch + 1 {
+                        late = Some(*waiting);
+                    }
+                }
+            }
+        }
+        let in_question = if state.solo.is_some() { !back } else { !redelivered };
+        if advances && (in_question || state.solo.is_some()) {
+            state.high.insert(key, id.seq);
+        }
+        let queue = state.queue;
+        if let Some(waiting) = late {
+            self.violation(Rule::RequeueOrder, format!("{waiting:?}, requeued to queue {queue}, is overtaken by {id:?}"));
+        }
+        if in_question && !advances {
+            let high = high.unwrap_or_default();
+            self.violation(Rule::Order, format!("{id:?} came from queue {queue} after seq {high}"));
+        }
+    }
+
+    /// A delivery whose bytes are not what was sent.
+    pub fn corrupt(&mut self, session: SessionId, text: String) {
+        let (queue, _) = self.place(session);
+        self.violation(Rule::Phantom, format!("queue {queue}: {text}"));
+    }
+
+    /// The consumer is about to give these back to the queue.
+    pub fn requeued(&mut self, session: SessionId, ids: &[Id]) {
+        if let Some(state) = self.sessions.get_mut(&session.0) {
+            state.requeued.extend(ids.iter().map(|id| (*id, 0)));
+        }
+    }
+
+    /// Acks of these were sent, and a round trip on the channel came back after them.
+    pub fn settled(&mut self, session: SessionId, ids: &[Id]) {
+        let (queue, life) = self.place(session);
+        let safely = self.crashed_life.is_none_or(|crashed| life > crashed);
+        for id in ids {
+            let slot = &mut self.producers[id.producer as usize].slots[queue];
+            slot.settled.insert(id.seq);
+            if safely {
+                slot.settled_safely.insert(id.seq);
+            }
+        }
+    }
+
+    fn place(&self, session: SessionId) -> (usize, u32) {
+        let session = &self.sessions[&session.0];
+        (session.queue, session.life)
+    }
+
+    /// The broker is gone, and what it had not made durable with it.
+    pub fn crashed(&mut self) {
+        self.crashed_life = Some(self.life);
+        self.slots().for_each(|slot| slot.settled_safely.clear());
+        self.next_life();
+    }
+
+    /// The broker stopped in order: a settled ack must still hold afterwards.
+    pub fn stopped(&mut self) {
+        self.next_life();
+    }
+
+    fn next_life(&mut self) {
+        self.life += 1;
+        self.slots().for_each(|slot| slot.delivered_now.clear());
+    }
+
+    fn slots(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.producers.iter_mut().flat_map(|producer| &mut producer.slots)
+    }
+
+    /// After the queues were drained: what is missing, and everything that was wrong.
+    pub fn finish(&mut self) -> &[Violation] {
+        let mut missing = Vec::new();
+        let mut recovered = 0;
+        for (number, producer) in (0..).zip(&self.producers) {
+            for (queue, slot) in producer.slots.iter().enumerate() {
+                let id = |seq| Id { producer: number, seq };
+                let lost = producer.confirmed.iter().filter(|seq| {
+                    (self.route)(id(*seq)) & (1 << queue) != 0 && !slot.delivered.contains(*seq)
+                });
+                missing.extend(lost.map(|seq| (id(seq), queue)));
+                recovered += slot.delivered.iter().filter(|seq| !producer.confirmed.contains(*seq)).count() as u64;
+            }
+        }
+        self.stats.recovered = recovered;
+        for (id, queue) in missing {
+            self.violation(Rule::Loss, format!("{id:?} was confirmed and never came out of queue {queue}"));
+        }
+        &self.violations
+    }
+
+    /// Messages ever delivered, for the memory figure of the summary.
+    pub fn settled_count(&self) -> u64 {
+        self.producers.iter().flat_map(|producer| &producer.slots).map(|slot| slot.settled.len()).sum()
+    }
+}

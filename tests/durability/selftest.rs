@@ -1,0 +1,234 @@
+//! The checker checked: each broken history must be found, each good one must pass.
+
+use crate::checker::{Checker, Rule, SessionId};
+use crate::message::Id;
+
+fn id(seq: u64) -> Id {
+    Id { producer: 0, seq }
+}
+
+/// Messages whose number ends in 9 have no queue; all others go to queue 0 of two.
+fn route(id: Id) -> u8 {
+    u8::from(id.seq % 10 != 9)
+}
+
+/// `count` messages published and confirmed by producer 0.
+fn published(count: u64) -> Checker {
+    let mut checker = Checker::new(2, route);
+    checker.publisher_session(0);
+    for _ in 0..count {
+        let id = checker.invoke(0);
+        checker.confirmed(id, false);
+    }
+    checker
+}
+
+fn consumer(checker: &mut Checker, solo: Option<u64>) -> SessionId {
+    let life = checker.life();
+    checker.consumer_session(0, life, solo)
+}
+
+fn deliver(checker: &mut Checker, session: SessionId, seqs: &[u64]) {
+    seqs.iter().for_each(|seq| checker.delivered(session, id(*seq), false));
+}
+
+fn rules(mut checker: Checker) -> Vec<Rule> {
+    checker.finish().iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn a_good_history_passes() {
+    let mut checker = published(6);
+    let session = consumer(&mut checker, Some(10));
+    deliver(&mut checker, session, &[0, 1, 2]);
+    checker.settled(session, &[id(0)]);
+    checker.requeued(session, &[id(1), id(2)]);
+    deliver(&mut checker, session, &[3]);
+    checker.delivered(session, id(1), true);
+    checker.delivered(session, id(2), true);
+    checker.crashed();
+    let session = consumer(&mut checker, Some(10));
+    deliver(&mut checker, session, &[0, 1, 2, 3, 4, 5]);
+    assert_eq!((checker.stats.after_ack, checker.stats.duplicates_unflagged), (1, 4));
+    assert_eq!(checker.stats.duplicates_flagged, 2);
+    assert_eq!(rules(checker), []);
+}
+
+#[test]
+fn loss_is_found() {
+    let mut checker = published(3);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0, 2]);
+    assert_eq!(rules(checker), [Rule::Loss]);
+}
+
+#[test]
+fn an_unconfirmed_or_nacked_publish_may_be_gone_or_not() {
+    let mut checker = published(0);
+    (0..3).for_each(|_| drop(checker.invoke(0)));
+    checker.confirmed(id(1), true);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[1]);
+    assert!(checker.finish().is_empty());
+    assert_eq!(checker.stats.recovered, 1);
+}
+
+#[test]
+fn phantoms_are_found() {
+    let mut checker = published(3);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0, 1, 2, 3]);
+    assert_eq!(rules(checker), [Rule::Phantom]);
+
+    let mut checker = published(1);
+    let wrong_queue = checker.consumer_session(1, 0, None);
+    checker.delivered(wrong_queue, id(0), false);
+    assert_eq!(rules(checker), [Rule::Phantom, Rule::Loss]);
+
+    let mut checker = published(1);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    checker.corrupt(session, "changed byte".to_owned());
+    assert_eq!(rules(checker), [Rule::Phantom]);
+}
+
+#[test]
+fn swapped_order_is_found() {
+    for solo in [None, Some(10)] {
+        let mut checker = published(4);
+        let session = consumer(&mut checker, solo);
+        deliver(&mut checker, session, &[0, 2, 1, 3]);
+        assert_eq!(rules(checker), [Rule::Order]);
+    }
+}
+
+#[test]
+fn order_holds_for_each_channel_of_a_producer_only() {
+    let mut checker = published(2);
+    checker.publisher_session(0);
+    (2..4).for_each(|_| drop(checker.invoke(0)));
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[2, 0, 3, 1]);
+    assert_eq!(rules(checker), []);
+}
+
+#[test]
+fn a_missing_redelivered_flag_is_found() {
+    let mut checker = published(1);
+    let (first, second) = (consumer(&mut checker, None), consumer(&mut checker, None));
+    deliver(&mut checker, first, &[0]);
+    deliver(&mut checker, second, &[0]);
+    assert_eq!(rules(checker), [Rule::Unflagged]);
+}
+
+#[test]
+fn the_flag_may_be_lost_with_the_broker() {
+    let mut checker = published(1);
+    let former = consumer(&mut checker, None);
+    deliver(&mut checker, former, &[0]);
+    checker.crashed();
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    // A client reads what a dead broker had sent after the next one has started.
+    deliver(&mut checker, former, &[]);
+    assert_eq!(checker.stats.duplicates_unflagged, 1);
+    assert_eq!(rules(checker), []);
+}
+
+#[test]
+fn a_delivery_after_a_settled_ack_is_found() {
+    let mut checker = published(1);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    checker.settled(session, &[id(0)]);
+    checker.delivered(session, id(0), true);
+    assert_eq!(rules(checker), [Rule::AfterAck]);
+}
+
+#[test]
+fn a_clean_stop_must_keep_acks() {
+    let mut checker = published(1);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    checker.settled(session, &[id(0)]);
+    checker.stopped();
+    let session = consumer(&mut checker, None);
+    checker.delivered(session, id(0), true);
+    assert_eq!(rules(checker), [Rule::AfterAck]);
+}
+
+#[test]
+fn an_ack_heard_of_after_the_crash_is_no_safe_ack() {
+    let mut checker = published(1);
+    let former = consumer(&mut checker, None);
+    deliver(&mut checker, former, &[0]);
+    checker.crashed();
+    checker.settled(former, &[id(0)]);
+    let session = consumer(&mut checker, None);
+    checker.delivered(session, id(0), false);
+    assert_eq!(checker.stats.after_ack, 1);
+    assert_eq!(rules(checker), []);
+}
+
+#[test]
+fn a_requeued_message_that_stays_behind_is_found() {
+    let mut checker = published(8);
+    let session = consumer(&mut checker, Some(3));
+    deliver(&mut checker, session, &[0, 1]);
+    checker.requeued(session, &[id(0)]);
+    deliver(&mut checker, session, &[2, 3, 4]);
+    assert_eq!(checker.violation_count(), 0);
+    deliver(&mut checker, session, &[5, 6, 7]);
+    checker.delivered(session, id(0), true);
+    assert_eq!(rules(checker), [Rule::RequeueOrder]);
+}
+
+#[test]
+fn a_returned_message_out_of_place_is_found_at_the_only_consumer() {
+    let mut checker = published(3);
+    let former = consumer(&mut checker, Some(10));
+    deliver(&mut checker, former, &[0, 1]);
+    checker.end_session(former);
+    let session = consumer(&mut checker, Some(10));
+    checker.delivered(session, id(1), true);
+    checker.delivered(session, id(0), true);
+    deliver(&mut checker, session, &[2]);
+    assert_eq!(rules(checker), [Rule::Order]);
+}
+
+#[test]
+fn double_and_foreign_confirms_are_found() {
+    let mut checker = published(0);
+    checker.invoke(0);
+    checker.confirmed(id(0), true);
+    checker.confirmed(id(0), true);
+    checker.confirmed(id(7), false);
+    assert_eq!(rules(checker), [Rule::Confirm, Rule::Confirm]);
+
+    let mut checker = published(0);
+    checker.invoke(0);
+    checker.confirmed(id(0), true);
+    checker.confirmed(id(0), false);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    assert_eq!(rules(checker), [Rule::Confirm]);
+}
+
+#[test]
+fn returns_are_checked() {
+    let unroutable = id(9);
+    let history = |steps: &[fn(&mut Checker)]| {
+        let mut checker = published(0);
+        (0..10).for_each(|_| drop(checker.invoke(0)));
+        steps.iter().for_each(|step| step(&mut checker));
+        rules(checker)
+    };
+    assert_eq!(unroutable.seq % 10, 9);
+    let give_back: fn(&mut Checker) = |checker| checker.returned(id(9));
+    let confirm: fn(&mut Checker) = |checker| checker.confirmed(id(9), false);
+    assert_eq!(history(&[give_back, confirm]), []);
+    assert_eq!(history(&[confirm]), [Rule::Return]);
+    assert_eq!(history(&[confirm, give_back]), [Rule::Return, Rule::Return]);
+    assert_eq!(history(&[give_back, give_back, confirm]), [Rule::Return]);
+    assert_eq!(history(&[|checker| checker.returned(id(1))]), [Rule::Return]);
+}
