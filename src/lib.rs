@@ -12,11 +12,18 @@
 //! - [`wire`]: frames, methods, properties.
 //! - [`name`], [`value`], [`clock`], [`limits`]: vocabulary.
 
+pub mod amqp;
+pub mod auth;
 pub mod broker;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod limits;
+pub mod listener;
 pub mod name;
+pub mod node;
+pub mod perf;
 pub mod store;
 pub mod value;
 pub mod wire;

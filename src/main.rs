@@ -1,2 +1,72 @@
-//! Warren.
-fn main() {}
+//! The `warren` program: arguments → settings → node → signal → stop.
+
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use warren::cli::{self, Command};
+use warren::config::Config;
+use warren::node::{Node, NodeError};
+
+/// One heap for Rust and RocksDB; it gives memory back to the system.
+#[global_allocator]
+static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::Perf(args)) => report(warren::perf::run(*args)),
+        Err(code) => code,
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    if let Err(error) = cli::logging::start(&config.log) {
+        return report(Err(error.to_string()));
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.server.worker_threads > 0 {
+        runtime.worker_threads(config.server.worker_threads);
+    }
+    let runtime = match runtime.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(format!("cannot start: {error}"))),
+    };
+    report(runtime.block_on(run(config)).map_err(|error| error.to_string()))
+}
+
+async fn run(config: &Config) -> Result<(), NodeError> {
+    let node = Node::start(config)?;
+    let stopped = tokio::select! {
+        () = told_to_stop() => None,
+        error = node.failed() => Some(error),
+    };
+    tracing::info!("stopping");
+    let outcome = node.stop().await;
+    match stopped {
+        Some(error) => Err(error),
+        None => outcome,
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. Where no signal can be waited for, nothing ends the wait.
+async fn told_to_stop() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = wait(SignalKind::terminate()) => {}
+        _ = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+fn report(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("warren: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

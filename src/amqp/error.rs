@@ -3,6 +3,7 @@
 use crate::broker::refusal::Refusal;
 use crate::limits::SHORT_STRING_MAX;
 use crate::wire::WireError;
+use amq_protocol::types::ShortString;
 
 /// What an error ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,12 @@ impl From<Refusal> for AmqpError {
     fn from(refusal: Refusal) -> AmqpError {
         AmqpError::new(Code::of_refusal(&refusal), refusal)
     }
+}
+
+/// Text of ours as a short string, cut if it must be.
+pub(super) fn short_text(text: &str) -> ShortString {
+    let cut = text.get(..text.floor_char_boundary(SHORT_STRING_MAX)).unwrap_or_default();
+    ShortString::try_new(cut).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -146,7 +146,12 @@ impl Link {
     /// Takes what the backlog and the outbox hold for a channel and `matching`.
     pub fn extract(&mut self, matching: impl Fn(&Item) -> bool) -> Vec<Item> {
         self.collect();
-        self.backlog.extract_if(.., |item| matching(item)).collect()
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for item in self.backlog.drain(..) {
+            if matching(&item) { taken.push(item) } else { left.push_back(item) }
+        }
+        self.backlog = left;
+        taken
     }
 
     /// Whether the socket lags so far behind that no more deliveries are written.

@@ -6,6 +6,7 @@ pub mod logging;
 mod tests;
 
 use crate::config::{Config, Override, Sources};
+use crate::perf::PerfArgs;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
@@ -24,6 +25,8 @@ pub const EXIT_CONFIG: u8 = 78;
 pub enum Command {
     /// Run the broker.
     Serve(Box<Config>),
+    /// Load a broker and measure it.
+    Perf(Box<PerfArgs>),
 }
 
 /// Why there is nothing to do: what to print, where, and the status to exit with.
@@ -48,6 +51,8 @@ struct Line {
 enum Word {
     /// Run the broker
     Serve(Serve),
+    /// Load a broker and measure it
+    Perf(Box<PerfArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +106,7 @@ pub fn parse_from(
     let line = Line::from_arg_matches(&matches).map_err(refused)?;
     match line.word {
         Word::Serve(serve) => settings(serve, environment).map(|config| Command::Serve(Box::new(config))),
+        Word::Perf(args) => Ok(Command::Perf(args)),
     }
 }
 

@@ -5,8 +5,10 @@ use super::*;
 fn run(words: &[&str], environment: &[(&str, &str)]) -> Result<Config, Stop> {
     let arguments = std::iter::once("warren").chain(words.iter().copied()).map(OsString::from);
     let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let Command::Serve(config) = parse_from(arguments, environment)?;
-    Ok(*config)
+    match parse_from(arguments, environment)? {
+        Command::Serve(config) => Ok(*config),
+        Command::Perf(_) => panic!("not a serve command"),
+    }
 }
 
 fn stop(words: &[&str], environment: &[(&str, &str)]) -> Stop {

@@ -140,7 +140,7 @@ impl Broker {
                 Change::Put(Family::QueueState, key, records::queue_state(&queue.state()))
             })
             .collect();
-        changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), records::epoch(0)));
+        changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), Vec::new()));
         self.committer.storage().write(&changes, Logging::Synced)
     }
 

@@ -3,10 +3,14 @@
 use super::broker::Broker;
 use super::queue_handle::QueueHandle;
 use crate::broker::queue::Command;
-use crate::store::recovery;
+use crate::store::{StoreError, recovery};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Pause before a read is tried again while the disk is full.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// The door of the loader: takes queues whose head is to be read.
 #[derive(Debug)]
@@ -39,13 +43,22 @@ impl Loader {
 }
 
 fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
-    if let Some(request) = queue.with_queue(|queue| queue.load_request()) {
+    while let Some(request) = queue.with_queue(|queue| queue.load_request()) {
         let storage = broker.committer().storage();
         match recovery::load(&**storage, queue.id(), request, broker.memory().ledger()) {
-            Ok((chunks, end)) => queue.apply(broker, Command::Loaded { first: request.first, chunks, end }),
+            Ok((chunks, end)) => {
+                queue.apply(broker, Command::Loaded { first: request.first, chunks, end });
+                break;
+            }
+            Err(StoreError::Full(_)) => {
+                // The storage is being opened again.
+                queue.with_queue(|queue| queue.load_failed());
+                std::thread::sleep(RETRY);
+            }
             Err(error) => {
                 queue.with_queue(|queue| queue.load_failed());
                 broker.report_damage(&format!("{}: {error}", queue.resource()));
+                break;
             }
         }
     }

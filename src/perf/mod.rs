@@ -18,9 +18,9 @@ pub use args::PerfArgs;
 
 use args::Plan;
 use connection::Connection;
-use consumer::Consumed;
+use consumer::{Consumed, Consumer};
 use process::{BrokerUsage, thread_cpu};
-use publisher::Published;
+use publisher::{Published, Publisher};
 use report::{Outcome, Report};
 use shared::Shared;
 use std::sync::Arc;
@@ -72,16 +72,19 @@ fn finish(control: &mut Connection, plan: &Plan) -> Result<(), String> {
 }
 
 fn drive(plan: &Plan, shared: &Arc<Shared>) -> Result<Outcome, String> {
-    let mut consumers = Vec::new();
-    for index in 0..plan.consumers {
-        let consumer = consumer::Consumer::connect(plan, index)?;
-        consumers.push(spawn("consumer", shared, move |shared| consumer.run(shared))?);
-    }
-    let mut publishers = Vec::new();
-    for index in 0..plan.publishers {
-        let publisher = publisher::Publisher::connect(plan, index)?;
-        publishers.push(spawn("publisher", shared, move |shared| publisher.run(shared))?);
-    }
+    // All connect before the first one works: a refusal leaves no thread behind.
+    let consumers: Vec<_> =
+        (0..plan.consumers).map(|index| Consumer::connect(plan, index)).collect::<Result<_, _>>()?;
+    let publishers: Vec<_> =
+        (0..plan.publishers).map(|index| Publisher::connect(plan, index)).collect::<Result<_, _>>()?;
+    let consumers: Vec<_> = consumers
+        .into_iter()
+        .map(|consumer| spawn("consumer", shared, move |shared| consumer.run(shared)))
+        .collect::<Result<_, _>>()?;
+    let publishers: Vec<_> = publishers
+        .into_iter()
+        .map(|publisher| spawn("publisher", shared, move |shared| publisher.run(shared)))
+        .collect::<Result<_, _>>()?;
     shared.start();
     let mut outcome = Outcome::default();
     let mut failure = None;
@@ -112,6 +115,7 @@ fn spawn<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T, String> + Send + 'static,
 ) -> Result<Worker<T>, String> {
+    let give_up = Arc::clone(shared);
     let shared = Arc::clone(shared);
     let body = move || {
         shared.wait_for_start();
@@ -121,14 +125,17 @@ fn spawn<T: Send + 'static>(
         }
         result.map(|value| (value, thread_cpu()))
     };
-    thread::Builder::new().name(format!("perf-{name}")).spawn(body).map_err(|error| format!("thread: {error}"))
+    let worker = thread::Builder::new().name(format!("perf-{name}")).spawn(body);
+    worker.map_err(|error| {
+        give_up.give_up();
+        format!("thread: {error}")
+    })
 }
 
 fn join<T>(worker: Worker<T>) -> Result<(T, Duration), String> {
     worker.join().unwrap_or_else(|_| Err("a worker thread panicked".to_owned()))
 }
 
-// What workers hand back, named here so that the modules below agree on it.
 impl Outcome {
     fn add_published(&mut self, published: &Published, cpu: Duration) {
         self.published += published.messages;

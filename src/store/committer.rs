@@ -103,8 +103,8 @@ impl Committer {
         policy: SyncPolicy,
         steward: Arc<dyn Steward>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
-        let committer = self.clone();
-        let run = move || Writer { committer, policy, steward, synced: Instant::now(), unsynced: false }.run();
+        let (committer, last) = (self.clone(), self.done_epoch());
+        let run = move || Writer { committer, policy, steward, synced: Instant::now(), synced_epoch: last, unsynced: false }.run();
         std::thread::Builder::new().name("committer".into()).spawn(run)
     }
 
@@ -185,6 +185,7 @@ struct Writer {
     policy: SyncPolicy,
     steward: Arc<dyn Steward>,
     synced: Instant,
+    synced_epoch: Epoch,
     unsynced: bool,
 }
 
@@ -270,14 +271,18 @@ impl Writer {
             self.write(&spilled, Logging::Unlogged)?;
         }
         if !changes.is_empty() {
-            changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), records::epoch(epoch)));
+            changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), records::marker(epoch, self.synced_epoch)));
             let synced = fresh && self.policy == SyncPolicy::Always;
             self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
             self.unsynced |= !synced && fresh;
+            if synced {
+                self.synced_epoch = epoch;
+            }
         }
         if self.sync_is_due() || (work.stop && self.policy != SyncPolicy::Never) {
             self.committer.storage.sync()?;
             self.synced = Instant::now();
+            self.synced_epoch = epoch;
             self.unsynced = false;
         }
         Ok(())

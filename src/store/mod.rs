@@ -115,6 +115,11 @@ pub trait Storage: Send + Sync {
     ) -> Result<(), StoreError>;
     /// The value of a key.
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The highest commit that what was found on disk at start proves to have been synced: if less can be read, there is
+    /// a hole. 0 when nothing is proven.
+    fn proven_synced(&self) -> u64 {
+        0
+    }
     /// After [`StoreError::Full`]: opens the storage again, dropping what was written in part.
     fn reopen(&self) -> Result<(), StoreError>;
 }

@@ -48,12 +48,25 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
                 recovered.clean_stop = true;
                 Ok(())
             }
-            None => records::read_epoch(value).map(|epoch| recovered.last_epoch = epoch),
+            None => match records::read_marker(value) {
+                Some((epoch, _)) => {
+                    recovered.last_epoch = epoch;
+                    Ok(())
+                }
+                None => Err(StoreError::Corrupt("number of the last commit".into())),
+            },
         };
         outcome = read;
         outcome.is_ok()
     })?;
     outcome?;
+    let proven = storage.proven_synced();
+    if proven > recovered.last_epoch {
+        return Err(StoreError::Corrupt(format!(
+            "the log has a hole: commit {proven} was synced, but nothing after commit {} can be read",
+            recovered.last_epoch
+        )));
+    }
     Ok(recovered)
 }
 

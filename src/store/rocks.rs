@@ -1,6 +1,6 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
-use super::{Change, Family, Logging, Storage, StoreError};
+use super::{Change, Family, Logging, Storage, StoreError, records};
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
@@ -14,12 +14,14 @@ const SMALL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 const BLOB_BYTES_MIN: u64 = 1024;
 const BLOB_FILE_BYTES: u64 = 64 * 1024 * 1024;
-const LOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A start replays the log: this bounds how long it takes.
+const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A RocksDB in a directory of its own.
 pub struct RocksStorage {
     path: PathBuf,
     db: RwLock<Option<DB>>,
+    proven_synced: u64,
 }
 
 impl RocksStorage {
@@ -28,11 +30,13 @@ impl RocksStorage {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Corrupt`] when it cannot be read.
     pub fn open(path: &Path) -> Result<RocksStorage, StoreError> {
+        // Before RocksDB opens, and perhaps drops, its logs.
+        let proven_synced = proven_synced(path);
         let mut db = open_db(path)?;
         let transient = Family::Transient;
         db.drop_cf(transient.name()).map_err(|error| store_error(&error))?;
         db.create_cf(transient.name(), &family_options(transient)).map_err(|error| store_error(&error))?;
-        Ok(RocksStorage { path: path.to_path_buf(), db: RwLock::new(Some(db)) })
+        Ok(RocksStorage { path: path.to_path_buf(), db: RwLock::new(Some(db)), proven_synced })
     }
 
     fn with<T>(&self, run: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -93,6 +97,10 @@ impl Storage for RocksStorage {
         self.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
     }
 
+    fn proven_synced(&self) -> u64 {
+        self.proven_synced
+    }
+
     fn reopen(&self) -> Result<(), StoreError> {
         let mut db = self.db.write();
         // RocksDB allows one handle a directory: the old one must go first.
@@ -130,6 +138,13 @@ fn open_db(path: &Path) -> Result<DB, StoreError> {
             store_error(&error)
         }
     })
+}
+
+/// Reads the raw logs for the commits they prove to have been synced. What cannot be read proves nothing.
+fn proven_synced(path: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(path) else { return 0 };
+    let logs = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|ext| ext == "log"));
+    logs.filter_map(|log| std::fs::read(log).ok()).map(|log| records::proven_synced(&log)).max().unwrap_or(0)
 }
 
 fn family_options(family: Family) -> Options {

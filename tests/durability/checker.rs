@@ -6,12 +6,12 @@
 
 use crate::bits::Bits;
 use crate::message::Id;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Violations kept in words; more are only counted.
-const VIOLATIONS_KEPT: usize = 40;
+/// Violations of each rule kept in words; more are only counted.
+const VIOLATIONS_KEPT: u64 = 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// A confirmed publish never arrived.
     Loss,
@@ -108,7 +108,7 @@ pub struct Checker {
     crashed_life: Option<u32>,
     pub stats: Stats,
     violations: Vec<Violation>,
-    violation_count: u64,
+    counts: BTreeMap<Rule, u64>,
 }
 
 impl Checker {
@@ -123,19 +123,24 @@ impl Checker {
             crashed_life: None,
             stats: Stats::default(),
             violations: Vec::new(),
-            violation_count: 0,
+            counts: BTreeMap::new(),
         }
     }
 
     pub fn violation(&mut self, rule: Rule, text: String) {
-        self.violation_count += 1;
-        if self.violations.len() < VIOLATIONS_KEPT {
+        let count = self.counts.entry(rule).or_default();
+        *count += 1;
+        if *count <= VIOLATIONS_KEPT {
             self.violations.push(Violation { rule, text });
         }
     }
 
     pub fn violation_count(&self) -> u64 {
-        self.violation_count
+        self.counts.values().sum()
+    }
+
+    pub fn counts(&self) -> &BTreeMap<Rule, u64> {
+        &self.counts
     }
 
     pub fn life(&self) -> u32 {
@@ -268,8 +273,9 @@ impl Checker {
             for (waiting, overtaken) in &mut state.requeued {
                 if waiting.producer == id.producer && waiting.seq < id.seq {
                     *overtaken += 1;
-                    // What was on its way when the requeue was sent may come first: at most a prefetch window.
-                    if *overtaken == prefetch + 1 {
+                    // What was on its way when the requeue was sent may come first: a prefetch window, and another
+                    // that acks sent just before had freed.
+                    if *overtaken == 2 * prefetch + 1 {
                         late = Some(*waiting);
                     }
                 }
@@ -281,7 +287,10 @@ impl Checker {
         }
         let queue = state.queue;
         if let Some(waiting) = late {
-            self.violation(Rule::RequeueOrder, format!("{waiting:?}, requeued to queue {queue}, is overtaken by {id:?}"));
+            self.violation(
+                Rule::RequeueOrder,
+                format!("{waiting:?}, requeued to queue {queue}, is overtaken by {id:?}"),
+            );
         }
         if in_question && !advances {
             let high = high.unwrap_or_default();
@@ -348,9 +357,10 @@ impl Checker {
         for (number, producer) in (0..).zip(&self.producers) {
             for (queue, slot) in producer.slots.iter().enumerate() {
                 let id = |seq| Id { producer: number, seq };
-                let lost = producer.confirmed.iter().filter(|seq| {
-                    (self.route)(id(*seq)) & (1 << queue) != 0 && !slot.delivered.contains(*seq)
-                });
+                let lost = producer
+                    .confirmed
+                    .iter()
+                    .filter(|seq| (self.route)(id(*seq)) & (1 << queue) != 0 && !slot.delivered.contains(*seq));
                 missing.extend(lost.map(|seq| (id(seq), queue)));
                 recovered += slot.delivered.iter().filter(|seq| !producer.confirmed.contains(*seq)).count() as u64;
             }
@@ -362,7 +372,7 @@ impl Checker {
         &self.violations
     }
 
-    /// Messages ever delivered, for the memory figure of the summary.
+    /// (message, queue) pairs whose ack a round trip followed.
     pub fn settled_count(&self) -> u64 {
         self.producers.iter().flat_map(|producer| &producer.slots).map(|slot| slot.settled.len()).sum()
     }

@@ -3,7 +3,7 @@
 use crate::support::{AMQPValue, BasicProperties, FieldTable, encode_properties};
 use crate::world::Rng;
 
-/// Bytes of the header in a body: producer, seq, CRC of the payload.
+/// Bytes of the header in a body: producer, seq, CRC of both and the payload.
 const HEADER: usize = 16;
 
 /// Queues of the load. `SOLO` has one exclusive consumer at a time.
@@ -58,7 +58,7 @@ impl Id {
         let mut body = Vec::with_capacity(HEADER + size);
         body.extend(self.producer.to_be_bytes());
         body.extend(self.seq.to_be_bytes());
-        body.extend(crc32fast::hash(&payload).to_be_bytes());
+        body.extend(crc(&body, &payload).to_be_bytes());
         body.extend(payload);
         body
     }
@@ -84,12 +84,15 @@ impl Id {
 
     /// The message a delivery is; an error names what is wrong with its bytes.
     pub fn of(body: &[u8], properties: &[u8]) -> Result<Self, String> {
-        let (Some(producer), Some(seq)) = (body.first_chunk(), body.get(4..).and_then(|rest| rest.first_chunk())) else {
+        let (Some(producer), Some(seq)) = (body.first_chunk(), body.get(4..).and_then(|rest| rest.first_chunk()))
+        else {
             return Err(format!("body of {} bytes has no header", body.len()));
         };
         let id = Self { producer: u32::from_be_bytes(*producer), seq: u64::from_be_bytes(*seq) };
-        let crc = body.get(12..HEADER).map(|crc| u32::from_be_bytes(crc.try_into().expect("four bytes")));
-        if crc != Some(crc32fast::hash(body.get(HEADER..).unwrap_or_default())) || body != id.body() {
+        if body.len() < HEADER || body[12..HEADER] != crc(&body[..12], &body[HEADER..]).to_be_bytes() {
+            return Err(format!("body of {} bytes with a wrong checksum", body.len()));
+        }
+        if body != id.body() {
             return Err(format!("{id:?}: body differs from what was sent"));
         }
         if properties != id.properties() {
@@ -97,6 +100,13 @@ impl Id {
         }
         Ok(id)
     }
+}
+
+fn crc(head: &[u8], payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(head);
+    crc.update(payload);
+    crc.finalize()
 }
 
 #[test]

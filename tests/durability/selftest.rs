@@ -65,7 +65,9 @@ fn loss_is_found() {
 #[test]
 fn an_unconfirmed_or_nacked_publish_may_be_gone_or_not() {
     let mut checker = published(0);
-    (0..3).for_each(|_| drop(checker.invoke(0)));
+    (0..3).for_each(|_| {
+        checker.invoke(0);
+    });
     checker.confirmed(id(1), true);
     let session = consumer(&mut checker, None);
     deliver(&mut checker, session, &[1]);
@@ -106,7 +108,9 @@ fn swapped_order_is_found() {
 fn order_holds_for_each_channel_of_a_producer_only() {
     let mut checker = published(2);
     checker.publisher_session(0);
-    (2..4).for_each(|_| drop(checker.invoke(0)));
+    (2..4).for_each(|_| {
+        checker.invoke(0);
+    });
     let session = consumer(&mut checker, None);
     deliver(&mut checker, session, &[2, 0, 3, 1]);
     assert_eq!(rules(checker), []);
@@ -173,12 +177,12 @@ fn an_ack_heard_of_after_the_crash_is_no_safe_ack() {
 #[test]
 fn a_requeued_message_that_stays_behind_is_found() {
     let mut checker = published(8);
-    let session = consumer(&mut checker, Some(3));
+    let session = consumer(&mut checker, Some(2));
     deliver(&mut checker, session, &[0, 1]);
     checker.requeued(session, &[id(0)]);
-    deliver(&mut checker, session, &[2, 3, 4]);
+    deliver(&mut checker, session, &[2, 3, 4, 5]);
     assert_eq!(checker.violation_count(), 0);
-    deliver(&mut checker, session, &[5, 6, 7]);
+    deliver(&mut checker, session, &[6, 7]);
     checker.delivered(session, id(0), true);
     assert_eq!(rules(checker), [Rule::RequeueOrder]);
 }
@@ -219,7 +223,9 @@ fn returns_are_checked() {
     let unroutable = id(9);
     let history = |steps: &[fn(&mut Checker)]| {
         let mut checker = published(0);
-        (0..10).for_each(|_| drop(checker.invoke(0)));
+        (0..10).for_each(|_| {
+            checker.invoke(0);
+        });
         steps.iter().for_each(|step| step(&mut checker));
         rules(checker)
     };

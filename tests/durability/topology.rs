@@ -43,7 +43,6 @@ impl Topology {
     pub fn ok(&mut self, thing: &Thing, expect: Expect) {
         match expect {
             Expect::Absent => self.set(thing, Expect::Absent, |_| true),
-            // Bindings of a thing declared again are as they were before it was sent.
             _ => drop(self.things.insert(thing.clone(), expect)),
         }
     }

@@ -316,9 +316,9 @@ impl Client {
     }
 
     /// Nothing but heartbeats arrives for this long; else the event that did.
-    pub fn quiet(&mut self, time: Duration) -> Result<(), Event> {
+    pub fn quiet(&mut self, time: Duration) -> Result<(), Box<Event>> {
         match self.recv_until(Instant::now() + time) {
-            Ok(event) => Err(event),
+            Ok(event) => Err(Box::new(event)),
             Err(Error::Timeout) => Ok(()),
             Err(error) => panic!("{error:?}"),
         }

@@ -460,8 +460,17 @@ impl Client {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Drops the socket as a crashed client does.
-    pub fn abort(self) {
+    /// Drops the socket as a crashed client does: what was not read is lost.
+    pub fn break_off(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+        self.pending.clear();
+        self.input.clear();
+        self.taken = 0;
+    }
+
+    /// The first event read and not yet asked for that `wanted` takes.
+    pub fn take_pending(&mut self, wanted: impl Fn(&Event) -> bool) -> Option<Event> {
+        let index = self.pending.iter().position(wanted)?;
+        self.pending.remove(index)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A peer's refusal is a value ([`Closed`]), so a test asserts the exact code and text. Nothing here sleeps to wait for
 //! the broker: every wait ends with a frame or with [`Error::Timeout`].
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod broker;
 mod calls;

@@ -1,0 +1,178 @@
+//! Consumers of a channel, and their deliveries (compat.md 1.9).
+
+use super::Channel;
+use super::settle::Returned;
+use crate::amqp::error::{AmqpError, Code};
+use crate::amqp::link::Link;
+use crate::broker::identity::ConsumerId;
+use crate::broker::message::Run;
+use crate::broker::refusal::{Refusal, Resource};
+use crate::engine::{ConsumeSpec, Item, QueueHandle};
+use crate::limits::CONSUMER_WINDOW_BYTES;
+use crate::wire::hot::write_deliver;
+use crate::wire::method::table_from_amq;
+use crate::wire::output::write_content;
+use amq_protocol::protocol::{AMQPClass, basic};
+use amq_protocol::types::ShortString;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A consumer.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    tag: ShortString,
+    pub queue: Arc<QueueHandle>,
+    pub no_ack: bool,
+    /// Bytes written to the output that the queue does not know of yet.
+    taken: u64,
+}
+
+/// All consumers of a channel.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    by_id: BTreeMap<ConsumerId, Consumer>,
+    by_tag: HashMap<String, ConsumerId>,
+}
+
+impl Consumers {
+    pub fn iter(&self) -> impl Iterator<Item = (&ConsumerId, &Consumer)> {
+        self.by_id.iter()
+    }
+
+    pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.by_id.get(&id)
+    }
+
+    fn insert(&mut self, id: ConsumerId, consumer: Consumer) {
+        self.by_tag.insert(consumer.tag.as_str().to_owned(), id);
+        self.by_id.insert(id, consumer);
+    }
+
+    fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.by_id.remove(&id)?;
+        self.by_tag.remove(consumer.tag.as_str());
+        Some(consumer)
+    }
+}
+
+impl Channel {
+    /// basic.consume. Deliveries reach the outbox at once; they are written after consume-ok.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked`, `ExclusiveUse`; a tag in use or too many consumers end the connection.
+    pub(super) fn on_consume(&mut self, link: &mut Link, consume: &basic::Consume) -> Result<(), AmqpError> {
+        let tag = self.consumer_tag(link, &consume.consumer_tag)?;
+        let queue = self.queue_name(&consume.queue)?;
+        let arguments = table_from_amq(&consume.arguments);
+        let priority = match arguments.get("x-priority") {
+            None => 0,
+            Some(value) => value.as_integer().ok_or_else(|| {
+                let reason = format!("{{unacceptable_type,{}}}", value.type_name());
+                let resource = Resource::queue(link.session.vhost(), &queue);
+                Refusal::InvalidArgument("x-priority".to_owned(), resource, reason)
+            })?,
+        };
+        let spec = ConsumeSpec {
+            channel: self.number,
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            priority: priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+            prefetch: self.prefetch.filter(|_| !consume.no_ack),
+            shared: (!consume.no_ack).then(|| self.shared.credit()),
+        };
+        let (id, queue) = link.session.consume(&queue, spec)?;
+        self.consumers.insert(id, Consumer { tag: tag.clone(), queue, no_ack: consume.no_ack, taken: 0 });
+        let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag: tag });
+        self.reply(link, consume.nowait, AMQPClass::Basic(ok));
+        Ok(())
+    }
+
+    fn consumer_tag(&self, link: &Link, wanted: &ShortString) -> Result<ShortString, AmqpError> {
+        let max = link.settings.consumer_max_per_channel as usize;
+        if self.consumers.by_tag.contains_key(wanted.as_str()) {
+            let explanation = format!("attempt to reuse consumer tag '{wanted}'");
+            return Err(AmqpError::new(Code::NotAllowed, explanation));
+        }
+        if max > 0 && self.consumers.by_id.len() >= max {
+            let explanation = format!("reached maximum ({max}) of consumers per channel");
+            return Err(AmqpError::new(Code::NotAllowed, explanation));
+        }
+        if !wanted.as_str().is_empty() {
+            return Ok(wanted.clone());
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|fault| AmqpError::new(Code::InternalError, fault))?;
+        short(&format!("amq.ctag-{}", URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    /// basic.cancel; an unknown tag is no error. Every delivery that the consumer still gets is written before cancel-ok;
+    /// if the socket lags, they go back instead, but for those that count as acknowledged.
+    pub(super) fn on_cancel(&mut self, link: &mut Link, cancel: basic::Cancel) -> Result<(), AmqpError> {
+        if let Some(id) = self.consumers.by_tag.get(cancel.consumer_tag.as_str()).copied()
+            && let Some(queue) = self.consumers.get(id).map(|consumer| consumer.queue.clone())
+        {
+            link.session.cancel(&queue, id);
+            let number = self.number;
+            let unsent = link.extract(|item| match item {
+                Item::Run { channel, consumer, .. } | Item::Cancelled { channel, consumer } => {
+                    *channel == number && *consumer == id
+                }
+                Item::Loaded { .. } => false,
+            });
+            let mut returned = Returned::default();
+            for item in unsent {
+                let Item::Run { run, .. } = item else { continue };
+                let no_ack = self.consumers.get(id).is_some_and(|consumer| consumer.no_ack);
+                if no_ack || !link.is_backed_up() {
+                    self.deliver(link, id, run);
+                } else {
+                    returned.add(&queue, Some(id), run);
+                }
+            }
+            self.requeue(link, returned);
+            self.consumers.remove(id);
+        }
+        let ok = basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
+        self.reply(link, cancel.nowait, AMQPClass::Basic(ok));
+        Ok(())
+    }
+
+    /// A consumer's queue was deleted. What it was sent stays unsettled, without effect.
+    pub fn on_queue_gone(&mut self, link: &mut Link, id: ConsumerId) {
+        let Some(consumer) = self.consumers.remove(id) else { return };
+        if link.capabilities.consumer_cancel_notify {
+            let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
+            self.reply(link, false, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+        }
+    }
+
+    /// Writes a run of deliveries and remembers it. The queue learns of bytes taken when they are half a window, so that
+    /// a fast consumer does not lock it for every run.
+    #[inline]
+    pub fn deliver(&mut self, link: &mut Link, id: ConsumerId, run: Run) {
+        let Some(consumer) = self.consumers.by_id.get_mut(&id) else { return };
+        let first = self.next_tag;
+        self.next_tag += u64::from(run.count);
+        let (out, tag) = (link.out.frames(), consumer.tag.as_str().as_bytes());
+        let messages = (run.index..run.index + run.count).zip(first..);
+        for (index, delivery_tag) in messages {
+            let Some(record) = run.chunk.record(index) else { continue };
+            write_deliver(out, self.number, tag, delivery_tag, run.redelivered, record.exchange_and_key);
+            write_content(out, self.number, record.header, record.body, link.tuned.frame_max);
+        }
+        consumer.taken += run.bytes() as u64;
+        if consumer.taken >= CONSUMER_WINDOW_BYTES as u64 / 2 {
+            link.session.credit(&consumer.queue, id, std::mem::take(&mut consumer.taken));
+        }
+        if !consumer.no_ack {
+            self.unacked.insert(first, consumer.queue.clone(), Some(id), run);
+        }
+    }
+}
+
+/// Text as a short string.
+pub(super) fn short(text: &str) -> Result<ShortString, AmqpError> {
+    ShortString::try_new(text).map_err(|fault| AmqpError::new(Code::InternalError, fault))
+}

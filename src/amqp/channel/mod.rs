@@ -1,0 +1,217 @@
+//! A channel: publishes in, deliveries out, and the methods in between.
+//!
+//! - [`publish`]: basic.publish and its checks. [`confirms`]: when publishes are acknowledged.
+//! - [`consume`]: consumers and deliveries. [`credit`]: prefetch. [`get`]: basic.get.
+//! - [`settle`]: ack, nack, reject, recover. [`unacked`]: what they refer to.
+//! - [`definitions`]: exchanges, queues, bindings.
+
+mod confirms;
+mod consume;
+mod credit;
+mod definitions;
+mod get;
+mod publish;
+mod settle;
+mod unacked;
+
+pub(super) use publish::Publish;
+
+use super::content::{Assembly, Due};
+use super::error::{AmqpError, Code};
+use super::link::Link;
+use crate::engine::{Epoch, Item};
+use crate::name::Name;
+use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm, tx};
+use confirms::Confirms;
+use consume::Consumers;
+use credit::SharedLimit;
+use publish::RouteCache;
+use unacked::Unacked;
+
+/// An open channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    number: u16,
+    assembly: Assembly,
+    route: RouteCache,
+    confirms: Option<Confirms>,
+    unacked: Unacked,
+    next_tag: u64,
+    consumers: Consumers,
+    /// Prefetch of consumers that start from now on; None = no limit.
+    prefetch: Option<u32>,
+    shared: SharedLimit,
+    /// The queue that an empty name stands for.
+    last_queue: Option<Name>,
+    waiting: Option<Waiting>,
+    /// Frames that came while the channel waits, bounded by [`crate::limits::DEFERRED_BYTES`].
+    pub deferred: Vec<u8>,
+}
+
+/// What a channel waits for; later frames of the channel wait behind it.
+#[derive(Debug)]
+enum Waiting {
+    /// A definition that is not on disk yet.
+    Reply { epoch: Epoch, reply: Box<AMQPClass> },
+    /// The head of a queue, for basic.get.
+    Message { queue: Name, no_ack: bool },
+}
+
+impl Channel {
+    /// A channel that was just opened.
+    pub fn new(number: u16) -> Channel {
+        Channel {
+            number,
+            assembly: Assembly::default(),
+            route: RouteCache::default(),
+            confirms: None,
+            unacked: Unacked::default(),
+            next_tag: 1,
+            consumers: Consumers::default(),
+            prefetch: None,
+            shared: SharedLimit::default(),
+            last_queue: None,
+            waiting: None,
+            deferred: Vec::new(),
+        }
+    }
+
+    /// Which frame of a message is due.
+    #[inline]
+    pub fn due(&self) -> Due {
+        self.assembly.due()
+    }
+
+    /// Whether later frames have to wait.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// A method came that is not read in place. What was published and settled before it is in the queues already.
+    ///
+    /// # Errors
+    /// What the method runs into (compat.md 1.4).
+    pub fn on_method(&mut self, link: &mut Link, payload: &[u8], method: AMQPClass) -> Result<(), AmqpError> {
+        match method {
+            AMQPClass::Basic(method) => self.on_basic(link, payload, method),
+            AMQPClass::Exchange(method) => self.on_exchange(link, method),
+            AMQPClass::Queue(method) => self.on_queue(link, method),
+            AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
+                self.confirms.get_or_insert_default();
+                let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
+                self.reply(link, select.nowait, AMQPClass::Confirm(ok));
+                Ok(())
+            }
+            AMQPClass::Tx(tx::AMQPMethod::Select(_) | tx::AMQPMethod::Commit(_) | tx::AMQPMethod::Rollback(_)) => {
+                Err(AmqpError::new(Code::NotImplemented, "transactions are not supported"))
+            }
+            AMQPClass::Channel(channel::AMQPMethod::Flow(flow)) if flow.active => {
+                let ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
+                self.reply(link, false, AMQPClass::Channel(ok));
+                Ok(())
+            }
+            AMQPClass::Channel(channel::AMQPMethod::Flow(_)) => {
+                Err(AmqpError::new(Code::NotImplemented, "active=false"))
+            }
+            AMQPClass::Access(access::AMQPMethod::Request(_)) => {
+                let ok = access::AMQPMethod::RequestOk(access::RequestOk {});
+                self.reply(link, false, AMQPClass::Access(ok));
+                Ok(())
+            }
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    fn on_basic(&mut self, link: &mut Link, payload: &[u8], method: basic::AMQPMethod) -> Result<(), AmqpError> {
+        match method {
+            basic::AMQPMethod::Qos(qos) => self.on_qos(link, payload, &qos),
+            basic::AMQPMethod::Consume(consume) => self.on_consume(link, &consume),
+            basic::AMQPMethod::Cancel(cancel) => self.on_cancel(link, cancel),
+            // The answer to a cancel of ours, which waits for none.
+            basic::AMQPMethod::CancelOk(_) => Ok(()),
+            basic::AMQPMethod::Get(get) => self.on_get(link, &get),
+            basic::AMQPMethod::Recover(recover) => {
+                self.on_recover(link, recover.requeue)?;
+                self.reply(link, false, AMQPClass::Basic(basic::AMQPMethod::RecoverOk(basic::RecoverOk {})));
+                Ok(())
+            }
+            basic::AMQPMethod::RecoverAsync(recover) => self.on_recover(link, recover.requeue),
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    /// What this channel published since the last time is in its queues, durable with `epoch`.
+    pub fn published(&mut self, link: &mut Link, epoch: Option<Epoch>) {
+        if let Some((tag, multiple)) = self.confirms.as_mut().and_then(|confirms| confirms.note(epoch)) {
+            crate::wire::hot::write_ack(link.out.frames(), self.number, tag, multiple);
+        }
+    }
+
+    /// Confirms what is on disk with epoch `done`. True when more is waiting.
+    pub fn confirm(&mut self, link: &mut Link, done: Epoch) -> bool {
+        let Some(confirms) = &mut self.confirms else { return false };
+        if let Some((tag, multiple)) = confirms.release(done) {
+            crate::wire::hot::write_ack(link.out.frames(), self.number, tag, multiple);
+        }
+        confirms.is_waiting()
+    }
+
+    /// Sends the reply that waited for an epoch, if it is done. True when the channel waits no more.
+    pub fn resume(&mut self, link: &mut Link, done: Epoch) -> bool {
+        let finished = matches!(&self.waiting, Some(Waiting::Reply { epoch, .. }) if *epoch <= done);
+        if finished && let Some(Waiting::Reply { reply, .. }) = self.waiting.take() {
+            link.out.method(self.number, &reply);
+        }
+        finished
+    }
+
+    /// The channel ends: its consumers go, and what it holds goes back to the queues.
+    pub fn release(&mut self, link: &mut Link) {
+        link.unkeep(self.assembly.held());
+        link.settlements.flush(&link.session);
+        // Consumers first, or else they would be sent what comes back.
+        for (id, consumer) in self.consumers.iter() {
+            link.session.cancel(&consumer.queue, *id);
+        }
+        let number = self.number;
+        let unsent = link.extract(|item| match item {
+            Item::Run { channel, .. } | Item::Cancelled { channel, .. } | Item::Loaded { channel } => *channel == number,
+        });
+        let mut returned = settle::Returned::default();
+        for held in self.unacked.drain() {
+            returned.add(&held.queue, None, held.run);
+        }
+        for item in unsent {
+            if let Item::Run { consumer, run, .. } = item
+                && let Some(consumer) = self.consumers.get(consumer)
+                && !consumer.no_ack
+            {
+                returned.add(&consumer.queue, None, run);
+            }
+        }
+        returned.requeue(&link.session);
+    }
+
+    /// Sends a reply that needs no disk, unless the client wants none.
+    fn reply(&self, link: &mut Link, nowait: bool, reply: AMQPClass) {
+        if !nowait {
+            link.out.method(self.number, &reply);
+        }
+    }
+
+    /// Sends a reply when `epoch` is on disk, unless the client wants none.
+    fn reply_at(&mut self, link: &mut Link, epoch: Option<Epoch>, nowait: bool, reply: AMQPClass) {
+        match epoch {
+            Some(epoch) if !nowait && !link.is_done(Some(epoch)) => {
+                link.waiting.push(self.number);
+                self.waiting = Some(Waiting::Reply { epoch, reply: Box::new(reply) });
+            }
+            _ => self.reply(link, nowait, reply),
+        }
+    }
+}
+
+fn unimplemented_method() -> AmqpError {
+    AmqpError::new(Code::CommandInvalid, "unimplemented method")
+}

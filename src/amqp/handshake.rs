@@ -1,0 +1,212 @@
+//! From the protocol header to connection.open (compat.md 1.5).
+//!
+//! Before login the client is not trusted: whatever is wrong, it is not told, and its socket stays open for a while
+//! without being listened to.
+
+use super::capabilities::{Capabilities, server_properties};
+use super::connection::{Connection, Phase};
+use super::error::{AmqpError, Code};
+use super::heartbeat::Heartbeat;
+use super::link::{Link, Tuned};
+use super::open::Open;
+use super::sasl::{self, SaslFault};
+use crate::auth::Identity;
+use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
+use crate::value::Value;
+use crate::wire::frame::{Frame, FrameKind, read_frame, read_protocol_header};
+use crate::wire::method::{read_method, table_from_amq, table_to_amq};
+use amq_protocol::protocol::{AMQPClass, connection};
+use std::time::Duration;
+
+/// How long a client that failed before login keeps its socket, so that it does not try again at once.
+const REFUSED_FOR: Duration = Duration::from_secs(3);
+
+/// Longest `connection_name` of a client that is kept, in bytes.
+const NAME_MAX: usize = 255;
+
+/// What is known of a client that has logged in.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    identity: Identity,
+    capabilities: Capabilities,
+}
+
+impl Connection {
+    /// The first bytes of the client. Returns how many were used.
+    pub(super) fn on_protocol_header(&mut self, bytes: &[u8]) -> usize {
+        match read_protocol_header(bytes) {
+            None => 0,
+            Some(Ok(())) => {
+                self.write_start();
+                self.phase = Phase::ExpectStartOk;
+                8
+            }
+            Some(Err(answer)) => {
+                self.output_mut().frames().extend_from_slice(answer);
+                self.fault = Some("not an AMQP 0-9-1 protocol header".to_owned());
+                self.phase = Phase::Closed;
+                bytes.len()
+            }
+        }
+    }
+
+    fn write_start(&mut self) {
+        let properties = server_properties(&self.settings, self.broker.cluster_name());
+        let start = connection::AMQPMethod::Start(connection::Start {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: table_to_amq(&properties).unwrap_or_default(),
+            mechanisms: sasl::MECHANISMS.into(),
+            locales: "en_US".into(),
+        });
+        self.write(AMQPClass::Connection(start));
+    }
+
+    /// A frame before connection.open. Returns how many bytes were used.
+    pub(super) fn on_handshake(&mut self, bytes: &[u8]) -> usize {
+        let limit = match &self.phase {
+            Phase::ExpectOpen(_, tuned) => tuned.read_max,
+            _ => INITIAL_FRAME_MAX,
+        };
+        match read_frame(bytes, limit) {
+            Ok(None) => 0,
+            Ok(Some((frame, length))) => {
+                self.on_handshake_frame(&frame);
+                length
+            }
+            Err(error) => {
+                self.refuse(error.to_string());
+                bytes.len()
+            }
+        }
+    }
+
+    fn on_handshake_frame(&mut self, frame: &Frame<'_>) {
+        if frame.kind == FrameKind::Heartbeat {
+            return;
+        }
+        if frame.kind != FrameKind::Method || frame.channel != 0 {
+            return self.refuse("unexpected frame before connection.open".to_owned());
+        }
+        let method = match read_method(frame.payload) {
+            Ok(AMQPClass::Connection(method)) => method,
+            Ok(_) => return self.refuse("unexpected method before connection.open".to_owned()),
+            Err(error) => return self.refuse(error.to_string()),
+        };
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        match (phase, method) {
+            (_, connection::AMQPMethod::Close(_)) => self.write_close_ok(),
+            (Phase::ExpectStartOk, connection::AMQPMethod::StartOk(start_ok)) => self.on_start_ok(start_ok),
+            (Phase::ExpectTuneOk(login), connection::AMQPMethod::TuneOk(tune_ok)) => self.on_tune_ok(login, &tune_ok),
+            (Phase::ExpectOpen(login, tuned), connection::AMQPMethod::Open(open)) => self.on_open(login, tuned, &open),
+            _ => self.refuse("unexpected method before connection.open".to_owned()),
+        }
+    }
+
+    fn on_start_ok(&mut self, start_ok: connection::StartOk) {
+        let properties = table_from_amq(&start_ok.client_properties);
+        let capabilities = Capabilities::of(&properties);
+        let client_name = properties.get("connection_name").and_then(Value::as_str);
+        self.client_name = client_name.filter(|name| name.len() <= NAME_MAX).map(str::to_owned);
+        let mechanism = start_ok.mechanism.as_str();
+        let credentials = match sasl::credentials(mechanism, start_ok.response.as_bytes()) {
+            Ok(credentials) => credentials,
+            Err(SaslFault::UnknownMechanism) => return self.refuse("unknown authentication mechanism".to_owned()),
+            Err(SaslFault::MalformedResponse) => return self.refuse("malformed authentication response".to_owned()),
+        };
+        match self.auth.login(&credentials.user, &credentials.password, self.peer.loopback) {
+            Ok(identity) => {
+                let settings = self.settings.clone();
+                self.write(AMQPClass::Connection(connection::AMQPMethod::Tune(connection::Tune {
+                    channel_max: settings.channel_max,
+                    frame_max: settings.frame_max,
+                    heartbeat: settings.heartbeat,
+                })));
+                self.phase = Phase::ExpectTuneOk(Login { identity, capabilities });
+            }
+            Err(denied) => {
+                let reason = format!("login of {credentials:?} refused: {denied}");
+                if !capabilities.authentication_failure_close {
+                    return self.refuse(reason);
+                }
+                self.close(&AmqpError::new(
+                    Code::AccessRefused,
+                    format_args!(
+                        "Login was refused using authentication mechanism {mechanism}. For details see the broker \
+                         logfile."
+                    ),
+                ));
+                self.fault = Some(reason);
+            }
+        }
+    }
+
+    fn on_tune_ok(&mut self, login: Login, tune_ok: &connection::TuneOk) {
+        let (settings, now) = (&self.settings, self.now.monotonic);
+        let checked = check("frame_max", tune_ok.frame_max, settings.frame_max, FRAME_MAX_MIN)
+            .and_then(|()| check("channel_max", tune_ok.channel_max.into(), settings.channel_max.into(), 1));
+        if let Err(explanation) = checked {
+            return self.close(&AmqpError::new(Code::NotAllowed, explanation).about((10, 31)));
+        }
+        // Without a limit a frame can still not be larger than a message with its properties.
+        let whole_message = u32::try_from(settings.max_message_size).unwrap_or(u32::MAX).saturating_add(65_536);
+        let read_max = if tune_ok.frame_max == 0 { whole_message } else { tune_ok.frame_max };
+        let tuned = Tuned { frame_max: tune_ok.frame_max, read_max, channel_max: tune_ok.channel_max };
+        self.heartbeat = Heartbeat::new(tune_ok.heartbeat, now);
+        self.phase = Phase::ExpectOpen(login, tuned);
+    }
+
+    fn on_open(&mut self, login: Login, tuned: Tuned, open: &connection::Open) {
+        let session = match self.broker.open_session(open.virtual_host.as_str()) {
+            Ok(session) => session,
+            Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
+        };
+        let Login { identity, capabilities } = login;
+        let mut link = Link::new(session, self.settings.clone(), capabilities, identity.user, tuned, self.now);
+        std::mem::swap(&mut link.out, &mut self.out);
+        self.deadline = None;
+        self.phase = Phase::Open(Box::new(Open::new(link)));
+        self.write(AMQPClass::Connection(connection::AMQPMethod::OpenOk(connection::OpenOk {})));
+    }
+
+    /// Gives up on a client that has not logged in, without a word. `reason` is for the log.
+    fn refuse(&mut self, reason: String) {
+        self.fault = Some(reason);
+        self.deadline = Some(self.now.monotonic + REFUSED_FOR);
+        self.phase = Phase::Refused;
+    }
+}
+
+/// Checks a value of tune-ok. 0 means no limit, which a client cannot choose if there is one.
+fn check(name: &str, client: u32, server: u32, min: u32) -> Result<(), String> {
+    if client != 0 && client < min {
+        return Err(format!("negotiated {name} = {client} is lower than the minimum allowed value ({min})"));
+    }
+    if server != 0 && (client == 0 || client > server) {
+        let no_limit = if client == 0 { " (no limit)" } else { "" };
+        return Err(format!(
+            "negotiated {name} = {client}{no_limit} is higher than the maximum allowed value ({server})"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn tune_rules() {
+        assert_eq!(check("frame_max", 4096, 131_072, 4096), Ok(()));
+        assert_eq!(check("frame_max", 0, 0, 4096), Ok(()));
+        assert_eq!(check("frame_max", 8192, 0, 4096), Ok(()));
+        let refused = [
+            (("frame_max", 4095, 131_072, 4096), "frame_max = 4095 is lower than the minimum allowed value (4096)"),
+            (("channel_max", 0, 2047, 1), "channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
+            (("channel_max", 2048, 2047, 1), "channel_max = 2048 is higher than the maximum allowed value (2047)"),
+        ];
+        for ((name, client, server, min), text) in refused {
+            assert_eq!(check(name, client, server, min), Err(format!("negotiated {text}")));
+        }
+    }
+}

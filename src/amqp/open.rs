@@ -1,0 +1,427 @@
+//! An open connection: frames to channels, and what a turn owes at its end.
+
+use super::channel::{Channel, Publish};
+use super::content::Due;
+use super::error::{AmqpError, Code, short_text};
+use super::link::Link;
+use crate::clock::Now;
+use crate::engine::{Epoch, Item};
+use crate::limits::DEFERRED_BYTES;
+use crate::wire::WireError;
+use crate::wire::frame::{Frame, FrameKind, read_frame};
+use crate::wire::hot::{Hot, read_hot};
+use crate::wire::method::{method_id, read_method};
+use amq_protocol::protocol::{AMQPClass, channel, connection};
+use std::collections::BTreeMap;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub link: Link,
+    slots: BTreeMap<u16, Slot>,
+    /// Channels in `slots` that are open.
+    open_channels: usize,
+    /// Channels with publishes that wait for an epoch.
+    unconfirmed: Vec<u16>,
+    last_done: Epoch,
+    /// Channels whose deferred frames can go on.
+    resumed: Vec<u16>,
+    /// Deferred frames are being taken: they are bounded and are not held back again.
+    replaying: bool,
+    /// A publish is next and has to wait.
+    held: bool,
+    /// A channel's deferred frames are as many as may be.
+    deferred_full: bool,
+    /// The client was told that it is blocked.
+    told_blocked: bool,
+}
+
+/// ```text
+///   channel.open ──► Open ── our channel.close ──► Closing ── close-ok ──► (gone)
+///                     └────── client's channel.close ─────────────────────► (gone)
+/// ```
+#[derive(Debug)]
+enum Slot {
+    Open(Box<Channel>),
+    /// We have sent channel.close: every frame is dropped until close-ok.
+    Closing,
+}
+
+/// Why a walk ended before the bytes did.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// An error on a channel; the frame that caused it is used.
+    Fault(u16, AmqpError),
+    /// The client closes the connection.
+    ClientCloses,
+}
+
+/// What to do after a frame.
+enum Step {
+    Used(usize),
+    /// Leave this frame and those behind it.
+    Wait,
+    ClientCloses,
+}
+
+impl Open {
+    pub fn new(link: Link) -> Open {
+        Open {
+            link,
+            slots: BTreeMap::new(),
+            open_channels: 0,
+            unconfirmed: Vec::new(),
+            last_done: 0,
+            resumed: Vec::new(),
+            replaying: false,
+            held: false,
+            deferred_full: false,
+            told_blocked: false,
+        }
+    }
+
+    /// A turn begins.
+    pub fn begin(&mut self, now: Now) {
+        self.link.begin(now);
+    }
+
+    /// Whether more input can be taken.
+    pub fn wants_read(&self) -> bool {
+        !self.held && !self.deferred_full && !self.link.is_choked()
+    }
+
+    /// Takes complete frames; returns the bytes used, and why it stopped before their end.
+    pub fn walk(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
+        let mut used = 0;
+        loop {
+            if self.link.is_choked() && !self.replaying {
+                return (used, None);
+            }
+            let rest = bytes.get(used..).unwrap_or_default();
+            let (frame, length) = match read_frame(rest, self.link.tuned.read_max) {
+                Ok(Some(complete)) => complete,
+                Ok(None) => return (used, None),
+                Err(error) => return (bytes.len(), Some(Stop::Fault(0, error.into()))),
+            };
+            match self.on_frame(&frame, rest, length) {
+                Ok(Step::Used(count)) => used += count,
+                Ok(Step::Wait) => return (used, None),
+                Ok(Step::ClientCloses) => return (used + length, Some(Stop::ClientCloses)),
+                Err(error) => return (used + length, Some(Stop::Fault(frame.channel, error))),
+            }
+        }
+    }
+
+    /// Takes the frame of `length` bytes at the beginning of `rest`.
+    #[inline]
+    fn on_frame(&mut self, frame: &Frame<'_>, rest: &[u8], length: usize) -> Result<Step, AmqpError> {
+        let channel = match self.slots.get_mut(&frame.channel) {
+            Some(Slot::Open(channel)) => channel,
+            Some(Slot::Closing) => return self.on_closing(frame).map(|()| Step::Used(length)),
+            None if frame.channel == 0 => return self.on_channel_zero(frame, length),
+            None => return self.on_unopened(frame).map(|()| Step::Used(length)),
+        };
+        if channel.is_waiting() {
+            return Ok(self.defer(frame.channel, rest.get(..length).unwrap_or_default()));
+        }
+        match (frame.kind, channel.due()) {
+            (FrameKind::Method, Due::Method) => {}
+            (FrameKind::Header, Due::Header) => {
+                channel.on_header(&mut self.link, frame.payload).map_err(|error| error.about((60, 40)))?;
+                return Ok(Step::Used(length));
+            }
+            (FrameKind::Body, Due::Body) => {
+                channel.on_body(&mut self.link, frame.payload).map_err(|error| error.about((60, 40)))?;
+                return Ok(Step::Used(length));
+            }
+            (_, Due::Method) => return Err(WireError::MethodExpected.into()),
+            (_, Due::Header) => return Err(AmqpError::from(WireError::ContentHeaderExpected).about((60, 40))),
+            (_, Due::Body) => return Err(AmqpError::from(WireError::ContentBodyExpected).about((60, 40))),
+        }
+        let handled = match read_hot(frame.payload)? {
+            None => return self.on_cold(frame, length),
+            Some(Hot::Publish { exchange_and_key, mandatory, immediate, .. }) => {
+                if self.link.must_wait() && !self.replaying {
+                    self.held = true;
+                    return Ok(Step::Wait);
+                }
+                let behind = rest.get(length..).unwrap_or_default();
+                let publish = Publish { exchange_and_key, mandatory, immediate };
+                channel.on_publish(&mut self.link, publish, behind).map(|used| length + used)
+            }
+            Some(Hot::Ack { tag, multiple }) => channel.on_ack(&mut self.link, tag, multiple).map(|()| length),
+            Some(Hot::Nack { tag, multiple, requeue }) => {
+                channel.on_refused(&mut self.link, tag, multiple, requeue).map(|()| length)
+            }
+            Some(Hot::Reject { tag, requeue }) => {
+                channel.on_refused(&mut self.link, tag, false, requeue).map(|()| length)
+            }
+        };
+        handled.map(Step::Used).map_err(|error| error.about(method_id(frame.payload)))
+    }
+
+    /// A method on an open channel that is not read in place: everything before it takes effect first.
+    fn on_cold(&mut self, frame: &Frame<'_>, length: usize) -> Result<Step, AmqpError> {
+        let about = method_id(frame.payload);
+        let method = read_method(frame.payload)?;
+        self.commit();
+        match method {
+            AMQPClass::Channel(channel::AMQPMethod::Open(_)) => {
+                return Err(AmqpError::new(Code::ChannelError, "second 'channel.open' seen").about(about));
+            }
+            AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
+                self.end_channel(frame.channel);
+                self.write_close_ok(frame.channel);
+            }
+            method => {
+                if let Some(Slot::Open(channel)) = self.slots.get_mut(&frame.channel) {
+                    let done = channel.on_method(&mut self.link, frame.payload, method);
+                    done.map_err(|error| error.about(about))?;
+                }
+            }
+        }
+        Ok(Step::Used(length))
+    }
+
+    fn on_channel_zero(&mut self, frame: &Frame<'_>, length: usize) -> Result<Step, AmqpError> {
+        match frame.kind {
+            FrameKind::Heartbeat => return Ok(Step::Used(length)),
+            FrameKind::Header | FrameKind::Body => return Err(WireError::MethodExpected.into()),
+            FrameKind::Method => {}
+        }
+        match read_method(frame.payload)? {
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Step::ClientCloses),
+            // Passwords do not expire, so a new one changes nothing.
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
+                let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+                self.link.out.method(0, &AMQPClass::Connection(ok));
+                Ok(Step::Used(length))
+            }
+            _ => {
+                let error = AmqpError::new(Code::ChannelError, "unexpected method in connection state running");
+                Err(error.about(method_id(frame.payload)))
+            }
+        }
+    }
+
+    fn on_unopened(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
+        let expected = || AmqpError::new(Code::ChannelError, "expected 'channel.open'");
+        if frame.kind != FrameKind::Method {
+            return Err(expected());
+        }
+        let about = method_id(frame.payload);
+        let AMQPClass::Channel(channel::AMQPMethod::Open(_)) = read_method(frame.payload)? else {
+            return Err(expected().about(about));
+        };
+        let max = usize::from(self.link.tuned.channel_max);
+        if max > 0 && self.open_channels >= max {
+            let open = self.open_channels;
+            let explanation =
+                format!("number of channels opened ({open}) has reached the negotiated channel_max ({max})");
+            return Err(AmqpError::new(Code::NotAllowed, explanation).about(about));
+        }
+        self.open_channels += 1;
+        self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel))));
+        let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
+        self.link.out.method(frame.channel, &AMQPClass::Channel(ok));
+        Ok(())
+    }
+
+    /// A frame on a channel that we close: dropped, but for close-ok and a close that crosses ours.
+    fn on_closing(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {
+        match method_id(frame.payload) {
+            (20, 41) if frame.kind == FrameKind::Method => {
+                self.slots.remove(&frame.channel);
+            }
+            (20, 40) if frame.kind == FrameKind::Method => self.write_close_ok(frame.channel),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn write_close_ok(&mut self, number: u16) {
+        let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+        self.link.out.method(number, &AMQPClass::Channel(ok));
+    }
+
+    fn defer(&mut self, number: u16, bytes: &[u8]) -> Step {
+        let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return Step::Used(bytes.len()) };
+        let full = !channel.deferred.is_empty() && channel.deferred.len() + bytes.len() > DEFERRED_BYTES;
+        if full && !self.replaying {
+            self.deferred_full = true;
+            return Step::Wait;
+        }
+        channel.deferred.extend_from_slice(bytes);
+        Step::Used(bytes.len())
+    }
+
+    /// Ends a channel because of an error: what it holds goes back before the close frame is written.
+    pub fn fail_channel(&mut self, number: u16, error: &AmqpError) {
+        self.commit();
+        self.end_channel(number);
+        self.slots.insert(number, Slot::Closing);
+        let (class_id, method_id) = error.method();
+        let close = channel::AMQPMethod::Close(channel::Close {
+            reply_code: error.code() as u16,
+            reply_text: short_text(error.text()),
+            class_id,
+            method_id,
+        });
+        self.link.out.method(number, &AMQPClass::Channel(close));
+    }
+
+    fn end_channel(&mut self, number: u16) {
+        if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
+            self.open_channels -= 1;
+            channel.release(&mut self.link);
+        }
+    }
+
+    /// The connection ends: all channels end, then the session.
+    pub fn end(&mut self) {
+        self.commit();
+        while let Some(number) = self.slots.keys().next().copied() {
+            self.end_channel(number);
+            self.slots.remove(&number);
+        }
+        self.link.session.close();
+    }
+
+    /// What was published and settled so far reaches the queues.
+    fn commit(&mut self) {
+        let bytes = self.link.batch.bytes();
+        let epoch = self.link.batch.flush(&self.link.session);
+        if let Some(epoch) = epoch {
+            self.link.flight.add(epoch, bytes);
+        }
+        let mut publishers = std::mem::take(&mut self.link.publishers);
+        let mut waits = false;
+        for number in publishers.drain(..) {
+            if let Some(Slot::Open(channel)) = self.slots.get_mut(&number) {
+                channel.published(&mut self.link, epoch);
+                waits |= epoch.is_some();
+                if epoch.is_some() && !self.unconfirmed.contains(&number) {
+                    self.unconfirmed.push(number);
+                }
+            }
+        }
+        self.link.publishers = publishers;
+        if let Some(epoch) = epoch.filter(|_| waits) {
+            self.link.session.wake_at(epoch);
+        }
+        self.link.settlements.flush(&self.link.session);
+        let mut sharers = std::mem::take(&mut self.link.sharers);
+        for number in sharers.drain(..) {
+            if let Some(Slot::Open(channel)) = self.slots.get(&number) {
+                channel.poke_consumers(&self.link);
+            }
+        }
+        self.link.sharers = sharers;
+    }
+
+    /// Ends a turn: what was published and settled reaches the queues, what is on disk is confirmed, deliveries are
+    /// written. Returns the first fault; there may be more to do then.
+    pub fn settle_up(&mut self) -> Option<(u16, AmqpError)> {
+        self.commit();
+        self.confirm();
+        let fault = self.deliver();
+        if self.held {
+            self.held = self.link.must_still_wait();
+        }
+        self.tell_blocked();
+        fault
+    }
+
+    /// The deferred frames of a channel that can go on.
+    pub fn next_deferred(&mut self) -> Option<Vec<u8>> {
+        let number = self.resumed.pop()?;
+        self.deferred_full = false;
+        match self.slots.get_mut(&number) {
+            Some(Slot::Open(channel)) => Some(std::mem::take(&mut channel.deferred)),
+            _ => Some(Vec::new()),
+        }
+    }
+
+    /// Whether the frames that come now are deferred ones.
+    pub fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    fn confirm(&mut self) {
+        let done = self.link.session.done_epoch();
+        if done == self.last_done {
+            return;
+        }
+        self.last_done = done;
+        self.link.flight.release(done);
+        let (slots, link) = (&mut self.slots, &mut self.link);
+        self.unconfirmed.retain(|number| match slots.get_mut(number) {
+            Some(Slot::Open(channel)) => channel.confirm(link, done),
+            _ => false,
+        });
+        let mut waiting = std::mem::take(&mut link.waiting);
+        waiting.retain(|number| match slots.get_mut(number) {
+            Some(Slot::Open(channel)) => {
+                let resumed = channel.resume(link, done);
+                if resumed {
+                    self.resumed.push(*number);
+                }
+                !resumed
+            }
+            _ => false,
+        });
+        self.link.waiting = waiting;
+    }
+
+    /// Writes deliveries as long as the socket keeps up.
+    fn deliver(&mut self) -> Option<(u16, AmqpError)> {
+        loop {
+            self.link.collect();
+            if self.link.backlog.is_empty() {
+                return None;
+            }
+            while !self.link.is_backed_up() {
+                let Some(item) = self.link.backlog.pop_front() else { break };
+                if let Some(fault) = self.take_item(item) {
+                    return Some(fault);
+                }
+            }
+            if self.link.is_backed_up() {
+                return None;
+            }
+        }
+    }
+
+    fn take_item(&mut self, item: Item) -> Option<(u16, AmqpError)> {
+        let (Item::Run { channel: number, .. } | Item::Cancelled { channel: number, .. } | Item::Loaded { channel: number }) =
+            item;
+        let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return None };
+        match item {
+            Item::Run { consumer, run, .. } => channel.deliver(&mut self.link, consumer, run),
+            Item::Cancelled { consumer, .. } => channel.on_queue_gone(&mut self.link, consumer),
+            Item::Loaded { .. } => match channel.on_loaded(&mut self.link) {
+                Ok(true) => self.resumed.push(number),
+                Ok(false) => {}
+                Err(error) => return Some((number, error)),
+            },
+        }
+        None
+    }
+
+    /// Tells a client that publishes, and understands it, when an alarm begins and ends (compat.md 1.5.8).
+    fn tell_blocked(&mut self) {
+        if !self.link.capabilities.connection_blocked {
+            return;
+        }
+        let method = match (self.link.session.alarm(), self.told_blocked) {
+            (Some(reason), false) if self.held || self.link.has_published => {
+                let reason = short_text(reason);
+                connection::AMQPMethod::Blocked(connection::Blocked { reason })
+            }
+            (None, true) => connection::AMQPMethod::Unblocked(connection::Unblocked {}),
+            _ => return,
+        };
+        self.told_blocked = !self.told_blocked;
+        self.link.out.method(0, &AMQPClass::Connection(method));
+    }
+}

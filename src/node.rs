@@ -1,0 +1,173 @@
+//! The composition root: the only place that knows everything. Opens the store, recovers, starts the listeners; stops
+//! them in reverse order.
+
+use crate::amqp::Settings;
+use crate::auth::Authenticator;
+use crate::config::{Config, SyncMode};
+use crate::engine::{Broker, Options};
+use crate::listener::{Service, accept, bind};
+use crate::store::StoreError;
+use crate::store::committer::SyncPolicy;
+use crate::store::rocks::RocksStorage;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often free space on the data directory's disk is looked at.
+const DISK_CHECK: Duration = Duration::from_secs(1);
+
+/// Why a node does not start, or stops.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The storage.
+    Store(StoreError),
+    /// An address that cannot be listened on.
+    Listen(SocketAddr, std::io::Error),
+    /// The disk failed while the node ran.
+    Failed(String),
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeError::Store(error) => error.fmt(f),
+            NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            NodeError::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> NodeError {
+        NodeError::Store(error)
+    }
+}
+
+/// A running broker.
+pub struct Node {
+    broker: Arc<Broker>,
+    addresses: Vec<SocketAddr>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    shutdown_timeout: Duration,
+}
+
+impl Node {
+    /// Starts a broker. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the data directory is in use or damaged, or an address cannot be listened on.
+    pub fn start(config: &Config) -> Result<Node, NodeError> {
+        let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
+        let broker = Broker::start(storage, options(config))?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let service = Service {
+            settings: Arc::new(settings(config)),
+            broker: broker.clone(),
+            auth: Arc::new(authenticator(config)?),
+            connection_max: config.listener.connection_max as usize,
+            open: Arc::default(),
+            nodelay: config.listener.nodelay,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let mut addresses = Vec::new();
+        for address in &config.listener.address {
+            let refused = |error| NodeError::Listen(*address, error);
+            let listener = bind(*address, config.listener.backlog).map_err(refused)?;
+            let bound = listener.local_addr().map_err(refused)?;
+            tracing::info!(address = %bound, "listening");
+            addresses.push(bound);
+            tokio::spawn(accept(listener, service.clone()));
+        }
+        if config.disk.free_limit > 0 {
+            let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);
+            tokio::spawn(watch_disk(path, limit, broker.clone(), stop.clone()));
+        }
+        Ok(Node { broker, addresses, stop, tasks, shutdown_timeout: config.server.shutdown_timeout })
+    }
+
+    /// Where it listens, port 0 replaced by what the system gave.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until the disk has failed: then the node is to be stopped.
+    pub async fn failed(&self) -> NodeError {
+        NodeError::Failed(self.broker.failed().await)
+    }
+
+    /// Stops accepting, tells the clients, commits, and notes that the stop was clean.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn stop(self) -> Result<(), NodeError> {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
+        }
+        let broker = self.broker;
+        let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
+        stopped.map_err(|error| NodeError::Failed(error.to_string()))?.map_err(NodeError::from)
+    }
+}
+
+/// The engine's settings.
+fn options(config: &Config) -> Options {
+    let sync = match config.durability.sync {
+        SyncMode::Always => SyncPolicy::Always,
+        SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
+        SyncMode::Never => SyncPolicy::Never,
+    };
+    Options { memory_budget: config.memory.budget(), sync }
+}
+
+/// What connections are told.
+fn settings(config: &Config) -> Settings {
+    Settings {
+        frame_max: config.limits.frame_max,
+        channel_max: config.limits.channel_max,
+        heartbeat: config.limits.heartbeat,
+        max_message_size: config.limits.max_message_size,
+        consumer_max_per_channel: config.limits.consumer_max_per_channel,
+        unconfirmed_bytes_max: config.limits.unconfirmed_bytes_max,
+        handshake_timeout: config.listener.handshake_timeout,
+        product: "Warren".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn authenticator(config: &Config) -> Result<Authenticator, NodeError> {
+    let auth = &config.auth;
+    let loopback: Vec<String> = auth.loopback_users.iter().map(|user| user.to_string()).collect();
+    let made = Authenticator::new(auth.default_user.as_str(), auth.default_password.reveal(), &loopback);
+    made.map_err(|error| NodeError::Failed(error.to_string()))
+}
+
+/// Sets and clears the disk alarm. It clears with a tenth more than the limit, so that it does not flutter.
+async fn watch_disk(path: std::path::PathBuf, limit: u64, broker: Arc<Broker>, stop: CancellationToken) {
+    let mut low = false;
+    loop {
+        if let Some(free) = free_space(&path) {
+            low = free < if low { limit.saturating_add(limit / 10) } else { limit };
+            broker.set_disk_low(low);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(DISK_CHECK) => {}
+        }
+    }
+}
+
+/// Bytes free on the file system of `path` for this process; None when it cannot be told.
+fn free_space(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
