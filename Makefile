@@ -41,7 +41,7 @@ lint: needs needs-lint
 	$(CARGO) clippy --release --all-targets -- -D warnings
 
 interop: build
-	interop/run --all
+	interop/run
 
 crash: needs
 	WARREN_CRASH_CYCLES=$(N) $(CARGO) test --release --test durability crash -- --nocapture

@@ -41,3 +41,6 @@ pub const HEAD_BYTES: usize = 1024 * 1024;
 
 /// Appended bytes that make the committer close an epoch though nobody waits for it.
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Chunk bytes that one write to disk takes: RocksDB copies them twice.
+pub const WRITE_BYTES: usize = 8 * 1024 * 1024;

@@ -10,6 +10,11 @@ use warren::node::{Node, NodeError};
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// jemalloc's settings: freed memory goes back to the system within a fraction of a second, by a thread of its own.
+#[allow(unsafe_code, reason = "jemalloc reads its settings from a symbol of this name")]
+#[unsafe(export_name = "malloc_conf")]
+pub static HEAP_SETTINGS: &std::ffi::CStr = c"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0,narenas:4";
+
 fn main() -> ExitCode {
     match cli::parse() {
         Ok(Command::Serve(config)) => serve(&config),

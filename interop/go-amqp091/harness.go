@@ -175,6 +175,11 @@ func publish(ch *amqp.Channel, exchange, key, body string) {
 	check(ch.Publish(exchange, key, false, false, amqp.Publishing{Body: []byte(body)}))
 }
 
+func publishConfirmed(ch *amqp.Channel, exchange, key, body string) {
+	check(ch.Confirm(false))
+	equal(must(ch.PublishWithDeferredConfirm(exchange, key, false, false, persistent([]byte(body)))).Wait(), true)
+}
+
 func send(ch *amqp.Channel, queue string, texts []string) {
 	for _, text := range texts {
 		publish(ch, "", queue, text)

@@ -516,7 +516,7 @@ func restart(r *run) {
 		_, err := ch.QueueDeclarePassive(transient, false, false, false, false, nil)
 		return err
 	})
-	check(ch.Publish(exchange, "k", false, false, persistent([]byte("m100"))))
+	publishConfirmed(ch, exchange, "k", "m100")
 	equal(bodies(consume(ch, queue, true, false).take(101)), numbered(0, 100))
 }
 
@@ -531,6 +531,6 @@ func recovery(r *run) {
 	publish(r.channel(), "", queue, "before")
 	equal(bodies(in.take(1)), []string{"before"})
 	restartBroker()
-	publish(r.channel(), "", queue, "after")
+	publishConfirmed(r.channel(), "", queue, "after")
 	equal(bodies(in.take(1)), []string{"after"})
 }

@@ -475,10 +475,11 @@ async function restart(run) {
   await channel.waitForConfirms();
   await restartBroker();
   const connection = await run.connect();
-  const after = await openChannel(connection);
+  const after = await connection.createConfirmChannel();
   equal(await count(after, queue), 100);
   await channelError(connection, 404, (ch) => ch.checkQueue(transient));
   after.publish(exchange, 'k', Buffer.from('m100'), { persistent: true });
+  await after.waitForConfirms();
   equal(await (await Inbox.on(after, queue, { noAck: true })).bodies(101), numbered(0, 100));
 }
 
@@ -495,7 +496,9 @@ async function recovery(run) {
   (await run.channel()).sendToQueue(queue, Buffer.from('before'));
   await until(() => got.length === 1);
   await restartBroker();
-  (await run.channel()).sendToQueue(queue, Buffer.from('after'));
+  const publisher = await run.confirmChannel();
+  publisher.sendToQueue(queue, Buffer.from('after'), { persistent: true });
+  await publisher.waitForConfirms();
   await until(() => got.length === 2);
   equal(got, ['before', 'after']);
 }

@@ -522,7 +522,7 @@ async def recovery(run):
     await send(await run.channel(), queue, b"before")
     equal(await inbox.bodies(1), [b"before"])
     await restart_broker()
-    await send(await run.channel(), queue, b"after")
+    await (await run.channel()).default_exchange.publish(persistent(b"after"), queue.name)
     equal(await inbox.bodies(1), [b"after"])
 
 

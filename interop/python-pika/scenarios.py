@@ -476,6 +476,7 @@ def restart(run):
     channel = connection.channel()
     equal(count(channel, queue), 100)
     channel_error(connection, 404, lambda ch: ch.queue_declare(transient, passive=True))
+    channel.confirm_delivery()
     channel.basic_publish(exchange, "k", b"m100", PERSISTENT)
     equal(Inbox(channel, queue, auto_ack=True).bodies(101), numbered(0, 100))
 

@@ -101,6 +101,20 @@ impl Connection {
             heartbeat.received();
         }
         let mut used = 0;
+        loop {
+            used += self.take(bytes.get(used..).unwrap_or_default());
+            let stopped = matches!(&self.phase, Phase::Open(open) if open.has_stopped());
+            self.end_turn();
+            // What stopped it may have ended meanwhile, and nobody would offer the rest again.
+            if !stopped || !self.wants_read() {
+                return used;
+            }
+        }
+    }
+
+    /// Takes complete frames, whatever the phase. Returns how many bytes were used.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
         while let Some(rest) = bytes.get(used..)
             && !rest.is_empty()
         {
@@ -116,7 +130,6 @@ impl Connection {
             }
             used += count;
         }
-        self.end_turn();
         used
     }
 
@@ -128,10 +141,13 @@ impl Connection {
 
     /// The deadline has come.
     pub fn on_deadline(&mut self, now: Now) {
+        if self.is_finished() {
+            return;
+        }
         self.begin(now);
         if self.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
             self.deadline = None;
-            let handshake = !matches!(self.phase, Phase::Closing { .. } | Phase::Refused | Phase::Closed);
+            let handshake = !matches!(self.phase, Phase::Closing { .. } | Phase::Refused);
             if handshake {
                 self.fault = Some("handshake timeout".to_owned());
             }
@@ -153,10 +169,10 @@ impl Connection {
         }
     }
 
-    /// When [`on_deadline`](Connection::on_deadline) is to be called.
+    /// When [`on_deadline`](Connection::on_deadline) is to be called. A finished connection has nothing to wait for.
     pub fn deadline(&self) -> Option<Instant> {
-        let heartbeat = self.heartbeat.as_ref().filter(|_| !self.is_finished()).map(Heartbeat::deadline);
-        [self.deadline, heartbeat].into_iter().flatten().min()
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+        [self.deadline, heartbeat].into_iter().flatten().min().filter(|_| !self.is_finished())
     }
 
     /// Bytes for the socket.

@@ -92,9 +92,9 @@ impl Assembly {
         Progress::Assembled
     }
 
-    /// Bytes of the body that are here.
+    /// Bytes that are kept until the message is complete.
     pub fn held(&self) -> usize {
-        self.body.len()
+        if self.due == Due::Body { self.header.len() + self.body.len() } else { 0 }
     }
 
     /// The body, to be given back with [`Assembly::recycle`].
@@ -102,11 +102,14 @@ impl Assembly {
         std::mem::take(&mut self.body)
     }
 
-    /// Takes buffers back, the small ones.
+    /// The message is done with: buffers are kept for the next one, the small ones.
     pub fn recycle(&mut self, mut body: Vec<u8>) {
         if body.capacity() <= KEPT {
             body.clear();
             self.body = body;
+        }
+        if self.header.capacity() > KEPT {
+            self.header = Vec::new();
         }
     }
 }
@@ -183,7 +186,7 @@ mod tests {
         assembly.header(&header(5), 5);
         assert_eq!(assembly.body(b"ab"), Progress::Incomplete);
         assert_eq!(assembly.body(b""), Progress::Incomplete);
-        assert_eq!((assembly.held(), assembly.due()), (2, Due::Body));
+        assert_eq!((assembly.held(), assembly.due()), (header(5).len() + 2, Due::Body));
         assert_eq!(assembly.body(b"cde"), Progress::Assembled);
         assert_eq!((assembly.take_body(), assembly.due()), (b"abcde".to_vec(), Due::Method));
     }

@@ -15,6 +15,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Wait before the socket is closed when nothing more can be read from it (compat.md 1.1).
 const UNREADABLE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Largest frame that is waited for while closing, in bytes, if frames have no limit.
+const UNLIMITED_READ: u32 = 131_072;
+
 impl Connection {
     /// Turns an error into frames: the one place where that happens.
     pub(super) fn fail(&mut self, channel: u16, error: &AmqpError) {
@@ -55,7 +58,7 @@ impl Connection {
 
     /// Bytes after our connection.close: all are ignored but close-ok and a close that crosses ours.
     pub(super) fn on_closing(&mut self, bytes: &[u8], readable: bool) -> usize {
-        let limit = self.settings.frame_max;
+        let limit = if self.settings.frame_max == 0 { UNLIMITED_READ } else { self.settings.frame_max };
         if !readable {
             return bytes.len();
         }

@@ -1,7 +1,7 @@
 //! AMQP 0-9-1: the connection machine. Bytes and time in, bytes out, calls on the engine in between.
 //!
 //! - [`Connection`]: phases, deadlines, turns. [`handshake`]: up to connection.open; [`sasl`], [`capabilities`].
-//! - [`open`]: frames to channels, what a turn owes at its end. [`link`]: what channels share.
+//! - [`open`]: frames to channels. [`turn`]: what a turn owes at its end. [`link`]: what channels share.
 //! - [`channel`]: everything that happens on one channel. [`content`]: messages from frames.
 //! - [`settlements`], [`flight`]: acks on their way to queues, publishes on their way to the disk.
 //! - [`error`]: codes, texts and scopes. [`ending`]: how connections end. [`heartbeat`], [`output`].
@@ -23,6 +23,7 @@ mod settings;
 mod settlements;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use connection::Connection;
 pub use settings::{Peer, Settings};

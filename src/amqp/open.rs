@@ -1,11 +1,11 @@
-//! An open connection: frames to channels, and what a turn owes at its end.
+//! An open connection: its frames, and the channels they go to.
 
-use super::channel::{Channel, Publish};
+use super::channel::{Channel, PUBLISH, Publish};
 use super::content::Due;
 use super::error::{AmqpError, Code, short_text};
 use super::link::Link;
 use crate::clock::Now;
-use crate::engine::{Epoch, Item};
+use crate::engine::Epoch;
 use crate::limits::DEFERRED_BYTES;
 use crate::wire::WireError;
 use crate::wire::frame::{Frame, FrameKind, read_frame};
@@ -18,22 +18,24 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Open {
     pub link: Link,
-    slots: BTreeMap<u16, Slot>,
+    pub(super) slots: BTreeMap<u16, Slot>,
     /// Channels in `slots` that are open.
     open_channels: usize,
     /// Channels with publishes that wait for an epoch.
-    unconfirmed: Vec<u16>,
-    last_done: Epoch,
+    pub(super) unconfirmed: Vec<u16>,
+    pub(super) last_done: Epoch,
     /// Channels whose deferred frames can go on.
-    resumed: Vec<u16>,
+    pub(super) resumed: Vec<u16>,
     /// Deferred frames are being taken: they are bounded and are not held back again.
-    replaying: bool,
+    pub(super) replaying: bool,
     /// A publish is next and has to wait.
-    held: bool,
-    /// A channel's deferred frames are as many as may be.
-    deferred_full: bool,
+    pub(super) held: bool,
+    /// Bytes of all channels' deferred frames, at most [`DEFERRED_BYTES`] and one frame.
+    pub(super) deferred: usize,
+    /// They are as many as may be, and another one is next.
+    pub(super) deferred_full: bool,
     /// The client was told that it is blocked.
-    told_blocked: bool,
+    pub(super) told_blocked: bool,
 }
 
 /// ```text
@@ -41,7 +43,7 @@ pub(super) struct Open {
 ///                     └────── client's channel.close ─────────────────────► (gone)
 /// ```
 #[derive(Debug)]
-enum Slot {
+pub(super) enum Slot {
     Open(Box<Channel>),
     /// We have sent channel.close: every frame is dropped until close-ok.
     Closing,
@@ -75,6 +77,7 @@ impl Open {
             resumed: Vec::new(),
             replaying: false,
             held: false,
+            deferred: 0,
             deferred_full: false,
             told_blocked: false,
         }
@@ -87,7 +90,7 @@ impl Open {
 
     /// Whether more input can be taken.
     pub fn wants_read(&self) -> bool {
-        !self.held && !self.deferred_full && !self.link.is_choked()
+        !self.has_stopped() && !self.link.is_choked()
     }
 
     /// Takes complete frames; returns the bytes used, and why it stopped before their end.
@@ -127,16 +130,16 @@ impl Open {
         match (frame.kind, channel.due()) {
             (FrameKind::Method, Due::Method) => {}
             (FrameKind::Header, Due::Header) => {
-                channel.on_header(&mut self.link, frame.payload).map_err(|error| error.about((60, 40)))?;
+                channel.on_header(&mut self.link, frame.payload).map_err(|error| error.about(PUBLISH))?;
                 return Ok(Step::Used(length));
             }
             (FrameKind::Body, Due::Body) => {
-                channel.on_body(&mut self.link, frame.payload).map_err(|error| error.about((60, 40)))?;
+                channel.on_body(&mut self.link, frame.payload).map_err(|error| error.about(PUBLISH))?;
                 return Ok(Step::Used(length));
             }
             (_, Due::Method) => return Err(WireError::MethodExpected.into()),
-            (_, Due::Header) => return Err(AmqpError::from(WireError::ContentHeaderExpected).about((60, 40))),
-            (_, Due::Body) => return Err(AmqpError::from(WireError::ContentBodyExpected).about((60, 40))),
+            (_, Due::Header) => return Err(AmqpError::from(WireError::ContentHeaderExpected).about(PUBLISH)),
+            (_, Due::Body) => return Err(AmqpError::from(WireError::ContentBodyExpected).about(PUBLISH)),
         }
         let handled = match read_hot(frame.payload)? {
             None => return self.on_cold(frame, length),
@@ -246,11 +249,11 @@ impl Open {
 
     fn defer(&mut self, number: u16, bytes: &[u8]) -> Step {
         let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return Step::Used(bytes.len()) };
-        let full = !channel.deferred.is_empty() && channel.deferred.len() + bytes.len() > DEFERRED_BYTES;
-        if full && !self.replaying {
+        if self.deferred > 0 && self.deferred + bytes.len() > DEFERRED_BYTES && !self.replaying {
             self.deferred_full = true;
             return Step::Wait;
         }
+        self.deferred += bytes.len();
         channel.deferred.extend_from_slice(bytes);
         Step::Used(bytes.len())
     }
@@ -273,6 +276,7 @@ impl Open {
     fn end_channel(&mut self, number: u16) {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
+            self.forget_deferred(channel.deferred.len());
             channel.release(&mut self.link);
         }
     }
@@ -285,143 +289,5 @@ impl Open {
             self.slots.remove(&number);
         }
         self.link.session.close();
-    }
-
-    /// What was published and settled so far reaches the queues.
-    fn commit(&mut self) {
-        let bytes = self.link.batch.bytes();
-        let epoch = self.link.batch.flush(&self.link.session);
-        if let Some(epoch) = epoch {
-            self.link.flight.add(epoch, bytes);
-        }
-        let mut publishers = std::mem::take(&mut self.link.publishers);
-        let mut waits = false;
-        for number in publishers.drain(..) {
-            if let Some(Slot::Open(channel)) = self.slots.get_mut(&number) {
-                channel.published(&mut self.link, epoch);
-                waits |= epoch.is_some();
-                if epoch.is_some() && !self.unconfirmed.contains(&number) {
-                    self.unconfirmed.push(number);
-                }
-            }
-        }
-        self.link.publishers = publishers;
-        if let Some(epoch) = epoch.filter(|_| waits) {
-            self.link.session.wake_at(epoch);
-        }
-        self.link.settlements.flush(&self.link.session);
-        let mut sharers = std::mem::take(&mut self.link.sharers);
-        for number in sharers.drain(..) {
-            if let Some(Slot::Open(channel)) = self.slots.get(&number) {
-                channel.poke_consumers(&self.link);
-            }
-        }
-        self.link.sharers = sharers;
-    }
-
-    /// Ends a turn: what was published and settled reaches the queues, what is on disk is confirmed, deliveries are
-    /// written. Returns the first fault; there may be more to do then.
-    pub fn settle_up(&mut self) -> Option<(u16, AmqpError)> {
-        self.commit();
-        self.confirm();
-        let fault = self.deliver();
-        if self.held {
-            self.held = self.link.must_still_wait();
-        }
-        self.tell_blocked();
-        fault
-    }
-
-    /// The deferred frames of a channel that can go on.
-    pub fn next_deferred(&mut self) -> Option<Vec<u8>> {
-        let number = self.resumed.pop()?;
-        self.deferred_full = false;
-        match self.slots.get_mut(&number) {
-            Some(Slot::Open(channel)) => Some(std::mem::take(&mut channel.deferred)),
-            _ => Some(Vec::new()),
-        }
-    }
-
-    /// Whether the frames that come now are deferred ones.
-    pub fn set_replaying(&mut self, replaying: bool) {
-        self.replaying = replaying;
-    }
-
-    fn confirm(&mut self) {
-        let done = self.link.session.done_epoch();
-        if done == self.last_done {
-            return;
-        }
-        self.last_done = done;
-        self.link.flight.release(done);
-        let (slots, link) = (&mut self.slots, &mut self.link);
-        self.unconfirmed.retain(|number| match slots.get_mut(number) {
-            Some(Slot::Open(channel)) => channel.confirm(link, done),
-            _ => false,
-        });
-        let mut waiting = std::mem::take(&mut link.waiting);
-        waiting.retain(|number| match slots.get_mut(number) {
-            Some(Slot::Open(channel)) => {
-                let resumed = channel.resume(link, done);
-                if resumed {
-                    self.resumed.push(*number);
-                }
-                !resumed
-            }
-            _ => false,
-        });
-        self.link.waiting = waiting;
-    }
-
-    /// Writes deliveries as long as the socket keeps up.
-    fn deliver(&mut self) -> Option<(u16, AmqpError)> {
-        loop {
-            self.link.collect();
-            if self.link.backlog.is_empty() {
-                return None;
-            }
-            while !self.link.is_backed_up() {
-                let Some(item) = self.link.backlog.pop_front() else { break };
-                if let Some(fault) = self.take_item(item) {
-                    return Some(fault);
-                }
-            }
-            if self.link.is_backed_up() {
-                return None;
-            }
-        }
-    }
-
-    fn take_item(&mut self, item: Item) -> Option<(u16, AmqpError)> {
-        let (Item::Run { channel: number, .. } | Item::Cancelled { channel: number, .. } | Item::Loaded { channel: number }) =
-            item;
-        let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return None };
-        match item {
-            Item::Run { consumer, run, .. } => channel.deliver(&mut self.link, consumer, run),
-            Item::Cancelled { consumer, .. } => channel.on_queue_gone(&mut self.link, consumer),
-            Item::Loaded { .. } => match channel.on_loaded(&mut self.link) {
-                Ok(true) => self.resumed.push(number),
-                Ok(false) => {}
-                Err(error) => return Some((number, error)),
-            },
-        }
-        None
-    }
-
-    /// Tells a client that publishes, and understands it, when an alarm begins and ends (compat.md 1.5.8).
-    fn tell_blocked(&mut self) {
-        if !self.link.capabilities.connection_blocked {
-            return;
-        }
-        let method = match (self.link.session.alarm(), self.told_blocked) {
-            (Some(reason), false) if self.held || self.link.has_published => {
-                let reason = short_text(reason);
-                connection::AMQPMethod::Blocked(connection::Blocked { reason })
-            }
-            (None, true) => connection::AMQPMethod::Unblocked(connection::Unblocked {}),
-            _ => return,
-        };
-        self.told_blocked = !self.told_blocked;
-        self.link.out.method(0, &AMQPClass::Connection(method));
     }
 }

@@ -121,17 +121,17 @@ mod tests {
     use super::*;
 
     fn guest() -> Authenticator {
-        Authenticator::new("guest", "secret", &["guest".to_owned()]).unwrap()
+        Authenticator::new("guest", "hunter", &["guest".to_owned()]).unwrap()
     }
 
     #[test]
     fn the_right_password_from_this_machine() {
-        assert_eq!(guest().login(b"guest", b"secret", true).unwrap().user.as_str(), "guest");
+        assert_eq!(guest().login(b"guest", b"hunter", true).unwrap().user.as_str(), "guest");
     }
 
     #[test]
     fn wrong_credentials() {
-        for (user, password) in [("guest", ""), ("guest", "secret2"), ("Guest", "secret"), ("", ""), ("nobody", "")] {
+        for (user, password) in [("guest", ""), ("guest", "hunter2"), ("Guest", "hunter"), ("", ""), ("nobody", "")] {
             assert_eq!(
                 guest().login(user.as_bytes(), password.as_bytes(), true),
                 Err(Denied::WrongCredentials),
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn loopback_users_only_from_this_machine() {
-        assert_eq!(guest().login(b"guest", b"secret", false), Err(Denied::NotLoopback));
+        assert_eq!(guest().login(b"guest", b"hunter", false), Err(Denied::NotLoopback));
         assert_eq!(guest().login(b"guest", b"wrong", false), Err(Denied::WrongCredentials));
-        let open = Authenticator::new("app", "secret", &["guest".to_owned()]).unwrap();
-        assert!(open.login(b"app", b"secret", false).is_ok());
+        let open = Authenticator::new("app", "hunter", &["guest".to_owned()]).unwrap();
+        assert!(open.login(b"app", b"hunter", false).is_ok());
     }
 
     #[test]
     fn nothing_prints_a_password() {
-        assert!(!format!("{:?}", guest()).contains("secret"));
+        assert!(!format!("{:?}", guest()).contains("hunter"));
     }
 }

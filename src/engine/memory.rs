@@ -7,20 +7,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Head bytes a queue keeps at least, however many queues share the budget.
 const KEEP_MIN: usize = 32 * 1024;
+/// The part of the budget that is not for chunks, beside an eighth for the heap's own losses: RocksDB's buffers, what is on
+/// its way to the disk and to sockets. Of a small budget chunks get three eighths.
+const RESERVE: i64 = 128 * 1024 * 1024;
 
 /// The budget and what is used of it.
 #[derive(Debug)]
 pub struct Memory {
     ledger: Arc<Ledger>,
     keep: Arc<AtomicUsize>,
-    budget: i64,
+    /// Bytes that chunks may take.
+    room: i64,
 }
 
 impl Memory {
     /// A budget of `budget` bytes.
     pub fn new(budget: u64) -> Memory {
         let budget = i64::try_from(budget).unwrap_or(i64::MAX);
-        Memory { ledger: Arc::default(), keep: Arc::new(AtomicUsize::new(HEAD_BYTES)), budget }
+        let room = (budget / 8 * 7 - RESERVE).max(budget / 8 * 3);
+        Memory { ledger: Arc::default(), keep: Arc::new(AtomicUsize::new(HEAD_BYTES)), room }
     }
 
     /// Where chunks are counted.
@@ -33,19 +38,19 @@ impl Memory {
         &self.keep
     }
 
-    /// Half the budget is used: chunks are to leave memory.
+    /// Three quarters of the room are used: chunks are to leave memory.
     pub fn is_short(&self) -> bool {
-        self.ledger.bytes() > self.budget / 2
+        self.ledger.bytes() > self.room / 4 * 3
     }
 
-    /// Three quarters are used: publishers wait until chunks have left. The rest is for what is on its way.
+    /// The room is used up: publishers wait until chunks have left.
     pub fn is_full(&self) -> bool {
-        self.ledger.bytes() > self.budget / 4 * 3
+        self.ledger.bytes() > self.room
     }
 
-    /// Shares a quarter of the budget out as heads of `queues` queues.
+    /// Shares a quarter of the room out as heads of `queues` queues.
     pub fn share(&self, queues: usize) {
-        let share = (self.budget / 4) as usize / queues.max(1);
+        let share = (self.room / 4) as usize / queues.max(1);
         self.keep.store(share.clamp(KEEP_MIN, HEAD_BYTES), Ordering::Relaxed);
     }
 }

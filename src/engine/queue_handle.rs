@@ -201,9 +201,9 @@ impl QueueHandle {
 }
 
 impl Source for QueueHandle {
-    fn collect(&self, epoch: Epoch, spill: bool) -> (QueueId, Collected) {
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected) {
         let mut queue = self.queue.lock();
-        let collected = if queue.is_closed() { Collected::default() } else { queue.collect(epoch, spill) };
+        let collected = if queue.is_closed() { Collected::default() } else { queue.collect(epoch, spill, room) };
         (self.id, collected)
     }
 

@@ -1,11 +1,11 @@
 //! One connection's presence in a virtual host: what the connection machine calls.
 
+use super::Epoch;
 use super::broker::Broker;
 use super::outbox::{Outbox, Outlet};
 use super::publish::Route;
 use super::queue_handle::QueueHandle;
 use super::vhost::Vhost;
-use super::Epoch;
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Run;
 use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
@@ -205,10 +205,7 @@ impl Session {
         let id = self.broker.next_consumer();
         let outlet = Outlet { outbox: self.outbox.clone(), channel: spec.channel };
         let ConsumeSpec { no_ack, exclusive, priority, prefetch, shared, .. } = spec;
-        queue.consume(
-            &self.broker,
-            ConsumerSpec { id, outlet, no_ack, exclusive, priority, prefetch, shared },
-        )?;
+        queue.consume(&self.broker, ConsumerSpec { id, outlet, no_ack, exclusive, priority, prefetch, shared })?;
         Ok((id, queue))
     }
 

@@ -299,10 +299,9 @@ fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resourc
     if current.owner != wanted.owner {
         return Err(Refusal::Locked(resource.clone()));
     }
-    for (arg, current, wanted) in [
-        ("durable", current.durable, wanted.durable),
-        ("auto_delete", current.auto_delete, wanted.auto_delete),
-    ] {
+    for (arg, current, wanted) in
+        [("durable", current.durable, wanted.durable), ("auto_delete", current.auto_delete, wanted.auto_delete)]
+    {
         if current != wanted {
             let difference = format!("received '{wanted}' but current is '{current}'");
             return Err(Refusal::Inequivalent { resource: resource.clone(), arg: arg.to_owned(), difference });

@@ -27,7 +27,7 @@ thread_local! {
 
 /// Drives `connection` until either side is done.
 pub async fn drive(stream: TcpStream, connection: Connection, stop: CancellationToken) {
-    let mut driver = Driver { stream, connection, unused: Vec::new() };
+    let mut driver = Driver { stream, connection, unused: Vec::new(), stalled: false };
     let orderly = driver.run(&stop).await.is_ok();
     driver.connection.on_disconnect();
     if orderly {
@@ -43,6 +43,8 @@ struct Driver {
     connection: Connection,
     /// Bytes read that the machine has not used: the start of a frame, or what it does not want yet.
     unused: Vec<u8>,
+    /// The machine stopped before the end of what it was offered: it is offered again when it wants to read.
+    stalled: bool,
 }
 
 impl Driver {
@@ -51,6 +53,10 @@ impl Driver {
         let mut stopping = false;
         loop {
             self.write()?;
+            if self.stalled && self.connection.wants_read() {
+                self.offer();
+                continue;
+            }
             if self.connection.is_finished() && self.connection.output().is_empty() {
                 return Ok(());
             }
@@ -92,15 +98,16 @@ impl Driver {
         }
     }
 
-    /// The outbox was rung. What the machine did not want before is offered again.
+    /// The outbox was rung.
     fn wake(&mut self) {
-        let held = !self.connection.wants_read();
-        let now = Now::read();
-        self.connection.on_wake(now);
-        if held && self.connection.wants_read() && !self.unused.is_empty() {
-            let used = self.connection.on_bytes(&self.unused, now);
-            self.unused.drain(..used.min(self.unused.len()));
-        }
+        self.connection.on_wake(Now::read());
+    }
+
+    /// Offers again what the machine did not want before.
+    fn offer(&mut self) {
+        let used = self.connection.on_bytes(&self.unused, Now::read());
+        self.unused.drain(..used.min(self.unused.len()));
+        self.stalled = !self.unused.is_empty() && !self.connection.wants_read();
     }
 
     fn read(&mut self) -> Result<(), Gone> {
@@ -129,6 +136,7 @@ impl Driver {
                 self.unused.clear();
                 self.unused.extend_from_slice(left);
             }
+            self.stalled = !self.unused.is_empty() && !self.connection.wants_read();
             Ok(())
         })
     }

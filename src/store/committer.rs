@@ -29,7 +29,8 @@ pub enum SyncPolicy {
 /// A queue, as the committer sees it.
 pub trait Source: Send + Sync {
     /// What the commit of `epoch` has to write; with `spill`, transient chunks too that memory has no room for.
-    fn collect(&self, epoch: Epoch, spill: bool) -> (QueueId, Collected);
+    /// Chunks are taken only while `room` bytes are left; what remains is said by [`Collected::more`].
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected);
     /// All epochs up to `done` are on disk, and memory is short.
     fn evict(&self, done: Epoch);
 }
@@ -104,7 +105,9 @@ impl Committer {
         steward: Arc<dyn Steward>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let (committer, last) = (self.clone(), self.done_epoch());
-        let run = move || Writer { committer, policy, steward, synced: Instant::now(), synced_epoch: last, unsynced: false }.run();
+        let run = move || {
+            Writer { committer, policy, steward, synced: Instant::now(), synced_epoch: last, unsynced: false }.run()
+        };
         std::thread::Builder::new().name("committer".into()).spawn(run)
     }
 
@@ -258,32 +261,45 @@ impl Writer {
         }
     }
 
+    /// Writes an epoch: in pieces of bounded size, the last one synced. Each piece leaves the queues' states consistent.
     fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<(), StoreError> {
         let mut changes = work.definitions.clone();
-        let mut spilled = Vec::new();
         let mut fresh = !changes.is_empty();
-        for source in &work.dirty {
-            let (queue, collected) = source.collect(epoch, spill);
-            fresh |= !collected.puts.is_empty();
-            add_queue(queue, collected, &mut changes, &mut spilled);
-        }
-        if !spilled.is_empty() {
-            self.write(&spilled, Logging::Unlogged)?;
-        }
-        if !changes.is_empty() {
-            changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), records::marker(epoch, self.synced_epoch)));
-            let synced = fresh && self.policy == SyncPolicy::Always;
-            self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
-            self.unsynced |= !synced && fresh;
-            if synced {
-                self.synced_epoch = epoch;
+        let mut sources: Vec<&Arc<dyn Source>> = work.dirty.iter().collect();
+        let mut synced = false;
+        loop {
+            let (mut room, mut spilled) = (crate::limits::WRITE_BYTES, Vec::new());
+            sources.retain(|source| {
+                let (queue, collected) = source.collect(epoch, spill, &mut room);
+                fresh |= !collected.puts.is_empty();
+                let more = collected.more;
+                add_queue(queue, collected, &mut changes, &mut spilled);
+                more
+            });
+            if !spilled.is_empty() {
+                self.write(&spilled, Logging::Unlogged)?;
+            }
+            let last = sources.is_empty();
+            if !changes.is_empty() {
+                let marker = records::marker(epoch, self.synced_epoch);
+                changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
+                synced = fresh && last && self.policy == SyncPolicy::Always;
+                self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
+                changes.clear();
+            }
+            if last {
+                break;
             }
         }
+        self.unsynced |= fresh && !synced;
         if self.sync_is_due() || (work.stop && self.policy != SyncPolicy::Never) {
             self.committer.storage.sync()?;
-            self.synced = Instant::now();
-            self.synced_epoch = epoch;
+            synced = true;
             self.unsynced = false;
+            self.synced = Instant::now();
+        }
+        if synced {
+            self.synced_epoch = epoch;
         }
         Ok(())
     }
@@ -312,7 +328,9 @@ impl Writer {
     fn sync_is_due(&self) -> bool {
         match self.policy {
             SyncPolicy::Interval(interval) => self.unsynced && self.synced.elapsed() >= interval,
-            SyncPolicy::Always | SyncPolicy::Never => false,
+            // A last piece may turn out empty: then the pieces before it are not synced yet.
+            SyncPolicy::Always => self.unsynced,
+            SyncPolicy::Never => false,
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod committer;
 pub mod keys;
 pub mod memory;
+mod reclaim;
 pub mod records;
 pub mod recovery;
 pub mod rocks;

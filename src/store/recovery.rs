@@ -132,9 +132,8 @@ fn load_settled(
     let mut outcome = Ok(());
     storage.scan(Family::Settled, &range.0, &range.1, &mut |key, value| {
         let read = records::open(value, "settlements").map(Settled::decode);
-        let at = keys::chunk_first(key).and_then(|first| {
-            chunks.binary_search_by_key(&first, |stored| stored.chunk.first()).ok()
-        });
+        let at = keys::chunk_first(key)
+            .and_then(|first| chunks.binary_search_by_key(&first, |stored| stored.chunk.first()).ok());
         match (read, at.and_then(|at| chunks.get_mut(at))) {
             (Ok(Some(settled)), Some(stored)) => stored.settled = settled,
             (Ok(None), _) => outcome = Err(StoreError::Corrupt("settlements".into())),

@@ -1,5 +1,6 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
+use super::reclaim::{self, Garbage};
 use super::{Change, Family, Logging, Storage, StoreError, records};
 use parking_lot::RwLock;
 use rocksdb::{
@@ -7,8 +8,10 @@ use rocksdb::{
     ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// Bytes of messages that RocksDB collects in memory before it writes a file; up to three such buffers exist.
+/// Bytes of messages that RocksDB collects in memory before it writes a file; two such buffers exist while it does.
 const CHUNK_BUFFER_BYTES: usize = 16 * 1024 * 1024;
 const SMALL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
@@ -19,9 +22,17 @@ const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A RocksDB in a directory of its own.
 pub struct RocksStorage {
+    shared: Arc<Shared>,
+    proven_synced: u64,
+    reclaimer: Option<JoinHandle<()>>,
+}
+
+/// What the reclaimer's thread shares.
+pub(super) struct Shared {
     path: PathBuf,
     db: RwLock<Option<DB>>,
-    proven_synced: u64,
+    /// What the reclaimer has to look at.
+    pub(super) garbage: Garbage,
 }
 
 impl RocksStorage {
@@ -36,7 +47,34 @@ impl RocksStorage {
         let transient = Family::Transient;
         db.drop_cf(transient.name()).map_err(|error| store_error(&error))?;
         db.create_cf(transient.name(), &family_options(transient)).map_err(|error| store_error(&error))?;
-        Ok(RocksStorage { path: path.to_path_buf(), db: RwLock::new(Some(db)), proven_synced })
+        let shared = Shared { path: path.to_path_buf(), db: RwLock::new(Some(db)), garbage: Garbage::default() };
+        let shared = Arc::new(shared);
+        let reclaimer = reclaim::start(shared.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(RocksStorage { shared, proven_synced, reclaimer: Some(reclaimer) })
+    }
+}
+
+impl Drop for RocksStorage {
+    fn drop(&mut self) {
+        self.shared.garbage.stop();
+        if let Some(reclaimer) = self.reclaimer.take() {
+            // Its panic, if any, was reported by its own thread.
+            let _ = reclaimer.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Writes chunk deletions out and drops what they delete, so that the disk gets its space back.
+    pub(super) fn reclaim(&self) -> Result<(), StoreError> {
+        self.with(|db| {
+            for family in [Family::Chunks, Family::Transient] {
+                let handle = handle(db, family)?;
+                db.flush_cf(handle).map_err(|error| store_error(&error))?;
+                db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
+            }
+            Ok(())
+        })
     }
 
     fn with<T>(&self, run: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -49,14 +87,20 @@ impl RocksStorage {
 
 impl Storage for RocksStorage {
     fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError> {
-        self.with(|db| {
+        self.shared.with(|db| {
             let mut batch = WriteBatch::default();
             for change in changes {
                 match change {
                     Change::Put(family, key, value) => batch.put_cf(handle(db, *family)?, key, value),
                     Change::PutChunk(family, key, chunk) => batch.put_cf(handle(db, *family)?, key, chunk.bytes()),
-                    Change::Delete(family, key) => batch.delete_cf(handle(db, *family)?, key),
-                    Change::DeleteRange(family, from, to) => batch.delete_range_cf(handle(db, *family)?, from, to),
+                    Change::Delete(family, key) => {
+                        self.shared.garbage.deleted(*family);
+                        batch.delete_cf(handle(db, *family)?, key);
+                    }
+                    Change::DeleteRange(family, from, to) => {
+                        self.shared.garbage.deleted(*family);
+                        batch.delete_range_cf(handle(db, *family)?, from, to);
+                    }
                 }
             }
             let mut options = WriteOptions::default();
@@ -67,7 +111,7 @@ impl Storage for RocksStorage {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.with(|db| db.flush_wal(true).map_err(|error| store_error(&error)))
+        self.shared.with(|db| db.flush_wal(true).map_err(|error| store_error(&error)))
     }
 
     fn scan(
@@ -77,7 +121,7 @@ impl Storage for RocksStorage {
         to: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        self.with(|db| {
+        self.shared.with(|db| {
             let mut options = ReadOptions::default();
             options.set_iterate_lower_bound(from);
             options.set_iterate_upper_bound(to);
@@ -94,7 +138,7 @@ impl Storage for RocksStorage {
     }
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
+        self.shared.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
     }
 
     fn proven_synced(&self) -> u64 {
@@ -102,10 +146,10 @@ impl Storage for RocksStorage {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        let mut db = self.db.write();
+        let mut db = self.shared.db.write();
         // RocksDB allows one handle a directory: the old one must go first.
         *db = None;
-        *db = Some(open_db(&self.path)?);
+        *db = Some(open_db(&self.shared.path)?);
         Ok(())
     }
 }
@@ -119,7 +163,6 @@ fn open_db(path: &Path) -> Result<DB, StoreError> {
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);
     options.set_max_total_wal_size(LOG_BYTES_MAX);
-    options.set_recycle_log_file_num(2);
     options.set_max_background_jobs(2);
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
@@ -156,7 +199,7 @@ fn family_options(family: Family) -> Options {
     match family {
         Family::Chunks | Family::Transient => {
             options.set_write_buffer_size(CHUNK_BUFFER_BYTES);
-            options.set_max_write_buffer_number(3);
+            options.set_max_write_buffer_number(2);
             options.set_enable_blob_files(true);
             options.set_min_blob_size(BLOB_BYTES_MIN);
             options.set_blob_file_size(BLOB_FILE_BYTES);

@@ -122,7 +122,7 @@ pub async fn restart(run: &mut Run) -> Outcome {
     let channel = connection.create_channel().await?;
     equal(count(&channel, &queue).await?, 100)?;
     channel_error(&connection, 404, async |ch| ch.queue_declare(transient.clone(), PASSIVE, table([])).await).await?;
-    publish(&channel, &exchange, &"k".into(), "m100", persistent()).await?;
+    publish_confirmed(&channel, &exchange, &"k".into(), "m100").await?;
     let mut consumer = consume(&channel, &queue, NO_ACK).await?;
     equal(bodies(&take(&mut consumer, 101).await?), numbered(0, 100))
 }
@@ -139,7 +139,7 @@ pub async fn recovery(run: &mut Run) -> Outcome {
     let mut consumer = consume(&channel, &queue, NO_ACK).await?;
     let body = async |run: &mut Run, body: &str| -> Outcome {
         let publisher = run.channel().await?;
-        publish(&publisher, &"".into(), &queue, body, BasicProperties::default()).await
+        publish_confirmed(&publisher, &"".into(), &queue, body).await
     };
     body(run, "before").await?;
     equal(bodies(&take(&mut consumer, 1).await?), ["before"])?;

@@ -216,6 +216,13 @@ pub async fn publish(
     Ok(())
 }
 
+pub async fn publish_confirmed(channel: &Channel, exchange: &ShortString, key: &ShortString, body: &str) -> Outcome {
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let options = BasicPublishOptions::default();
+    let sent = channel.basic_publish(exchange.clone(), key.clone(), options, body.as_bytes(), persistent()).await?;
+    equal(sent.await?.is_ack(), true)
+}
+
 pub async fn send(channel: &Channel, queue: &ShortString, texts: &[String]) -> Outcome {
     for text in texts {
         publish(channel, &"".into(), queue, text, BasicProperties::default()).await?;

@@ -14,13 +14,14 @@ mod publish;
 mod settle;
 mod unacked;
 
-pub(super) use publish::Publish;
+pub(super) use publish::{PUBLISH, Publish};
 
 use super::content::{Assembly, Due};
 use super::error::{AmqpError, Code};
 use super::link::Link;
 use crate::engine::{Epoch, Item};
 use crate::name::Name;
+use crate::wire::hot::write_ack;
 use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm, tx};
 use confirms::Confirms;
 use consume::Consumers;
@@ -44,7 +45,7 @@ pub(super) struct Channel {
     /// The queue that an empty name stands for.
     last_queue: Option<Name>,
     waiting: Option<Waiting>,
-    /// Frames that came while the channel waits, bounded by [`crate::limits::DEFERRED_BYTES`].
+    /// Frames that came while the channel waits; the connection bounds them.
     pub deferred: Vec<u8>,
 }
 
@@ -141,18 +142,22 @@ impl Channel {
         }
     }
 
-    /// What this channel published since the last time is in its queues, durable with `epoch`.
-    pub fn published(&mut self, link: &mut Link, epoch: Option<Epoch>) {
-        if let Some((tag, multiple)) = self.confirms.as_mut().and_then(|confirms| confirms.note(epoch)) {
-            crate::wire::hot::write_ack(link.out.frames(), self.number, tag, multiple);
+    /// What this channel published since the last time is in its queues, durable with `epoch`. True when the channel
+    /// begins to wait for an epoch.
+    pub fn published(&mut self, link: &mut Link, epoch: Option<Epoch>) -> bool {
+        let Some(confirms) = &mut self.confirms else { return false };
+        let waited = confirms.is_waiting();
+        if let Some((tag, multiple)) = confirms.note(epoch) {
+            write_ack(link.out.frames(), self.number, tag, multiple);
         }
+        !waited && confirms.is_waiting()
     }
 
     /// Confirms what is on disk with epoch `done`. True when more is waiting.
     pub fn confirm(&mut self, link: &mut Link, done: Epoch) -> bool {
         let Some(confirms) = &mut self.confirms else { return false };
         if let Some((tag, multiple)) = confirms.release(done) {
-            crate::wire::hot::write_ack(link.out.frames(), self.number, tag, multiple);
+            write_ack(link.out.frames(), self.number, tag, multiple);
         }
         confirms.is_waiting()
     }
@@ -176,7 +181,9 @@ impl Channel {
         }
         let number = self.number;
         let unsent = link.extract(|item| match item {
-            Item::Run { channel, .. } | Item::Cancelled { channel, .. } | Item::Loaded { channel } => *channel == number,
+            Item::Run { channel, .. } | Item::Cancelled { channel, .. } | Item::Loaded { channel } => {
+                *channel == number
+            }
         });
         let mut returned = settle::Returned::default();
         for held in self.unacked.drain() {

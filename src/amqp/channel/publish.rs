@@ -14,7 +14,7 @@ use crate::wire::output::write_content;
 use crate::wire::properties::{ContentHeader, PERSISTENT, Properties, read_content_header};
 
 /// Class and method of basic.publish, for errors that its content causes.
-pub(super) const PUBLISH: (u16, u16) = (60, 40);
+pub(in crate::amqp) const PUBLISH: (u16, u16) = (60, 40);
 
 /// Longest `expiration`, in milliseconds: 10 years (compat.md 0.16).
 const EXPIRATION_MAX: u64 = 315_360_000_000;
@@ -79,8 +79,10 @@ impl Channel {
         self.assembly.header(payload, header.body_size);
         if self.assembly.due() == Due::Method {
             self.complete_assembled(link, &[], admitted);
+            self.assembly.recycle(Vec::new());
+            return Ok(());
         }
-        Ok(())
+        link.keep(payload.len())
     }
 
     /// A body frame of a publish came.
@@ -92,7 +94,12 @@ impl Channel {
         match self.assembly.body(payload) {
             Progress::Incomplete => link.keep(payload.len()),
             Progress::Overrun => Err(WireError::BodyOverrun.into()),
-            Progress::Whole => self.finish(link, payload),
+            Progress::Whole => {
+                link.unkeep(held);
+                let finished = self.finish(link, payload);
+                self.assembly.recycle(Vec::new());
+                finished
+            }
             Progress::Assembled => {
                 link.unkeep(held);
                 let body = self.assembly.take_body();
@@ -236,10 +243,7 @@ fn too_large(size: u64, max: u64) -> AmqpError {
         return WireError::BodyTooLarge { size, max: BODY_SIZE_CEILING }.into();
     }
     let word = if max == BODY_SIZE_CEILING { "" } else { "configured " };
-    AmqpError::new(
-        Code::PreconditionFailed,
-        format_args!("message size {size} is larger than {word}max size {max}"),
-    )
+    AmqpError::new(Code::PreconditionFailed, format_args!("message size {size} is larger than {word}max size {max}"))
 }
 
 /// Reads `expiration` as Erlang's `string:to_integer` does; the texts are RabbitMQ's.

@@ -49,6 +49,7 @@ impl<Q> Unacked<Q> {
     }
 
     /// Whether nothing is unsettled.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

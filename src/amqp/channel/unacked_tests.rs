@@ -17,7 +17,7 @@ fn run(first: u64, count: u32) -> Run {
     let ledger = Arc::new(Ledger::default());
     let mut bytes = builder.finish(false, &ledger).bytes().to_vec();
     bytes.shrink_to_fit();
-    let chunk = crate::broker::message::Chunk::load(first, false, count, bytes, &ledger).unwrap();
+    let chunk = crate::broker::message::Chunk::load(first, false, bytes, &ledger).unwrap();
     Run { chunk: Arc::new(chunk), index: 0, count, redelivered: false }
 }
 
@@ -96,7 +96,8 @@ fn agrees_with_a_set_of_tags() {
                 expected.into_iter().flatten().for_each(|tag| assert!(set.remove(&tag)));
             }
         }
-        let left: Vec<u64> = unacked.drain().flat_map(|held| held.first..held.first + u64::from(held.run.count)).collect();
+        let left: Vec<u64> =
+            unacked.drain().flat_map(|held| held.first..held.first + u64::from(held.run.count)).collect();
         assert_eq!(left, set.into_iter().collect::<Vec<_>>());
     }
 }

@@ -221,7 +221,7 @@ impl<O: Outlet> Queue<O> {
 
     /// Whether a consumer may be added: not beside an exclusive one, and an exclusive one only alone.
     pub fn may_consume(&self, exclusive: bool) -> bool {
-        !self.consumers.has_exclusive() && !(exclusive && self.consumers.len() > 0)
+        !self.consumers.has_exclusive() && (!exclusive || self.consumers.len() == 0)
     }
 
     /// Messages ready and unsettled, and consumers.

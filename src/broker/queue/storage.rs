@@ -4,6 +4,7 @@ use super::entry::{Entry, Settled};
 use super::{Effects, Outlet, Queue};
 use crate::broker::message::Chunk;
 use crate::limits::HEAD_BYTES;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What recovery needs of a durable queue without reading its messages; written with every commit that touches it.
@@ -79,6 +80,8 @@ pub struct Collected {
     pub dropped: Vec<(u64, u64)>,
     /// The queue's state after all that; None for a transient queue.
     pub state: Option<QueueState>,
+    /// The room given was not enough: there is more for the same epoch.
+    pub more: bool,
 }
 
 /// Book-keeping for the next commit.
@@ -87,7 +90,7 @@ pub(super) struct Disk {
     announced: bool,
     changed: bool,
     /// Durable chunks not yet collected.
-    fresh: Vec<u64>,
+    fresh: VecDeque<u64>,
     touched: Vec<u64>,
     deletes: Vec<Deleted>,
     dropped: Vec<(u64, u64)>,
@@ -108,7 +111,7 @@ impl Disk {
     }
 
     pub fn fresh(&mut self, chunk: &Chunk) {
-        self.fresh.push(chunk.first());
+        self.fresh.push_back(chunk.first());
         self.messages += u64::from(chunk.count());
         self.bytes += chunk.bytes().len() as u64;
         self.changed = true;
@@ -147,27 +150,19 @@ impl<O: Outlet> Queue<O> {
         queue.disk.maybe_delivered = state.maybe_delivered;
         if state.messages > 0 {
             let (first, end) = (state.first, state.next_sequence);
-            queue.middle = Some(Middle { first, end, messages: state.messages, bytes: state.bytes, loading: false, ahead: 0 });
+            queue.middle =
+                Some(Middle { first, end, messages: state.messages, bytes: state.bytes, loading: false, ahead: 0 });
         }
         queue
     }
 
-    /// Takes what the commit of `epoch` has to write. Records that are settled already were left out by [`Disk::gone`].
-    /// With `spill`, transient chunks that memory has no room for are included.
-    pub fn collect(&mut self, epoch: u64, spill: bool) -> Collected {
+    /// Takes what the commit of `epoch` has to write, chunks only while `room` bytes are left. Records that are settled
+    /// already were left out by [`Disk::gone`]. With `spill`, transient chunks that memory has no room for are included.
+    pub fn collect(&mut self, epoch: u64, spill: bool, room: &mut usize) -> Collected {
         self.disk.announced = false;
         self.disk.changed = false;
         let mut collected = Collected::default();
-        for first in std::mem::take(&mut self.disk.fresh) {
-            if let Some(entry) = self.entries.get_mut(&first) {
-                entry.stored = Some(epoch);
-                collected.puts.push(entry.chunk.clone());
-                if entry.settled.count() > 0 {
-                    entry.settled_stored = true;
-                    collected.settled.push((first, entry.settled.clone()));
-                }
-            }
-        }
+        self.collect_fresh(epoch, room, &mut collected);
         for first in std::mem::take(&mut self.disk.touched) {
             if let Some(entry) = self.entries.get_mut(&first) {
                 entry.touched = false;
@@ -180,21 +175,44 @@ impl<O: Outlet> Queue<O> {
         collected.deletes = std::mem::take(&mut self.disk.deletes);
         collected.dropped = std::mem::take(&mut self.disk.dropped);
         if spill {
-            self.collect_spills(epoch, &mut collected.spills);
+            self.collect_spills(epoch, room, &mut collected);
         }
         collected.state = self.durable.then(|| self.state());
         collected
+    }
+
+    fn collect_fresh(&mut self, epoch: u64, room: &mut usize, collected: &mut Collected) {
+        while let Some(first) = self.disk.fresh.front().copied() {
+            if *room == 0 {
+                collected.more = true;
+                return;
+            }
+            self.disk.fresh.pop_front();
+            if let Some(entry) = self.entries.get_mut(&first) {
+                *room = room.saturating_sub(entry.chunk.bytes().len());
+                entry.stored = Some(epoch);
+                collected.puts.push(entry.chunk.clone());
+                if entry.settled.count() > 0 {
+                    entry.settled_stored = true;
+                    collected.settled.push((first, entry.settled.clone()));
+                }
+            }
+        }
     }
 
     /// The queue's state for the disk, as if the node stopped uncleanly after it.
     pub fn state(&self) -> QueueState {
         let first = self.entries.first_key_value().map_or(self.next_sequence, |(first, _)| *first);
         let first = self.middle.map_or(first, |middle| first.min(middle.first));
+        // What is not collected yet is not on disk, and not counted.
+        let uncollected = || self.disk.fresh.iter().filter_map(|first| self.entries.get(first));
+        let messages = uncollected().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
+        let bytes = uncollected().map(|entry| entry.chunk.bytes().len() as u64).sum();
         QueueState {
             next_sequence: self.next_sequence,
             first,
-            messages: self.disk.messages,
-            bytes: self.disk.bytes,
+            messages: self.disk.messages.saturating_sub(messages),
+            bytes: self.disk.bytes.saturating_sub(bytes),
             maybe_delivered: self.cursor.max(self.disk.maybe_delivered),
         }
     }
@@ -306,15 +324,20 @@ impl<O: Outlet> Queue<O> {
         }
     }
 
-    fn collect_spills(&mut self, epoch: u64, spills: &mut Vec<Arc<Chunk>>) {
+    fn collect_spills(&mut self, epoch: u64, room: &mut usize, collected: &mut Collected) {
         for first in self.evictable(HEAD_BYTES) {
+            if *room == 0 {
+                collected.more = true;
+                return;
+            }
             if let Some(entry) = self.entries.get_mut(&first)
                 && entry.stored.is_none()
                 && !entry.chunk.durable()
             {
                 entry.stored = Some(epoch);
                 self.disk.spilled = true;
-                spills.push(entry.chunk.clone());
+                *room = room.saturating_sub(entry.chunk.bytes().len());
+                collected.spills.push(entry.chunk.clone());
             }
         }
     }

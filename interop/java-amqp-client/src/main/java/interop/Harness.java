@@ -179,6 +179,12 @@ final class Harness {
         awaitCount(channel, queue, texts.size());
     }
 
+    static void publishConfirmed(Channel channel, String exchange, String key, String text) throws Exception {
+        channel.confirmSelect();
+        channel.basicPublish(exchange, key, PERSISTENT, bytes(text));
+        channel.waitForConfirmsOrDie(8000);
+    }
+
     static List<String> drain(Channel channel, String queue) throws IOException {
         List<String> texts = new ArrayList<>();
         for (GetResponse got; (got = channel.basicGet(queue, true)) != null; ) texts.add(text(got.getBody()));

@@ -491,7 +491,7 @@ public final class Scenarios {
         Channel after = connection.createChannel();
         equal(count(after, queue), 100);
         channelError(connection, 404, ch -> ch.queueDeclarePassive(transientQueue));
-        after.basicPublish(exchange, "k", PERSISTENT, bytes("m100"));
+        publishConfirmed(after, exchange, "k", "m100");
         equal(bodies(Inbox.on(after, queue, true).take(101)), numbered(0, 100));
     }
 
@@ -506,7 +506,7 @@ public final class Scenarios {
         run.channel().basicPublish("", queue, null, bytes("before"));
         equal(bodies(inbox.take(1)), List.of("before"));
         restartBroker();
-        run.channel().basicPublish("", queue, null, bytes("after"));
+        publishConfirmed(run.channel(), "", queue, "after");
         equal(bodies(inbox.take(1)), List.of("after"));
     }
 }

@@ -1,0 +1,221 @@
+//! Publishing and confirms (compat.md 1.9, 2.1).
+
+use super::*;
+
+#[test]
+fn every_way_of_cutting_the_bytes_gives_the_same_messages() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    let properties = PropertiesBuilder { content_type: Some(b"text/plain"), priority: Some(3), ..Default::default() };
+    let body: Vec<u8> = (0..9000_u32).map(|byte| byte as u8).collect();
+    let mut bytes = message(1, "", "q", false, &properties, b"hello");
+    bytes.extend(message(1, "", "q", false, &properties, b""));
+    bytes.extend(message(1, "", "q", false, &properties, &body));
+    for size in [1, 7, 100, 5000, bytes.len()] {
+        bytes.chunks(size).for_each(|piece| client.send(piece));
+        client.consume("q", "c", true);
+        let found = client.delivered(3);
+        let bodies: Vec<&[u8]> = found.iter().map(|(_, _, body)| body.as_slice()).collect();
+        assert_eq!(bodies, [b"hello", b"".as_slice(), &body], "pieces of {size}");
+        let cancel = basic::Cancel { consumer_tag: "c".into(), nowait: true };
+        client.method(1, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+    }
+}
+
+#[test]
+fn property_bytes_pass_through() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    // Headers with a duplicate key and a tag that nobody knows.
+    let headers = [1, b'a', b't', 1, 1, b'a', b'Z', 9];
+    let mut properties = vec![0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x20, 0, 0, 0, 0, headers.len() as u8];
+    properties.extend_from_slice(&headers);
+    let mut bytes = publish_method(1, "", "q", false, false);
+    write_content(&mut bytes, 1, &properties, b"hi", 4096);
+    client.send(&bytes);
+    client.consume("q", "c", true);
+    let seen = client.read_until(|seen| seen.len() >= 3);
+    assert_eq!(seen[1..], [Seen::Header(1, properties), Seen::Body(1, b"hi".to_vec())]);
+}
+
+#[test]
+fn a_transient_publish_is_confirmed_in_its_turn() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    client.confirms();
+    client.publish("", "q", b"1");
+    assert_eq!(acks(&client.read()), [(1, false)]);
+    let mut three = Vec::new();
+    (0..3).for_each(|_| three.extend(message(1, "", "q", false, &PropertiesBuilder::default(), b"x")));
+    client.send(&three);
+    assert_eq!(acks(&client.read()), [(4, true)]);
+    client.publish("amq.direct", "nowhere", b"unroutable");
+    assert_eq!(acks(&client.read()), [(5, false)]);
+}
+
+#[test]
+fn a_durable_publish_is_confirmed_when_it_is_on_disk() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", true);
+    client.confirms();
+    let before = node.storage.writes();
+    client.persist("", "q", b"1");
+    client.persist("", "q", b"2");
+    let seen = client.read_until(|seen| acks(seen).last().is_some_and(|(tag, _)| *tag == 2));
+    assert!(node.storage.writes() > before);
+    assert!(acks(&seen).windows(2).all(|pair| pair[0].0 < pair[1].0));
+}
+
+#[test]
+fn a_return_precedes_its_confirm() {
+    let node = node();
+    let mut client = node.channel();
+    client.confirms();
+    client.send(&message(1, "amq.direct", "nowhere", true, &PropertiesBuilder::default(), b"back"));
+    let seen = client.read();
+    let [Seen::Method(1, AMQPClass::Basic(basic::AMQPMethod::Return(returned))), Seen::Header(..), body, ack] =
+        &seen[..]
+    else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((returned.reply_code, returned.reply_text.as_str()), (312, "NO_ROUTE"));
+    assert_eq!((returned.exchange.as_str(), returned.routing_key.as_str()), ("amq.direct", "nowhere"));
+    assert_eq!(*body, Seen::Body(1, b"back".to_vec()));
+    assert_eq!(acks(std::slice::from_ref(ack)), [(1, false)]);
+}
+
+#[test]
+fn refused_publishes_close_the_channel_and_their_bodies_are_dropped() {
+    let node = node();
+    let mut client = node.channel();
+    let with = |exchange: &str, properties: PropertiesBuilder<'_>, size: usize| {
+        message(1, exchange, "q", false, &properties, &vec![0; size])
+    };
+    let expiring = PropertiesBuilder { expiration: Some(b"10s"), ..Default::default() };
+    let user = PropertiesBuilder { user_id: Some(b"other"), ..Default::default() };
+    let plain = PropertiesBuilder::default;
+    for (bytes, code, text) in [
+        (with("nope", plain(), 10), 404, "NOT_FOUND - no exchange 'nope' in vhost '/'"),
+        (with("nope", plain(), 20_000), 404, "NOT_FOUND - no exchange 'nope' in vhost '/'"),
+        (
+            with("nope", plain(), 1_048_577),
+            406,
+            "PRECONDITION_FAILED - message size 1048577 is larger than configured max size 1048576",
+        ),
+        (
+            with("amq.rabbitmq.trace", plain(), 1),
+            403,
+            "ACCESS_REFUSED - cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'",
+        ),
+        (with("", expiring, 1), 406, "PRECONDITION_FAILED - invalid expiration '10s': {leftover_string,\"s\"}"),
+        (
+            with("", user, 1),
+            406,
+            "PRECONDITION_FAILED - user_id property set to 'other' but authenticated user was 'guest'",
+        ),
+    ] {
+        client.send(&bytes);
+        assert_eq!(client.channel_closed(1), (code, text.to_owned()));
+        client.open_channel(1);
+    }
+}
+
+#[test]
+fn a_route_is_looked_up_again_when_the_topology_changes() {
+    let node = node();
+    let mut client = node.channel();
+    client.confirms();
+    client.queue("q", false);
+    client.publish("amq.direct", "k", b"nowhere");
+    client.read();
+    client.bind("q", "amq.direct", "k");
+    client.publish("amq.direct", "k", b"here");
+    client.read();
+    assert_eq!(client.ready("q"), 1);
+}
+
+#[test]
+fn headers_are_part_of_the_route() {
+    let node = node();
+    let mut client = node.channel();
+    for color in ["red", "blue"] {
+        client.queue(color, false);
+        let arguments: Table = [("color", color)].into_iter().collect();
+        let bind = queue::Bind {
+            queue: color.into(),
+            exchange: "amq.headers".into(),
+            arguments: table_to_amq(&arguments).unwrap(),
+            ..Default::default()
+        };
+        client.method(1, AMQPClass::Queue(queue::AMQPMethod::Bind(bind)));
+        client.only();
+    }
+    for color in ["red", "blue", "blue"] {
+        let headers: Table = [("color", color)].into_iter().collect();
+        let properties = PropertiesBuilder { headers: Some(headers), ..Default::default() };
+        client.send(&message(1, "amq.headers", "", false, &properties, b"x"));
+    }
+    assert_eq!((client.ready("red"), client.ready("blue")), (1, 2));
+}
+
+#[test]
+fn too_many_bytes_not_on_disk_hold_the_publisher() {
+    let mut node = node();
+    node.settings.unconfirmed_bytes_max = 1;
+    let mut client = node.channel();
+    client.queue("q", true);
+    client.confirms();
+    for _ in 0..50 {
+        client.persist("", "q", b"message");
+    }
+    let seen = client.read_until(|seen| acks(seen).last().is_some_and(|(tag, _)| *tag == 50));
+    assert!(!seen.is_empty());
+    assert_eq!(client.unsent.len(), 0);
+    assert!(client.connection.wants_read());
+}
+
+#[test]
+fn an_alarm_holds_publishes_but_not_what_comes_before_them() {
+    let node = node();
+    let mut client = node.open_with(&["connection.blocked"]);
+    client.open_channel(1);
+    client.queue("q", false);
+    client.publish("", "q", b"1");
+    client.get("q", false);
+    client.read();
+    node.broker.set_disk_low(true);
+    let mut bytes = Vec::new();
+    let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 1, multiple: false });
+    write_method(&mut bytes, 1, &AMQPClass::Basic(ack));
+    let held = message(1, "", "q", false, &PropertiesBuilder::default(), b"held");
+    bytes.extend_from_slice(&held);
+    client.send(&bytes);
+    assert_eq!(client.unsent, held);
+    assert!(!client.connection.wants_read());
+    let blocked = connection::Blocked { reason: "low on disk".into() };
+    assert_eq!(client.connection_method(), connection::AMQPMethod::Blocked(blocked));
+    client.nothing();
+    node.broker.set_disk_low(false);
+    assert_eq!(client.connection_method(), connection::AMQPMethod::Unblocked(connection::Unblocked {}));
+    assert!(client.connection.wants_read());
+    client.offer();
+    assert_eq!(client.ready("q"), 1);
+}
+
+#[test]
+fn incomplete_messages_of_all_channels_together_are_bounded() {
+    let mut node = node();
+    node.settings.unconfirmed_bytes_max = 1;
+    let mut client = node.open();
+    for channel in 1..=3 {
+        client.open_channel(channel);
+        let bytes = message(channel, "", "q", false, &PropertiesBuilder::default(), &vec![0; 1 << 20]);
+        client.send(&bytes[..bytes.len() - 2056]);
+    }
+    let text = "RESOURCE_ERROR - incomplete messages of all channels are larger than 2097152 bytes";
+    assert_eq!(client.closed(), (506, text.to_owned(), 60, 40));
+}

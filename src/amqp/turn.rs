@@ -1,0 +1,158 @@
+//! What a turn owes at its end: publishes and acks reach their queues, what is on disk is confirmed, deliveries are
+//! written, publishers are told of alarms.
+
+use super::error::{AmqpError, short_text};
+use super::open::{Open, Slot};
+use crate::engine::Item;
+use amq_protocol::protocol::{AMQPClass, connection};
+
+impl Open {
+    /// What was published and settled so far reaches the queues.
+    pub(super) fn commit(&mut self) {
+        let bytes = self.link.batch.bytes();
+        let epoch = self.link.batch.flush(&self.link.session);
+        if let Some(epoch) = epoch {
+            self.link.flight.add(epoch, bytes);
+        }
+        let mut publishers = std::mem::take(&mut self.link.publishers);
+        let mut waits = false;
+        for number in publishers.drain(..) {
+            if let Some(Slot::Open(channel)) = self.slots.get_mut(&number) {
+                waits |= epoch.is_some();
+                if channel.published(&mut self.link, epoch) {
+                    self.unconfirmed.push(number);
+                }
+            }
+        }
+        self.link.publishers = publishers;
+        if let Some(epoch) = epoch.filter(|_| waits) {
+            self.link.session.wake_at(epoch);
+        }
+        self.link.settlements.flush(&self.link.session);
+        let mut sharers = std::mem::take(&mut self.link.sharers);
+        for number in sharers.drain(..) {
+            if let Some(Slot::Open(channel)) = self.slots.get(&number) {
+                channel.poke_consumers(&self.link);
+            }
+        }
+        self.link.sharers = sharers;
+    }
+
+    /// Ends a turn: what was published and settled reaches the queues, what is on disk is confirmed, deliveries are
+    /// written. Returns the first fault; there may be more to do then.
+    pub fn settle_up(&mut self) -> Option<(u16, AmqpError)> {
+        self.commit();
+        self.confirm();
+        let fault = self.deliver();
+        if self.held {
+            self.held = self.link.must_still_wait();
+        }
+        self.tell_blocked();
+        fault
+    }
+
+    /// The deferred frames of a channel that can go on.
+    pub fn next_deferred(&mut self) -> Option<Vec<u8>> {
+        let number = self.resumed.pop()?;
+        let deferred = match self.slots.get_mut(&number) {
+            Some(Slot::Open(channel)) => std::mem::take(&mut channel.deferred),
+            _ => Vec::new(),
+        };
+        self.forget_deferred(deferred.len());
+        Some(deferred)
+    }
+
+    pub(super) fn forget_deferred(&mut self, bytes: usize) {
+        self.deferred = self.deferred.saturating_sub(bytes);
+        self.deferred_full = false;
+    }
+
+    /// Whether frames were left because something has to happen first that no more bytes can bring about.
+    pub fn has_stopped(&self) -> bool {
+        self.held || self.deferred_full
+    }
+
+    /// Whether the frames that come now are deferred ones.
+    pub fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    fn confirm(&mut self) {
+        let done = self.link.session.done_epoch();
+        if done == self.last_done {
+            return;
+        }
+        self.last_done = done;
+        self.link.flight.release(done);
+        let (slots, link) = (&mut self.slots, &mut self.link);
+        self.unconfirmed.retain(|number| match slots.get_mut(number) {
+            Some(Slot::Open(channel)) => channel.confirm(link, done),
+            _ => false,
+        });
+        let mut waiting = std::mem::take(&mut link.waiting);
+        waiting.retain(|number| match slots.get_mut(number) {
+            Some(Slot::Open(channel)) => {
+                let resumed = channel.resume(link, done);
+                if resumed {
+                    self.resumed.push(*number);
+                }
+                !resumed
+            }
+            _ => false,
+        });
+        self.link.waiting = waiting;
+    }
+
+    /// Writes deliveries as long as the socket keeps up.
+    fn deliver(&mut self) -> Option<(u16, AmqpError)> {
+        loop {
+            self.link.collect();
+            if self.link.backlog.is_empty() {
+                return None;
+            }
+            while !self.link.is_backed_up() {
+                let Some(item) = self.link.backlog.pop_front() else { break };
+                if let Some(fault) = self.take_item(item) {
+                    return Some(fault);
+                }
+            }
+            if self.link.is_backed_up() {
+                return None;
+            }
+        }
+    }
+
+    fn take_item(&mut self, item: Item) -> Option<(u16, AmqpError)> {
+        let (Item::Run { channel: number, .. }
+        | Item::Cancelled { channel: number, .. }
+        | Item::Loaded { channel: number }) = item;
+        let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return None };
+        match item {
+            Item::Run { consumer, run, .. } => channel.deliver(&mut self.link, consumer, run),
+            Item::Cancelled { consumer, .. } => channel.on_queue_gone(&mut self.link, consumer),
+            Item::Loaded { .. } => match channel.on_loaded(&mut self.link) {
+                Ok(true) => self.resumed.push(number),
+                Ok(false) => {}
+                Err(error) => return Some((number, error)),
+            },
+        }
+        None
+    }
+
+    /// Tells a client that publishes, and understands it, when an alarm begins and ends (compat.md 1.5.8).
+    fn tell_blocked(&mut self) {
+        if !self.link.capabilities.connection_blocked {
+            return;
+        }
+        let method = match (self.link.session.alarm(), self.told_blocked) {
+            (Some(reason), false) if self.held || self.link.has_published => {
+                let reason = short_text(reason);
+                connection::AMQPMethod::Blocked(connection::Blocked { reason })
+            }
+            (None, true) => connection::AMQPMethod::Unblocked(connection::Unblocked {}),
+            _ => return,
+        };
+        self.told_blocked = !self.told_blocked;
+        self.link.out.method(0, &AMQPClass::Connection(method));
+    }
+}

@@ -1,0 +1,32 @@
+//! Conformance over the wire, chapter by chapter of RabbitMQ's behaviour: exact codes, texts, scopes and orders.
+//!
+//! One broker serves all tests that need nothing special of it; every test makes its own names. With
+//! `WARREN_TEST_ADDR=127.0.0.1:5672` they talk to the broker that listens there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acks;
+mod channel;
+mod closing;
+mod confirms;
+mod consume;
+mod content;
+mod declare;
+mod durability;
+mod exchanges;
+mod exclusive;
+mod fairness;
+mod framing;
+mod get;
+mod handshake;
+mod heartbeat;
+mod hostile;
+mod publish;
+mod qos;
+mod queues;
+mod routing;
+mod shutdown;
+mod stage;
+mod tune;

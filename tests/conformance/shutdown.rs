@@ -1,0 +1,67 @@
+//! The end of a broker, and the guard of its data directory.
+
+use crate::stage::*;
+use crate::support::*;
+
+#[test]
+fn sigterm_tells_every_client_and_exits_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(dir.path(), &[]);
+    let mut clients: Vec<Client> = (0..5).map(|_| open_at(broker.addr)).collect();
+    // One that has not logged in must not keep the broker.
+    let mut greeted = Client::raw(broker.addr).unwrap();
+    greeted.send_bytes(b"AMQP\0\0\x09\x01").unwrap();
+    greeted.start().unwrap();
+    let ended = std::thread::scope(|scope| {
+        let ended = scope.spawn(|| broker.term());
+        for client in &mut clients {
+            let closed = client.closed(0).unwrap();
+            let expected = Closed {
+                scope: Scope::Connection,
+                channel: 0,
+                code: 320,
+                text: "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'".to_owned(),
+                class: 0,
+                method: 0,
+            };
+            assert_eq!(closed, expected);
+            gone(client);
+        }
+        ended.join().unwrap()
+    });
+    assert_eq!(ended.unwrap().code(), Some(0), "{}", broker.stderr());
+    assert!(Client::raw(broker.addr).is_err());
+}
+
+#[test]
+fn clients_that_do_not_answer_do_not_keep_the_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = broker_with(dir.path(), "[server]\nshutdown_timeout = \"1s\"\n");
+    let mut client = open_at(broker.addr);
+    client.answer_closes(false);
+    assert_eq!(broker.term().unwrap().code(), Some(0), "{}", broker.stderr());
+    assert_eq!(client.closed(0).unwrap().code, 320);
+}
+
+#[test]
+fn a_data_directory_serves_one_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Broker::start(dir.path(), &[]);
+    let Err(refusal) = Broker::try_start(dir.path(), free_port(), &[]) else { panic!("a second broker runs") };
+    let path = dir.path().to_str().unwrap();
+    assert!(refusal.contains(path) && refusal.contains("another broker"), "{refusal}");
+    open_at(first.addr).sync(CH).unwrap();
+    assert!(first.term().unwrap().success());
+    let mut second = Broker::start(dir.path(), &[]);
+    assert!(second.term().unwrap().success());
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::thread::spawn(move || taken.incoming().for_each(drop));
+    let Err(refusal) = Broker::try_start(dir.path(), port, &[]) else { panic!("two on one port") };
+    assert!(refusal.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{refusal}");
+}
