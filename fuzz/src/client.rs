@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warren::amqp::Connection;
 use warren::clock::Now;
+use warren::engine::{Outbox, Session};
 use warren::limits::{CONSUMER_WINDOW_BYTES, FRAME_OVERHEAD, INITIAL_FRAME_MAX, OUTPUT_BYTES};
 use warren::wire::frame::read_frame;
 
@@ -17,6 +18,8 @@ pub const FRAME_MAX: u32 = 131_072;
 const OUTPUT_MAX: usize = 4 * OUTPUT_BYTES + 16 * (CONSUMER_WINDOW_BYTES as usize + MESSAGE_MAX as usize);
 /// Longest wait for the committer's thread before it counts as a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for memory: the committer looks for messages that can leave it every 20 ms.
+const MEMORY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// One connection with its socket.
 pub struct Client {
@@ -130,8 +133,9 @@ impl Client {
         self.connection.is_finished()
     }
 
-    /// Reads everything, closes, and expects the last word. Not when the client has sent half a frame, or garbage.
-    pub fn close(&mut self, now: Now) {
+    /// Reads everything, closes, and expects the last word. Not when the client has sent half a frame, or garbage, and not
+    /// when it waits for memory that unsettled messages take: `probe` is asked for that.
+    pub fn close(&mut self, now: Now, probe: &Session) {
         self.reads = true;
         self.read(usize::MAX, now);
         let mut rest = &self.unused[..];
@@ -146,6 +150,9 @@ impl Client {
         let began = Instant::now();
         while !self.connection.is_finished() {
             if !self.answer_bell(now) {
+                if began.elapsed() > MEMORY_PATIENCE && probe.must_hold() {
+                    return;
+                }
                 assert!(began.elapsed() < PATIENCE, "the connection hangs: {} bytes unused", self.unused.len());
                 std::thread::sleep(Duration::from_micros(20));
             }
@@ -175,7 +182,7 @@ impl Client {
     }
 
     /// What rings when something waits for this connection.
-    pub fn outbox(&self) -> Option<&Arc<warren::engine::Outbox>> {
+    pub fn outbox(&self) -> Option<&Arc<Outbox>> {
         self.connection.outbox()
     }
 }

@@ -92,8 +92,8 @@ impl World {
     fn new(options: u8) -> World {
         let on = |bit: u8| options & (1 << bit) != 0;
         let storage = Arc::new(MemoryStorage::default());
-        // A small budget makes chunks leave memory and come back.
-        let memory_budget = if on(1) { 64 * 1024 } else { 256 * 1024 * 1024 };
+        // A small budget makes chunks leave memory and come back, and publishers wait.
+        let memory_budget = if on(1) { 512 * 1024 } else { 512 * 1024 * 1024 };
         let broker = start(&storage, memory_budget);
         let settings = Arc::new(Settings {
             frame_max: if on(2) { 0 } else { FRAME_MAX },
@@ -194,9 +194,11 @@ impl World {
 
     fn end(mut self) {
         self.broker.set_disk_low(false);
+        let probe = self.broker.open_session("/").expect("the virtual host");
         for client in &mut self.clients {
-            client.close(self.now);
+            client.close(self.now, &probe);
         }
+        probe.close();
         for client in &mut self.clients {
             client.disconnect();
             assert!(client.is_finished() && client.outbox().is_none());
@@ -204,7 +206,7 @@ impl World {
         }
         let broker = if self.restart {
             self.broker.stop().expect("a clean stop");
-            start(&self.storage, 256 * 1024 * 1024)
+            start(&self.storage, 512 * 1024 * 1024)
         } else {
             self.broker.clone()
         };

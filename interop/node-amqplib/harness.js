@@ -183,7 +183,7 @@ async function runScenario(scenarios, scenario) {
     await withinTimeout(() => scenarios[scenario](run));
   } catch (error) {
     const line = /scenarios\.js:(\d+)/.exec(error.stack);
-    result = error instanceof Skip ? `skip ${error.message}` : `FAIL line ${line?.[1]}: ${error.message}`;
+    result = error instanceof Skip ? `skip ${error.message}` : `FAIL line ${line?.[1] ?? '?'}: ${error.message}`;
   }
   try {
     await withinTimeout(() => run.clean());

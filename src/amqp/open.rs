@@ -212,16 +212,16 @@ impl Open {
         if frame.kind != FrameKind::Method {
             return Err(expected());
         }
-        let about = method_id(frame.payload);
         let AMQPClass::Channel(channel::AMQPMethod::Open(_)) = read_method(frame.payload)? else {
-            return Err(expected().about(about));
+            return Err(expected().about(method_id(frame.payload)));
         };
         let max = usize::from(self.link.tuned.channel_max);
         if max > 0 && self.open_channels >= max {
             let open = self.open_channels;
             let explanation =
                 format!("number of channels opened ({open}) has reached the negotiated channel_max ({max})");
-            return Err(AmqpError::new(Code::NotAllowed, explanation).about(about));
+            // RabbitMQ names no method here.
+            return Err(AmqpError::new(Code::NotAllowed, explanation));
         }
         self.open_channels += 1;
         self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel))));

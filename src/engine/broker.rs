@@ -101,7 +101,11 @@ impl Broker {
     /// Whether free space on the data directory's disk is below the limit.
     pub fn set_disk_low(&self, low: bool) {
         if self.alarms.set_low(low) {
-            tracing::warn!(low, "disk space alarm");
+            if low {
+                tracing::warn!("free disk space is below disk.free_limit: publishers are held");
+            } else {
+                tracing::info!("free disk space is above disk.free_limit again");
+            }
             self.ring_all();
         }
     }
@@ -178,6 +182,7 @@ impl Broker {
         if !held.iter().any(|other| Arc::ptr_eq(other, outbox)) {
             held.push(outbox.clone());
         }
+        drop(held);
         self.committer.nudge();
         true
     }
@@ -215,8 +220,9 @@ impl Broker {
 pub(super) struct BrokerSteward(pub std::sync::Weak<Broker>);
 
 impl Steward for BrokerSteward {
+    /// Also while a publisher is held: memory may have become free without any chunk leaving it for the disk.
     fn memory_is_short(&self) -> bool {
-        self.0.upgrade().is_some_and(|broker| broker.memory.is_short())
+        self.0.upgrade().is_some_and(|broker| broker.memory.is_short() || !broker.held.lock().is_empty())
     }
 
     fn long_queues(&self) -> Vec<Arc<dyn Source>> {
@@ -235,7 +241,11 @@ impl Steward for BrokerSteward {
     fn disk_full(&self, full: bool) {
         let Some(broker) = self.0.upgrade() else { return };
         if broker.alarms.set_full(full) {
-            tracing::error!(full, "the data directory's disk has no space left: publishers are held");
+            if full {
+                tracing::error!("the data directory's disk has no space left: publishers are held until there is some");
+            } else {
+                tracing::info!("the data directory's disk has space again");
+            }
             broker.ring_all();
         }
     }

@@ -175,7 +175,11 @@ impl Vhost {
         spec: QueueSpec,
     ) -> Result<DeclaredQueue, Refusal> {
         let owner = spec.exclusive.then_some(connection);
-        let (named, name) = (spec.name.is_some(), spec.name.unwrap_or_else(invented_name));
+        // The name before anything else, as RabbitMQ: one that we gave cannot be asked for either.
+        if let Some(name) = spec.name.as_ref().filter(|name| name.as_str().starts_with(RESERVED_PREFIX)) {
+            return Err(Refusal::ReservedName(ResourceKind::Queue, name.clone()));
+        }
+        let name = spec.name.unwrap_or_else(invented_name);
         let resource = Resource::queue(&self.name, &name);
         QueueArguments::parse(&spec.arguments, &resource)?;
         let wanted = QueueDefinition {
@@ -190,9 +194,6 @@ impl Vhost {
             if let Some(existing) = definitions.queue(&wanted.name) {
                 check_equivalent(existing.definition(), &wanted, &resource)?;
                 return Ok(existing.clone());
-            }
-            if named && wanted.name.as_str().starts_with(RESERVED_PREFIX) {
-                return Err(Refusal::ReservedName(ResourceKind::Queue, wanted.name.clone()));
             }
             Ok(definitions.add_queue(broker, wanted, changes))
         })?;

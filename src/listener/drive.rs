@@ -83,7 +83,7 @@ impl Driver {
                 }
                 () = alarm.as_mut() => {
                     rise(outbox.as_deref()).then(|| self.wake());
-                    alarm.as_mut().reset(tokio::time::Instant::now() + NO_DEADLINE);
+                    alarm.as_mut().reset(tokio::time::Instant::from_std(Now::read().monotonic) + NO_DEADLINE);
                     let now = Now::read();
                     if self.connection.deadline().is_some_and(|deadline| deadline <= now.monotonic) {
                         self.connection.on_deadline(now);

@@ -150,8 +150,10 @@ impl Committer {
         }
     }
 
-    /// Memory has become short: chunks that nobody waits for may have to leave it.
+    /// Memory has become short: chunks that nobody waits for may have to leave it. The thread looks at memory under the
+    /// inbox's lock, so without it the bell could ring between its look and its sleep.
     pub fn nudge(&self) {
+        let _looking = self.inbox.lock();
         self.bell.notify_one();
     }
 

@@ -1,6 +1,6 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
-use super::reclaim::{self, Garbage};
+use super::reclaim::{self, Garbage, holds_chunks};
 use super::{Change, Family, Logging, Storage, StoreError, records};
 use parking_lot::RwLock;
 use rocksdb::{
@@ -65,6 +65,19 @@ impl Drop for RocksStorage {
 }
 
 impl Shared {
+    /// Bytes of the files that hold chunks; 0 when it cannot be told.
+    pub(super) fn chunk_files(&self) -> u64 {
+        let sizes = self.with(|db| {
+            let mut total = 0;
+            for family in [Family::Chunks, Family::Transient] {
+                let size = db.property_int_value_cf(handle(db, family)?, "rocksdb.total-blob-file-size");
+                total += size.map_err(|error| store_error(&error))?.unwrap_or(0);
+            }
+            Ok(total)
+        });
+        sizes.unwrap_or(0)
+    }
+
     /// Writes chunk deletions out and drops what they delete, so that the disk gets its space back.
     pub(super) fn reclaim(&self) -> Result<(), StoreError> {
         self.with(|db| {
@@ -88,21 +101,27 @@ impl Shared {
 impl Storage for RocksStorage {
     fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError> {
         self.shared.with(|db| {
+            let (mut written, mut bytes, mut deleted) = (0, 0, 0);
             let mut batch = WriteBatch::default();
             for change in changes {
                 match change {
                     Change::Put(family, key, value) => batch.put_cf(handle(db, *family)?, key, value),
-                    Change::PutChunk(family, key, chunk) => batch.put_cf(handle(db, *family)?, key, chunk.bytes()),
+                    Change::PutChunk(family, key, chunk) => {
+                        written += 1;
+                        bytes += chunk.bytes().len() as u64;
+                        batch.put_cf(handle(db, *family)?, key, chunk.bytes());
+                    }
                     Change::Delete(family, key) => {
-                        self.shared.garbage.deleted(*family);
+                        deleted += u64::from(holds_chunks(*family));
                         batch.delete_cf(handle(db, *family)?, key);
                     }
                     Change::DeleteRange(family, from, to) => {
-                        self.shared.garbage.deleted(*family);
+                        deleted += u64::from(holds_chunks(*family));
                         batch.delete_range_cf(handle(db, *family)?, from, to);
                     }
                 }
             }
+            self.shared.garbage.count(written, bytes, deleted);
             let mut options = WriteOptions::default();
             options.set_sync(logging == Logging::Synced);
             options.disable_wal(logging == Logging::Unlogged);

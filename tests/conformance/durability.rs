@@ -12,11 +12,14 @@ fn broker(dir: &Path) -> Broker {
     Broker::start(dir, &[])
 }
 
-/// Ends the broker and starts it again: with SIGKILL, or by the book.
-fn restart(mut broker: Broker, kill: bool) -> Broker {
+/// Ends the broker and starts it again: with SIGKILL under the client's feet, or by the book.
+fn restart(mut broker: Broker, client: Client, kill: bool) -> Broker {
     if kill {
         broker.kill9();
+        drop(client);
     } else {
+        // It would be told and waited for.
+        drop(client);
         assert!(broker.term().unwrap().success());
     }
     Broker::start(&broker.data_dir.clone(), &[])
@@ -41,7 +44,7 @@ fn confirmed_messages_are_there_after_a_restart() {
         let bodies: Vec<String> = (0..3000).map(|number| number.to_string()).collect();
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         filled(&mut client, "q", &bodies);
-        let broker = restart(broker, kill);
+        let broker = restart(broker, client, kill);
         let mut client = open_at(broker.addr);
         assert_eq!(counts(&mut client, "q"), (3000, 0), "kill: {kill}");
         assert_eq!(drain(&mut client, "q"), bodies, "kill: {kill}");
@@ -58,10 +61,11 @@ fn what_was_delivered_before_is_marked_after() {
         take(&mut client, "q");
         take(&mut client, "q");
         client.ack(CH, 1, false).unwrap();
-        // What is confirmed after the ack proves that the ack was committed.
+        // The ack is handled before the publish: what is confirmed then proves that it was committed.
+        client.sync(CH).unwrap();
         client.publish(CH, "", "q", &persistent(), b"e").unwrap();
         client.wait_confirms(CH).unwrap();
-        let broker = restart(broker, kill);
+        let broker = restart(broker, client, kill);
         let mut client = open_at(broker.addr);
         let after = drain_marked(&mut client, "q");
         let bodies: Vec<&str> = after.iter().map(|(body, _)| body.as_str()).collect();
@@ -87,7 +91,7 @@ fn messages_come_back_byte_for_byte() {
         client.publish_raw(CH, publish, &properties, body).unwrap();
     }
     client.wait_confirms(CH).unwrap();
-    let broker = restart(broker, true);
+    let broker = restart(broker, client, true);
     let mut client = open_at(broker.addr);
     for body in [&b""[..], b"small", &large] {
         let got = take(&mut client, "q");
@@ -108,7 +112,7 @@ fn transient_messages_and_queues_are_gone() {
     client.declare_queue(CH, "transient", false).unwrap();
     client.publish(CH, "", "transient", &persistent(), b"lost").unwrap();
     client.wait_confirms(CH).unwrap();
-    let broker = restart(broker, false);
+    let broker = restart(broker, client, false);
     let mut client = open_at(broker.addr);
     assert_eq!(drain(&mut client, "durable"), ["kept", "kept too"]);
     let text = "NOT_FOUND - no queue 'transient' in vhost '/'";
@@ -145,7 +149,7 @@ fn durable_definitions_are_there_after_a_kill() {
     client.delete_queue(CH, "deleted").unwrap();
     client.delete_exchange(CH, "deleted").unwrap();
 
-    let broker = restart(broker, true);
+    let broker = restart(broker, client, true);
     let mut client = open_at(broker.addr);
     client.declare_exchange(CH, declare("topic", "topic")).unwrap();
     client.declare_exchange(CH, declare("headers", "headers")).unwrap();
@@ -172,7 +176,7 @@ fn exclusive_queues_are_gone_and_auto_delete_ones_wait_for_consumers() {
     client.declare(CH, queue::Declare { exclusive: true, ..durable("exclusive") }).unwrap();
     let auto = || queue::Declare { auto_delete: true, ..durable("auto") };
     client.declare(CH, auto()).unwrap();
-    let broker = restart(broker, true);
+    let broker = restart(broker, client, true);
     let mut client = open_at(broker.addr);
     let text = "NOT_FOUND - no queue 'exclusive' in vhost '/'";
     channel_refuses(&mut client, |client| client.declare_passive(CH, "exclusive"), (404, text), QUEUE_DECLARE);
@@ -195,8 +199,7 @@ fn what_was_purged_or_acknowledged_stays_gone() {
     take(&mut client, "consumed");
     client.ack(CH, 0, true).unwrap();
     assert_eq!(client.get(CH, "consumed", true).unwrap().unwrap().text(), "c");
-    client.close().unwrap();
-    let broker = restart(broker, false);
+    let broker = restart(broker, client, false);
     let mut client = open_at(broker.addr);
     assert_eq!(counts(&mut client, "purged"), (0, 0));
     assert_eq!(counts(&mut client, "consumed"), (0, 0));
@@ -210,7 +213,7 @@ fn a_deleted_queue_of_the_same_name_leaves_nothing_behind() {
     filled(&mut client, "q", &["old"]);
     client.delete_queue(CH, "q").unwrap();
     filled(&mut client, "q", &["new"]);
-    let broker = restart(broker, true);
+    let broker = restart(broker, client, true);
     assert_eq!(drain(&mut open_at(broker.addr), "q"), ["new"]);
 }
 
@@ -221,7 +224,7 @@ fn publishing_goes_on_where_it_stopped() {
     for round in 0..4 {
         let mut client = open_at(broker.addr);
         filled(&mut client, "q", &[&format!("{round}a"), &format!("{round}b")]);
-        broker = restart(broker, round % 2 == 0);
+        broker = restart(broker, client, round % 2 == 0);
     }
     let mut client = open_at(broker.addr);
     assert_eq!(drain(&mut client, "q"), ["0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]);

@@ -19,40 +19,43 @@ fn refused(bytes: &[u8], code: u16, text: &str, method: (u16, u16)) {
 }
 
 #[test]
-fn a_wrong_end_marker_is_a_frame_error() {
-    refused(
-        &frame(1, 2, &[0, 20, 0, 10, 0], 0x41),
-        501,
-        "FRAME_ERROR - type 1, all octets = <<0,20,0,10,0>>: {invalid_frame_end_marker,65}",
-        NO_METHOD,
-    );
-    refused(
-        &frame(8, 0, &[], 0),
-        501,
-        "FRAME_ERROR - type 8, all octets = <<>>: {invalid_frame_end_marker,0}",
-        NO_METHOD,
-    );
-    refused(
-        &frame(3, 1, b"twenty printable ones", 0xCF),
-        501,
-        "FRAME_ERROR - type 3, first 16 octets = <<\"twenty printable\">>: {invalid_frame_end_marker,207}",
-        NO_METHOD,
-    );
-}
-
-#[test]
-fn a_frame_that_is_too_large_is_refused_by_its_header() {
-    // Only the seven bytes: the payload is not waited for.
-    let header = [&[3, 0, 1][..], &131_073_u32.to_be_bytes()].concat();
-    refused(&header, 501, "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,131073,131064}", NO_METHOD);
-}
-
-#[test]
-fn the_negotiated_limit_counts() {
-    let mut client = open_with(addr(), &Options { frame_max: Some(4096), ..Default::default() });
-    let header = [&[1, 0, 1][..], &4097_u32.to_be_bytes()].concat();
-    let text = "FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,4097,4088}";
-    connection_refuses(&mut client, |client| client.send_bytes(&header), (501, text), NO_METHOD);
+fn what_is_no_frame_is_a_frame_error() {
+    let small = Options { frame_max: Some(4096), ..Default::default() };
+    let cases: [(&Options, Vec<u8>, &str); 6] = [
+        (
+            &Options::default(),
+            frame(1, 2, &[0, 20, 0, 10, 0], 0x41),
+            "type 1, all octets = <<0,20,0,10,0>>: {invalid_frame_end_marker,65}",
+        ),
+        (&Options::default(), frame(8, 0, &[], 0), "type 8, all octets = <<>>: {invalid_frame_end_marker,0}"),
+        (
+            &Options::default(),
+            frame(3, 1, b"twenty printable ones", 0xCF),
+            "type 3, first 16 octets = <<\"twenty printable\">>: {invalid_frame_end_marker,207}",
+        ),
+        (&Options::default(), frame(7, 1, &[1, 2], 0xCE), "type 7, all octets = <<1,2>>: unknown_frame"),
+        // Only the first seven bytes: a payload that is too large is not waited for.
+        (
+            &Options::default(),
+            [&[3, 0, 1][..], &131_073_u32.to_be_bytes()].concat(),
+            "type 3, all octets = <<>>: {frame_too_large,131073,131064}",
+        ),
+        (
+            &small,
+            [&[1, 0, 1][..], &4097_u32.to_be_bytes()].concat(),
+            "type 1, all octets = <<>>: {frame_too_large,4097,4088}",
+        ),
+    ];
+    // The broker keeps each of them waiting for some seconds: all at once.
+    let mut clients = cases.map(|(options, bytes, text)| {
+        let mut client = open_with(addr(), options);
+        client.send_bytes(&bytes).unwrap();
+        let closed = client.closed(0).unwrap();
+        let got = (closed.scope, closed.code, closed.text, (closed.class, closed.method));
+        assert_eq!(got, (Scope::Connection, 501, format!("FRAME_ERROR - {text}"), NO_METHOD));
+        client
+    });
+    clients.iter_mut().for_each(gone);
 }
 
 #[test]
@@ -66,11 +69,6 @@ fn a_payload_may_be_as_large_as_frame_max() {
     client.send_frame(2, CH, &content_header(60, 0, body.len() as u64)).unwrap();
     client.send_frame(3, CH, &body).unwrap();
     assert_eq!(take(&mut client, &name).body, body);
-}
-
-#[test]
-fn an_unknown_frame_type_is_a_frame_error() {
-    refused(&frame(7, 1, &[1, 2], 0xCE), 501, "FRAME_ERROR - type 7, all octets = <<1,2>>: unknown_frame", NO_METHOD);
 }
 
 #[test]

@@ -206,3 +206,21 @@ fn guest_may_come_from_this_machine() {
     assert!(addr().ip().is_loopback());
     open().close().unwrap();
 }
+
+#[test]
+fn neither_passwords_nor_bodies_are_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = broker_with(dir.path(), "[log]\nlevel = \"trace\"\n[auth]\ndefault_password = \"canary-1\"\n");
+    let refused = Client::open(broker.addr, &Options { password: "canary-2".into(), ..Default::default() });
+    assert_eq!(refused.err().map(|error| error.closed().code), Some(403));
+    let mut client = open_with(broker.addr, &Options { password: "canary-1".into(), ..Default::default() });
+    let name = queue(&mut client);
+    publish(&mut client, &name, "canary-3");
+    assert_eq!(take(&mut client, &name).text(), "canary-3");
+    client.ack(CH, 99, false).unwrap();
+    client.closed(CH).unwrap();
+    drop(client);
+    assert!(broker.term().unwrap().success());
+    let log = broker.stderr();
+    assert!(log.contains("listening") && !log.contains("canary"), "{log}");
+}

@@ -32,30 +32,22 @@ fn a_silent_client_is_dropped_without_a_close() {
 }
 
 #[test]
-fn heartbeats_keep_a_connection() {
-    let mut client = beating();
-    for _ in 0..8 {
-        assert_eq!(client.quiet(Duration::from_millis(500)), Ok(()));
-        client.send_heartbeat().unwrap();
-    }
-    client.sync(CH).unwrap();
-}
-
-#[test]
 fn any_traffic_keeps_a_connection() {
-    let mut client = beating();
-    for _ in 0..8 {
-        assert_eq!(client.quiet(Duration::from_millis(500)), Ok(()));
-        publish(&mut client, "nowhere", "still here");
+    let (mut beats, mut publishes) = (beating(), beating());
+    for _ in 0..7 {
+        assert_eq!(beats.quiet(Duration::from_millis(500)), Ok(()));
+        beats.send_heartbeat().unwrap();
+        publish(&mut publishes, "nowhere", "still here");
     }
-    client.sync(CH).unwrap();
+    beats.sync(CH).unwrap();
+    publishes.sync(CH).unwrap();
 }
 
 #[test]
-fn without_an_interval_silence_is_fine_on_both_sides() {
+fn without_an_interval_no_heartbeat_is_sent() {
     let mut client = open();
-    let quiet = client.recv_frame(std::time::Instant::now() + Duration::from_secs(3));
-    assert_eq!(quiet, Err(Error::Timeout));
+    let nothing = client.recv_frame(std::time::Instant::now() + Duration::from_secs(2));
+    assert_eq!(nothing, Err(Error::Timeout));
     client.sync(CH).unwrap();
 }
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod acks;
+mod alarm;
 mod channel;
 mod closing;
 mod confirms;

@@ -415,6 +415,14 @@ fn operations() -> Vec<(&'static str, u8, Vec<Vec<u8>>)> {
         op(Op::RawBytes, &[0, 4, 1, 0, 1, 0]),
         op(Op::CloseConnection, &[0]),
     ];
+    let large = || [op(Op::Publish, &[0, 0, 0, 0, 7, 5, 0, 0, 2]), flush.clone()].concat();
+    let full = [
+        vec![op(Op::DeclareQueue, &[0, 0, 0, 0]), op(Op::Switch, &[]), consume(0, 0), op(Op::Switch, &[])],
+        vec![large(); 12],
+        // The other client settles what takes the memory.
+        vec![op(Op::Switch, &[]), op(Op::Ack, &[0, 0, 1]), op(Op::Switch, &[])],
+    ]
+    .concat();
     let silence = vec![op(Op::Tick, &[12]), op(Op::Tick, &[24]), op(Op::Heartbeat, &[0]), op(Op::Tick, &[255])];
     let pieces = vec![op(Op::Pieces, &[3]), op(Op::Publish, &[0, 0, 0, 0, 7, 4, 0, 64, 1])];
     vec![
@@ -430,6 +438,7 @@ fn operations() -> Vec<(&'static str, u8, Vec<Vec<u8>>)> {
         ("op-disk-low", 0, held.clone()),
         ("op-unconfirmed", 1 << 0, held),
         ("op-errors", 0, errors),
+        ("bug-held-for-memory-that-is-free", 1 << 1, full),
         ("op-heartbeats", 1 << 4, silence),
         ("op-pieces", 0, [vec![transient], pieces, gets].concat()),
         ("op-shutdown", 0, vec![durable, op(Op::ShutDown, &[0xD0]), op(Op::Tick, &[255])]),

@@ -1,3 +1,5 @@
+//! What a channel holds unsettled: every way to take from it.
+
 use super::*;
 use crate::broker::message::{ChunkBuilder, Ledger, Parts};
 use std::collections::BTreeSet;

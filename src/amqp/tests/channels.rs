@@ -104,7 +104,7 @@ fn channel_max_counts_open_channels() {
     client.open_channel(7);
     client.method(8, open(8).1);
     let text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)";
-    assert_eq!(client.closed(), (530, text.to_owned(), 20, 10));
+    assert_eq!(client.closed(), (530, text.to_owned(), 0, 0));
 }
 
 fn close() -> AMQPClass {

@@ -45,7 +45,7 @@ impl Settled {
             }
         }
         self.count += fresh;
-        while self.prefix < to.max(self.prefix) && self.contains(self.prefix) {
+        while self.contains(self.prefix) {
             self.prefix += 1;
         }
         if self.count == self.prefix {

@@ -262,7 +262,7 @@ final class Harness {
             if (cause instanceof Skip) return "skip " + cause.getMessage();
             for (StackTraceElement step : cause.getStackTrace()) {
                 if (step.getClassName().endsWith("Scenarios")) {
-                    return "FAIL line " + step.getLineNumber() + ": " + cause + " " + cause.getCause();
+                    return "FAIL line " + step.getLineNumber() + ": " + cause + (cause.getCause() == null ? "" : " " + cause.getCause());
                 }
             }
             return "FAIL " + cause;
