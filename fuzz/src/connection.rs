@@ -22,6 +22,7 @@ use warren::engine::{Broker, Item, Options, Session};
 use warren::name::Name;
 use warren::store::committer::SyncPolicy;
 use warren::store::memory::MemoryStorage;
+use warren::store::{Change, Family, Logging, Storage};
 use warren::value::Table;
 use warren::wire::frame::FrameKind;
 use warren::wire::output::write_frame;
@@ -206,6 +207,9 @@ impl World {
         }
         let broker = if self.restart {
             self.broker.stop().expect("a clean stop");
+            // As a disk that is opened again: what was written without a log is not kept.
+            let transient = Change::DeleteRange(Family::Transient, Vec::new(), vec![0xFF; 32]);
+            self.storage.write(&[transient], Logging::Logged).expect("a working disk");
             start(&self.storage, 512 * 1024 * 1024)
         } else {
             self.broker.clone()

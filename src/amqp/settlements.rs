@@ -1,7 +1,7 @@
 //! Settled messages on their way to their queues: the acks of a turn are handed over with one lock a queue.
 
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::Run;
+use crate::broker::message::Span;
 use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
 
@@ -25,28 +25,28 @@ struct Group {
 }
 
 impl Settlements {
-    /// Adds the messages `skip..skip + count` of a run.
+    /// Adds the messages `skip..skip + count` of a span.
     #[inline]
     pub fn add(
         &mut self,
         session: &Session,
         queue: &Arc<QueueHandle>,
         consumer: Option<ConsumerId>,
-        run: &Run,
+        span: Span,
         (skip, count): (u32, u32),
     ) {
-        let first = run.first() + u64::from(skip);
+        let first = span.first + u64::from(skip);
         let known =
             self.groups.iter_mut().rev().find(|group| group.consumer == consumer && Arc::ptr_eq(&group.queue, queue));
         if let Some(group) = known {
-            group.add(first, count, run.chunk.end());
+            group.add(first, count, span.chunk_end);
             return;
         }
         if self.groups.len() >= GROUPS {
             self.flush(session);
         }
         let spans = vec![(first, count)];
-        self.groups.push(Group { queue: queue.clone(), consumer, spans, chunk_end: run.chunk.end() });
+        self.groups.push(Group { queue: queue.clone(), consumer, spans, chunk_end: span.chunk_end });
     }
 
     /// Hands everything to the queues. What this frees is delivered at once.

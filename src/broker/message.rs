@@ -102,9 +102,12 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Chunk {
     first: u64,
+    count: u32,
     durable: bool,
     bytes: Vec<u8>,
     offsets: Vec<u32>,
+    /// The indexes of the records that are there, if not all are.
+    kept: Option<Vec<u32>>,
     ledger: Arc<Ledger>,
 }
 
@@ -149,31 +152,72 @@ impl Chunk {
 
     /// Memory that it takes, in bytes.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity() + self.offsets.capacity() * 4 + CHUNK_OVERHEAD
+        let offsets = self.offsets.capacity() + self.kept.as_ref().map_or(0, Vec::capacity);
+        self.bytes.capacity() + offsets * 4 + CHUNK_OVERHEAD
     }
 
-    /// The message at `index`. None past the end.
+    /// The message at `index`. None past the end, and when it was left out.
     #[inline]
     pub fn record(&self, index: u32) -> Option<Record<'_>> {
-        let offset = *self.offsets.get(index as usize)? as usize;
+        let at = match &self.kept {
+            None => index as usize,
+            Some(kept) => kept.binary_search(&index).ok()?,
+        };
+        let offset = *self.offsets.get(at)? as usize;
         Record::read(self.bytes.get(offset..)?).map(|(record, _)| record)
     }
 
     /// Bytes of the records `from..to`, by index.
     #[inline]
     pub fn span_bytes(&self, from: u32, to: u32) -> usize {
-        let at = |index: u32| self.offsets.get(index as usize).map_or(self.bytes.len(), |offset| *offset as usize);
+        let at = |index: u32| {
+            let at = match &self.kept {
+                None => index as usize,
+                Some(kept) => kept.partition_point(|other| *other < index),
+            };
+            self.offsets.get(at).map_or(self.bytes.len(), |offset| *offset as usize)
+        };
         at(to).saturating_sub(at(from))
+    }
+
+    /// A copy that holds only the records at `kept`, in order, under their old numbers: for memory, not for the disk.
+    pub(super) fn thin_out(&self, kept: Vec<u32>) -> Option<Chunk> {
+        let (mut bytes, mut offsets) = (Vec::new(), Vec::with_capacity(kept.len()));
+        for index in &kept {
+            offsets.push(u32::try_from(bytes.len()).ok()?);
+            let offset = *self.offsets.get(*index as usize)? as usize;
+            let record = self.bytes.get(offset..)?;
+            let (_, length) = Record::read(record)?;
+            bytes.extend_from_slice(record.get(..length)?);
+        }
+        bytes.shrink_to_fit();
+        let mut thin = Chunk::new(self.first, self.durable, bytes, offsets, &self.ledger);
+        thin.count = self.count;
+        thin.kept = Some(kept);
+        self.ledger.0.fetch_add(thin.kept.as_ref().map_or(0, |kept| kept.capacity() * 4) as i64, Ordering::Relaxed);
+        Some(thin)
+    }
+
+    /// Whether records were left out of it.
+    pub(super) fn is_thin(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The index before which at most `bytes` lie from `from` on, at least one message and at most `to`.
     pub fn span_end(&self, from: u32, to: u32, bytes: usize) -> u32 {
-        let start = self.offsets.get(from as usize).map_or(0, |offset| *offset as usize);
-        let limit = start.saturating_add(bytes);
-        let spans = self.offsets.get(from as usize + 1..to as usize).unwrap_or_default();
-        let fitting = spans.partition_point(|offset| (*offset as usize) <= limit) as u32;
-        let all_fit = fitting as usize == spans.len() && self.span_bytes(from, to) <= bytes;
-        if all_fit { to } else { (from + fitting.max(1)).min(to) }
+        if self.span_bytes(from, to) <= bytes {
+            return to;
+        }
+        let (mut fitting, mut beyond) = (from + 1, to);
+        while fitting < beyond {
+            let middle = fitting + (beyond - fitting).div_ceil(2);
+            if self.span_bytes(from, middle) <= bytes {
+                fitting = middle;
+            } else {
+                beyond = middle - 1;
+            }
+        }
+        fitting.min(to)
     }
 
     /// A chunk from the bytes that were stored. None when they are damaged.
@@ -196,7 +240,8 @@ impl Chunk {
     }
 
     fn new(first: u64, durable: bool, bytes: Vec<u8>, offsets: Vec<u32>, ledger: &Arc<Ledger>) -> Chunk {
-        let chunk = Chunk { first, durable, bytes, offsets, ledger: ledger.clone() };
+        let count = offsets.len() as u32;
+        let chunk = Chunk { first, count, durable, bytes, offsets, kept: None, ledger: ledger.clone() };
         ledger.0.fetch_add(chunk.memory() as i64, Ordering::Relaxed);
         chunk
     }
@@ -308,8 +353,31 @@ impl Run {
         self.chunk.span_bytes(self.index, self.index + self.count)
     }
 
+    /// The same messages without their bytes.
+    pub fn span(&self) -> Span {
+        Span { first: self.first(), count: self.count, chunk_end: self.chunk.end() }
+    }
+
     /// The messages `skip..skip + count` of this run.
     pub fn part(&self, skip: u32, count: u32) -> Run {
         Run { chunk: self.chunk.clone(), index: self.index + skip, count, redelivered: self.redelivered }
+    }
+}
+
+/// Consecutive messages of one chunk, by number: what is remembered of a run, so that it does not pin the chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Sequence number of the first message.
+    pub first: u64,
+    /// How many.
+    pub count: u32,
+    /// Sequence number after the last message of the chunk.
+    pub chunk_end: u64,
+}
+
+impl Span {
+    /// The messages `skip..skip + count` of this span.
+    pub fn part(self, skip: u32, count: u32) -> Span {
+        Span { first: self.first + u64::from(skip), count, chunk_end: self.chunk_end }
     }
 }

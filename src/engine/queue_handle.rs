@@ -202,6 +202,7 @@ impl QueueHandle {
 
 impl Source for QueueHandle {
     fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected) {
+        let spill = spill.then(|| self.keep.load(Ordering::Relaxed));
         let mut queue = self.queue.lock();
         let collected = if queue.is_closed() { Collected::default() } else { queue.collect(epoch, spill, room) };
         (self.id, collected)

@@ -7,7 +7,7 @@ use super::publish::Route;
 use super::queue_handle::QueueHandle;
 use super::vhost::Vhost;
 use crate::broker::identity::{ConnectionId, ConsumerId};
-use crate::broker::message::Run;
+use crate::broker::message::Span;
 use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
 use crate::broker::refusal::Refusal;
 use crate::broker::topology::{Binding, ExchangeSpec};
@@ -230,8 +230,8 @@ impl Session {
     }
 
     /// Messages go back to their places.
-    pub fn requeue(&self, queue: &Arc<QueueHandle>, runs: Vec<Run>, consumer: Option<ConsumerId>) {
-        queue.apply(&self.broker, Command::Requeue { runs, consumer });
+    pub fn requeue(&self, queue: &Arc<QueueHandle>, spans: Vec<Span>, consumer: Option<ConsumerId>) {
+        queue.apply(&self.broker, Command::Requeue { spans, consumer });
     }
 
     /// A consumer's bytes were taken from the outbox, or the credit it shares has grown.

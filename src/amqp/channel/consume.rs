@@ -128,7 +128,7 @@ impl Channel {
                 if no_ack || !link.is_backed_up() {
                     self.deliver(link, id, run);
                 } else {
-                    returned.add(&queue, Some(id), run);
+                    returned.add(&queue, Some(id), run.span());
                 }
             }
             self.requeue(link, returned);
@@ -167,7 +167,7 @@ impl Channel {
             link.session.credit(&consumer.queue, id, std::mem::take(&mut consumer.taken));
         }
         if !consumer.no_ack {
-            self.unacked.insert(first, consumer.queue.clone(), Some(id), run);
+            self.unacked.insert(first, consumer.queue.clone(), Some(id), run.span());
         }
     }
 }

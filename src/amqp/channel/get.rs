@@ -52,7 +52,7 @@ impl Channel {
                     write_content(out, self.number, record.header, record.body, link.tuned.frame_max);
                 }
                 if !no_ack {
-                    self.unacked.insert(tag, handle, None, run);
+                    self.unacked.insert(tag, handle, None, run.span());
                 }
             }
         }

@@ -187,14 +187,14 @@ impl Channel {
         });
         let mut returned = settle::Returned::default();
         for held in self.unacked.drain() {
-            returned.add(&held.queue, None, held.run);
+            returned.add(&held.queue, None, held.span);
         }
         for item in unsent {
             if let Item::Run { consumer, run, .. } = item
                 && let Some(consumer) = self.consumers.get(consumer)
                 && !consumer.no_ack
             {
-                returned.add(&consumer.queue, None, run);
+                returned.add(&consumer.queue, None, run.span());
             }
         }
         returned.requeue(&link.session);

@@ -4,7 +4,7 @@ use super::Channel;
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::Run;
+use crate::broker::message::Span;
 use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ impl Channel {
         let mut freed = 0;
         let (settlements, session) = (&mut link.settlements, &link.session);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
-            settlements.add(session, &held.queue, held.consumer, &held.run, (skip, count));
+            settlements.add(session, &held.queue, held.consumer, held.span, (skip, count));
             freed += if held.consumer.is_some() { i64::from(count) } else { 0 };
         });
         self.give_back(link, freed);
@@ -35,7 +35,7 @@ impl Channel {
         }
         let mut returned = Returned::default();
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
-            returned.add(&held.queue, held.consumer, held.run.part(skip, count));
+            returned.add(&held.queue, held.consumer, held.span.part(skip, count));
         });
         self.requeue(link, returned);
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
@@ -51,7 +51,7 @@ impl Channel {
         }
         let mut returned = Returned::default();
         for held in self.unacked.drain() {
-            returned.add(&held.queue, held.consumer, held.run);
+            returned.add(&held.queue, held.consumer, held.span);
         }
         self.requeue(link, returned);
         Ok(())
@@ -70,27 +70,27 @@ fn unknown_tag(tag: u64) -> AmqpError {
 
 /// Messages on their way back, by queue and consumer.
 #[derive(Default)]
-pub(super) struct Returned(Vec<(Arc<QueueHandle>, Option<ConsumerId>, Vec<Run>)>);
+pub(super) struct Returned(Vec<(Arc<QueueHandle>, Option<ConsumerId>, Vec<Span>)>);
 
 impl Returned {
-    pub fn add(&mut self, queue: &Arc<QueueHandle>, consumer: Option<ConsumerId>, run: Run) {
+    pub fn add(&mut self, queue: &Arc<QueueHandle>, consumer: Option<ConsumerId>, span: Span) {
         let known = self.0.iter_mut().rev().find(|(held, from, _)| *from == consumer && Arc::ptr_eq(held, queue));
         match known {
-            Some((_, _, runs)) => runs.push(run),
-            None => self.0.push((queue.clone(), consumer, vec![run])),
+            Some((_, _, spans)) => spans.push(span),
+            None => self.0.push((queue.clone(), consumer, vec![span])),
         }
     }
 
     /// How many of them a consumer had been sent.
     fn consumed(&self) -> i64 {
         let consumed = self.0.iter().filter(|(_, consumer, _)| consumer.is_some());
-        consumed.flat_map(|(_, _, runs)| runs).map(|run| i64::from(run.count)).sum()
+        consumed.flat_map(|(_, _, spans)| spans).map(|span| i64::from(span.count)).sum()
     }
 
     /// Hands them to their queues.
     pub fn requeue(self, session: &Session) {
-        for (queue, consumer, runs) in self.0 {
-            session.requeue(&queue, runs, consumer);
+        for (queue, consumer, spans) in self.0 {
+            session.requeue(&queue, spans, consumer);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Deliveries of a channel that are not settled, by delivery tag.
 
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::Run;
+use crate::broker::message::Span;
 use crate::engine::QueueHandle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,14 +16,13 @@ pub struct UnackedRun<Q = QueueHandle> {
     /// The consumer it went to; None for `basic.get`.
     pub consumer: Option<ConsumerId>,
     /// The messages.
-    pub run: Run,
+    pub span: Span,
 }
 
 impl<Q> UnackedRun<Q> {
     fn drop_front(&mut self, count: u32) {
         self.first += u64::from(count);
-        self.run.index += count;
-        self.run.count -= count;
+        self.span = self.span.part(count, self.span.count - count);
     }
 }
 
@@ -44,8 +43,8 @@ impl<Q> Default for Unacked<Q> {
 
 impl<Q> Unacked<Q> {
     /// Remembers a delivered run. Tags only grow.
-    pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, run: Run) {
-        self.runs.insert(first, UnackedRun { first, queue, consumer, run });
+    pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, span: Span) {
+        self.runs.insert(first, UnackedRun { first, queue, consumer, span });
     }
 
     /// Whether nothing is unsettled.
@@ -76,25 +75,25 @@ impl<Q> Unacked<Q> {
     fn find(&self, tag: u64) -> Option<(u64, u32)> {
         let (key, held) = self.runs.range(..=tag).next_back()?;
         let skip = tag.checked_sub(held.first).and_then(|skip| u32::try_from(skip).ok())?;
-        (skip < held.run.count).then_some((*key, skip))
+        (skip < held.span.count).then_some((*key, skip))
     }
 
     fn take_one(&mut self, tag: u64, each: &mut impl FnMut(&UnackedRun<Q>, u32, u32)) -> bool {
         let Some((key, held)) = self.runs.range_mut(..=tag).next_back() else { return false };
         let key = *key;
         let skip = match tag.checked_sub(held.first).map(u32::try_from) {
-            Some(Ok(skip)) if skip < held.run.count => skip,
+            Some(Ok(skip)) if skip < held.span.count => skip,
             _ => return false,
         };
         each(held, skip, 1);
-        let behind = held.run.count - skip - 1;
-        if held.run.count == 1 {
+        let behind = held.span.count - skip - 1;
+        if held.span.count == 1 {
             self.runs.remove(&key);
         } else if skip == 0 {
             held.drop_front(1);
         } else {
-            let rest = held.run.part(skip + 1, behind);
-            held.run.count = skip;
+            let rest = held.span.part(skip + 1, behind);
+            held.span.count = skip;
             if behind > 0 {
                 let (queue, consumer) = (held.queue.clone(), held.consumer);
                 self.insert(tag + 1, queue, consumer, rest);
@@ -107,9 +106,9 @@ impl<Q> Unacked<Q> {
         while let Some(mut entry) = self.runs.first_entry() {
             let held = entry.get_mut();
             let Some(span) = tag.checked_sub(held.first) else { return };
-            let count = span.saturating_add(1).min(held.run.count.into()) as u32;
+            let count = span.saturating_add(1).min(held.span.count.into()) as u32;
             each(held, 0, count);
-            if count < held.run.count {
+            if count < held.span.count {
                 held.drop_front(count);
                 return;
             }

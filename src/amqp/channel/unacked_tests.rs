@@ -1,33 +1,17 @@
 //! What a channel holds unsettled: every way to take from it.
 
 use super::*;
-use crate::broker::message::{ChunkBuilder, Ledger, Parts};
 use std::collections::BTreeSet;
 
-fn run(first: u64, count: u32) -> Run {
-    let mut builder = ChunkBuilder::default();
-    for _ in 0..count {
-        builder.push(&Parts {
-            exchange_and_key: b"\0\0",
-            header: b"",
-            body: b"x",
-            persistent: false,
-            priority: 0,
-            deadline_ms: 0,
-        });
-    }
-    let ledger = Arc::new(Ledger::default());
-    let mut bytes = builder.finish(false, &ledger).bytes().to_vec();
-    bytes.shrink_to_fit();
-    let chunk = crate::broker::message::Chunk::load(first, false, bytes, &ledger).unwrap();
-    Run { chunk: Arc::new(chunk), index: 0, count, redelivered: false }
+fn span(first: u64, count: u32) -> Span {
+    Span { first, count, chunk_end: first + u64::from(count) }
 }
 
 /// Tags 1 to 10 in runs of 4, 1 and 5 messages; the sequence number of a message is its tag plus 99.
 fn ten() -> Unacked<()> {
     let mut unacked = Unacked::default();
     for (tag, count) in [(1, 4), (5, 1), (6, 5)] {
-        unacked.insert(tag, Arc::new(()), Some(ConsumerId(tag)), run(tag + 99, count));
+        unacked.insert(tag, Arc::new(()), Some(ConsumerId(tag)), span(tag + 99, count));
     }
     unacked
 }
@@ -35,7 +19,7 @@ fn ten() -> Unacked<()> {
 fn take(unacked: &mut Unacked<()>, tag: u64, multiple: bool) -> Option<Vec<u64>> {
     let mut taken = Vec::new();
     let known = unacked.take(tag, multiple, |held, skip, count| {
-        let first = held.run.first() + u64::from(skip);
+        let first = held.span.first + u64::from(skip);
         taken.extend((first..first + u64::from(count)).map(|sequence| sequence - 99));
     });
     known.then_some(taken)
@@ -84,7 +68,7 @@ fn agrees_with_a_set_of_tags() {
         for _ in 0..100 {
             if random(3) == 0 {
                 let count = 1 + random(6) as u32;
-                unacked.insert(next, Arc::new(()), None, run(next + 99, count));
+                unacked.insert(next, Arc::new(()), None, span(next + 99, count));
                 set.extend(next..next + u64::from(count));
                 next += u64::from(count) + random(2);
             } else {
@@ -99,7 +83,7 @@ fn agrees_with_a_set_of_tags() {
             }
         }
         let left: Vec<u64> =
-            unacked.drain().flat_map(|held| held.first..held.first + u64::from(held.run.count)).collect();
+            unacked.drain().flat_map(|held| held.first..held.first + u64::from(held.span.count)).collect();
         assert_eq!(left, set.into_iter().collect::<Vec<_>>());
     }
 }

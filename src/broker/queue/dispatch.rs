@@ -35,8 +35,11 @@ impl<O: Outlet> Queue<O> {
     /// The next messages that can be handed out, all from one chunk: what was returned first, then by sequence.
     /// None when nothing is ready in memory.
     pub(super) fn next_span(&mut self) -> Option<Run> {
-        if let Some(run) = self.returned.first_entry() {
-            return Some(run.get().clone());
+        if let Some((first, count)) = self.returned.first_key_value() {
+            // Its messages are not settled, so its chunk is in memory.
+            let (start, entry) = self.entries.range(..=*first).next_back()?;
+            let index = (*first - start) as u32;
+            return Some(Run { chunk: entry.chunk.clone(), index, count: *count, redelivered: true });
         }
         loop {
             let first = self.first_ready_entry();
@@ -60,10 +63,9 @@ impl<O: Outlet> Queue<O> {
         let first = run.first();
         self.ready -= u64::from(run.count);
         self.unsettled += u64::from(run.count);
-        if let Some(returned) = self.returned.remove(&first) {
-            if returned.count > run.count {
-                let rest = returned.part(run.count, returned.count - run.count);
-                self.returned.insert(rest.first(), rest);
+        if let Some(count) = self.returned.remove(&first) {
+            if count > run.count {
+                self.returned.insert(first + u64::from(run.count), count - run.count);
             }
         } else if let Some(entry) = self.entries.get_mut(&run.chunk.first()) {
             entry.next = run.index + run.count;

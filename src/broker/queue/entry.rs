@@ -95,6 +95,11 @@ fn beyond(word: u64, at: usize, prefix: u32) -> u64 {
     if below == 64 { 0 } else { word & (u64::MAX << below) }
 }
 
+/// Chunks smaller than this are not worth copying from, in bytes of memory.
+const THIN_BYTES: usize = 16 * 1024;
+/// A chunk is thinned out when no more than one in so many of its messages is left.
+const THIN_SHARE: u32 = 8;
+
 /// A chunk in memory with messages that are not settled.
 #[derive(Debug)]
 pub struct Entry {
@@ -133,6 +138,21 @@ impl Entry {
         Some((from, self.settled.open_end(from, count)))
     }
 
+    /// A few messages in consumers' hands must not keep a whole chunk in memory: their records move to a smaller one.
+    /// What is still to be written to disk, or to be handed out, stays whole.
+    pub fn thin_out(&mut self) {
+        let count = self.chunk.count();
+        let whole = self.next < count || (self.chunk.durable() && self.stored.is_none()) || self.chunk.is_thin();
+        let few = (count - self.settled.count()) * THIN_SHARE <= count;
+        if whole || !few || self.chunk.memory() < THIN_BYTES {
+            return;
+        }
+        let kept = (0..count).filter(|index| !self.settled.contains(*index));
+        if let Some(thin) = self.chunk.thin_out(kept.collect()) {
+            self.chunk = Arc::new(thin);
+        }
+    }
+
     /// Whether every message is settled.
     pub fn is_settled(&self) -> bool {
         self.settled.count() == self.chunk.count()
@@ -142,6 +162,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::message::{ChunkBuilder, Parts};
 
     #[test]
     fn settles_in_any_order_and_survives_the_disk() {
@@ -159,5 +180,40 @@ mod tests {
         assert_eq!(settled.settle(6, 130), 124);
         assert_eq!((settled.count(), settled.bits.len()), (131, 0));
         assert_eq!(Settled::decode(&[1, 2]), None);
+    }
+
+    fn chunk(messages: u32) -> Arc<Chunk> {
+        let mut builder = ChunkBuilder::default();
+        for number in 0..messages {
+            let body = format!("{number:01000}");
+            builder.push(&Parts {
+                exchange_and_key: b"\0\0",
+                header: b"",
+                body: body.as_bytes(),
+                persistent: false,
+                priority: 0,
+                deadline_ms: 0,
+            });
+        }
+        Arc::new(builder.finish(false, &Arc::default()))
+    }
+
+    #[test]
+    fn a_few_unsettled_messages_do_not_keep_a_chunk_in_memory() {
+        let mut entry = Entry::new(chunk(100));
+        let whole = entry.chunk.memory();
+        entry.settled.settle(0, 40);
+        entry.settled.settle(41, 99);
+        entry.thin_out();
+        assert_eq!(entry.chunk.memory(), whole, "messages that are still to be handed out stay");
+        entry.next = 100;
+        entry.thin_out();
+        assert!(entry.chunk.memory() < whole / 10, "{} of {whole} bytes", entry.chunk.memory());
+        for index in [40, 99] {
+            assert_eq!(entry.chunk.record(index).unwrap().body, format!("{index:01000}").as_bytes());
+        }
+        assert!(entry.chunk.record(41).is_none());
+        assert_eq!((entry.chunk.count(), entry.chunk.span_bytes(41, 99)), (100, 0));
+        assert_eq!(entry.chunk.span_bytes(40, 100), 2 * entry.chunk.span_bytes(99, 100));
     }
 }

@@ -19,7 +19,7 @@ pub use entry::Settled;
 pub use storage::{Collected, Deleted, LoadRequest, QueueState, StoredChunk};
 
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::{Chunk, Run};
+use crate::broker::message::{Chunk, Run, Span};
 use consumers::Consumers;
 use entry::Entry;
 use smallvec::SmallVec;
@@ -46,7 +46,7 @@ pub enum Command<O> {
     /// Messages come back, each to its place.
     Requeue {
         /// The messages.
-        runs: Vec<Run>,
+        spans: Vec<Span>,
         /// The consumer whose credit they free; None when it is gone, and for `basic.get`.
         consumer: Option<ConsumerId>,
     },
@@ -123,7 +123,8 @@ pub struct Queue<O> {
     /// No message below this one was left without being handed out, but for `returned`.
     cursor: u64,
     middle: Option<Middle>,
-    returned: BTreeMap<u64, Run>,
+    /// Requeued messages: first sequence number and count, each within one chunk.
+    returned: BTreeMap<u64, u32>,
     consumers: Consumers<O>,
     ready: u64,
     unsettled: u64,
@@ -167,9 +168,9 @@ impl<O: Outlet> Queue<O> {
                 self.unsettled = self.unsettled.saturating_sub(u64::from(settled));
                 self.free_credit(consumer, settled);
             }
-            Command::Requeue { runs, consumer } => {
-                let count = runs.iter().map(|run| run.count).sum();
-                runs.into_iter().for_each(|run| self.give_back(run));
+            Command::Requeue { spans, consumer } => {
+                let count = spans.iter().map(|span| span.count).sum();
+                spans.iter().for_each(|span| self.give_back(span));
                 self.free_credit(consumer, count);
             }
             Command::Credit { consumer, bytes } => self.consumers.credit(consumer, 0, bytes),
@@ -203,8 +204,8 @@ impl<O: Outlet> Queue<O> {
     /// Drops all ready messages; returns how many.
     pub fn purge(&mut self, effects: &mut Effects<O>) -> u64 {
         let purged = self.ready;
-        for run in std::mem::take(&mut self.returned).into_values() {
-            self.settle(run.first(), run.count);
+        for (first, count) in std::mem::take(&mut self.returned) {
+            self.settle(first, count);
         }
         self.drop_middle();
         let firsts: Vec<u64> = self.entries.range(self.first_ready_entry()..).map(|(first, _)| *first).collect();
@@ -277,17 +278,19 @@ impl<O: Outlet> Queue<O> {
             if let Some(entry) = self.entries.remove(&start) {
                 self.disk.gone(&entry);
             }
-        } else if !entry.touched && entry.stored.is_some() {
-            entry.touched = true;
-            self.disk.touched(start);
+        } else {
+            entry.thin_out();
+            if !entry.touched && entry.stored.is_some() {
+                entry.touched = true;
+                self.disk.touched(start);
+            }
         }
         settled
     }
 
-    fn give_back(&mut self, mut run: Run) {
-        run.redelivered = true;
-        self.ready += u64::from(run.count);
-        self.unsettled = self.unsettled.saturating_sub(u64::from(run.count));
-        self.returned.insert(run.first(), run);
+    fn give_back(&mut self, span: &Span) {
+        self.ready += u64::from(span.count);
+        self.unsettled = self.unsettled.saturating_sub(u64::from(span.count));
+        self.returned.insert(span.first, span.count);
     }
 }

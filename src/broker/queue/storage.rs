@@ -157,8 +157,9 @@ impl<O: Outlet> Queue<O> {
     }
 
     /// Takes what the commit of `epoch` has to write, chunks only while `room` bytes are left. Records that are settled
-    /// already were left out by [`Disk::gone`]. With `spill`, transient chunks that memory has no room for are included.
-    pub fn collect(&mut self, epoch: u64, spill: bool, room: &mut usize) -> Collected {
+    /// already were left out by [`Disk::gone`]. With `spill`, transient chunks are included but for that many bytes at the
+    /// head: what [`Queue::evict`] keeps, or else chunks that are to leave memory would stay.
+    pub fn collect(&mut self, epoch: u64, spill: Option<usize>, room: &mut usize) -> Collected {
         self.disk.announced = false;
         self.disk.changed = false;
         let mut collected = Collected::default();
@@ -174,8 +175,8 @@ impl<O: Outlet> Queue<O> {
         }
         collected.deletes = std::mem::take(&mut self.disk.deletes);
         collected.dropped = std::mem::take(&mut self.disk.dropped);
-        if spill {
-            self.collect_spills(epoch, room, &mut collected);
+        if let Some(keep) = spill {
+            self.collect_spills(epoch, keep, room, &mut collected);
         }
         collected.state = self.durable.then(|| self.state());
         collected
@@ -324,8 +325,8 @@ impl<O: Outlet> Queue<O> {
         }
     }
 
-    fn collect_spills(&mut self, epoch: u64, room: &mut usize, collected: &mut Collected) {
-        for first in self.evictable(HEAD_BYTES) {
+    fn collect_spills(&mut self, epoch: u64, keep: usize, room: &mut usize, collected: &mut Collected) {
+        for first in self.evictable(keep) {
             if *room == 0 {
                 collected.more = true;
                 return;

@@ -262,7 +262,8 @@ final class Harness {
             if (cause instanceof Skip) return "skip " + cause.getMessage();
             for (StackTraceElement step : cause.getStackTrace()) {
                 if (step.getClassName().endsWith("Scenarios")) {
-                    return "FAIL line " + step.getLineNumber() + ": " + cause + (cause.getCause() == null ? "" : " " + cause.getCause());
+                    String reason = cause.getCause() == null ? "" : " " + cause.getCause();
+                    return "FAIL line " + step.getLineNumber() + ": " + cause + reason;
                 }
             }
             return "FAIL " + cause;
