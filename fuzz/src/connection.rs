@@ -59,7 +59,7 @@ pub fn run(data: &[u8]) {
             world.clients[0].send(input.rest(), piece, world.now);
             world.answer_bells();
         }
-        _ => {
+        OPERATIONS.. => {
             world.log_in(0);
             world.log_in(1);
             while !input.is_empty() {

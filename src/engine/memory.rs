@@ -5,8 +5,6 @@ use crate::limits::HEAD_BYTES;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Head bytes a queue keeps at least, however many queues share the budget.
-const KEEP_MIN: usize = 32 * 1024;
 /// The part of the budget that is not for chunks, beside an eighth for the heap's own losses: RocksDB's buffers, what is on
 /// its way to the disk and to sockets. Of a small budget chunks get three eighths.
 const RESERVE: i64 = 128 * 1024 * 1024;
@@ -48,9 +46,10 @@ impl Memory {
         self.ledger.bytes() > self.room
     }
 
-    /// Shares a quarter of the room out as heads of `queues` queues.
+    /// Shares a quarter of the room out as heads of `queues` queues. There is no least share: heads that together need more
+    /// than the room would hold publishers for ever.
     pub fn share(&self, queues: usize) {
         let share = (self.room / 4) as usize / queues.max(1);
-        self.keep.store(share.clamp(KEEP_MIN, HEAD_BYTES), Ordering::Relaxed);
+        self.keep.store(share.min(HEAD_BYTES), Ordering::Relaxed);
     }
 }
