@@ -128,10 +128,10 @@ impl Chunk {
         self.first + u64::from(self.count())
     }
 
-    /// Number of messages.
+    /// Number of messages, those left out included.
     #[inline]
     pub fn count(&self) -> u32 {
-        self.offsets.len() as u32
+        self.count
     }
 
     /// Gives the chunk its place in a queue.

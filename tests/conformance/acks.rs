@@ -208,3 +208,23 @@ fn requeue_keeps_the_order_of_many() {
         .collect();
     assert_eq!(drain_marked(&mut client, &name), expected);
 }
+
+#[test]
+fn a_few_left_of_many_keep_place_and_content() {
+    let mut client = open();
+    let name = queue(&mut client);
+    let body = |number: u32| format!("{number:0500}");
+    (0..2000).for_each(|number| publish(&mut client, &name, &body(number)));
+    client.qos(CH, 1500, false).unwrap();
+    client.consume(CH, &name, "c", false).unwrap();
+    client.deliveries(1500).unwrap();
+    client.cancel(CH, "c").unwrap();
+    let left = [3_u64, 700, 701, 1499, 1500];
+    (1..=1500).filter(|tag| !left.contains(tag)).for_each(|tag| client.ack(CH, tag, false).unwrap());
+    client.nack(CH, 701, false, true).unwrap();
+    client.nack(CH, 0, true, true).unwrap();
+    assert_eq!(counts(&mut client, &name), (505, 0));
+    let returned = left.iter().map(|tag| (body(*tag as u32 - 1), true));
+    let expected: Vec<(String, bool)> = returned.chain((1500..2000).map(|number| (body(number), false))).collect();
+    assert_eq!(drain_marked(&mut client, &name), expected);
+}

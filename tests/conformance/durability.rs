@@ -229,3 +229,28 @@ fn publishing_goes_on_where_it_stopped() {
     let mut client = open_at(broker.addr);
     assert_eq!(drain(&mut client, "q"), ["0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]);
 }
+
+#[test]
+fn a_few_left_of_many_are_there_after_a_restart() {
+    for kill in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = broker(dir.path());
+        let mut client = open_at(broker.addr);
+        let bodies: Vec<String> = (0..1500).map(|number| format!("{number:0500}")).collect();
+        filled(&mut client, "q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+        client.consume(CH, "q", "", false).unwrap();
+        client.deliveries(1500).unwrap();
+        let left = [3_u64, 700, 701, 1499, 1500];
+        (1..=1500).filter(|tag| !left.contains(tag)).for_each(|tag| client.ack(CH, tag, false).unwrap());
+        // Handled before the publish: what is confirmed then proves that they were committed.
+        client.sync(CH).unwrap();
+        client.publish(CH, "", "q", &persistent(), b"last").unwrap();
+        client.wait_confirms(CH).unwrap();
+        let broker = restart(broker, client, kill);
+        let mut client = open_at(broker.addr);
+        let mut expected: Vec<&str> = left.iter().map(|tag| bodies[*tag as usize - 1].as_str()).collect();
+        expected.push("last");
+        assert_eq!(counts(&mut client, "q"), (6, 0), "kill: {kill}");
+        assert_eq!(drain(&mut client, "q"), expected, "kill: {kill}");
+    }
+}
