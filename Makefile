@@ -44,7 +44,7 @@ interop: build
 	interop/run
 
 crash: needs
-	WARREN_CRASH_CYCLES=$(N) $(CARGO) test --release --test durability crash -- --nocapture
+	WARREN_CRASH_CYCLES=$(N) $(CARGO) test --release --test durability what_was_confirmed_survives_kill -- --nocapture
 
 fuzz: needs
 	WARREN_FUZZ_SECONDS=$(T) $(CARGO) test --release --test fuzz -- --nocapture

@@ -43,7 +43,7 @@ impl Loader {
 }
 
 fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
-    while let Some(request) = queue.with_queue(|queue| queue.load_request()) {
+    while let Some(request) = queue.load_request() {
         let storage = broker.committer().storage();
         match recovery::load(&**storage, queue.id(), request, broker.memory().ledger()) {
             Ok((chunks, end)) => {

@@ -5,7 +5,7 @@ use super::Epoch;
 use super::broker::Broker;
 use super::outbox::{Item, Outbox, Outlet};
 use crate::broker::identity::{ConnectionId, QueueId};
-use crate::broker::queue::{Collected, Command, Counts, Effects, Queue, QueueState, Taken};
+use crate::broker::queue::{Collected, Command, Counts, Effects, LoadRequest, Queue, QueueState, Taken};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 use crate::store::committer::Source;
@@ -169,6 +169,10 @@ impl QueueHandle {
 
     pub(super) fn is_long(&self) -> bool {
         self.queue.lock().is_long(self.keep.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn load_request(&self) -> Option<LoadRequest> {
+        self.queue.lock().load_request(self.keep.load(Ordering::Relaxed))
     }
 
     pub(super) fn with_queue<T>(&self, run: impl FnOnce(&mut Queue<Outlet>) -> T) -> T {

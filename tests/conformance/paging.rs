@@ -208,3 +208,40 @@ fn small_backlogs_of_many_queues_hold_no_publisher() {
         }
     }
 }
+
+#[test]
+fn what_consumers_hold_leaves_memory_and_comes_back() {
+    for durable in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = broker(dir.path());
+        let mut client = open_at(broker.addr);
+        client.declare_queue(CH, "q", durable).unwrap();
+        client.declare_queue(CH, "results", durable).unwrap();
+        let before = resident_mib(&broker);
+        fill(&mut client, "q", 0..40_000, durable);
+        client.consume(CH, "q", "c", false).unwrap();
+        let held = client.deliveries(40_000).unwrap();
+        // 80 MB are in this consumer's hands, more than the budget: its own publishes must get through all the same.
+        fill(&mut client, "results", 0..2_000, durable);
+        // What is on its way to the disk comes on top for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while resident_mib(&broker) > before + BUDGET + 64 {
+            assert!(std::time::Instant::now() < deadline, "{} MiB; durable: {durable}", resident_mib(&broker));
+            client.sync(CH).unwrap();
+        }
+        client.cancel(CH, "c").unwrap();
+        for (number, delivery) in (0..).zip(&held) {
+            match number % 2 {
+                0 => client.ack(CH, delivery.delivery_tag, false).unwrap(),
+                _ => client.nack(CH, delivery.delivery_tag, false, true).unwrap(),
+            }
+        }
+        assert_eq!(counts(&mut client, "q"), (20_000, 0));
+        client.consume(CH, "q", "", true).unwrap();
+        for expected in (1..40_000).step_by(2) {
+            let delivery = client.delivery().unwrap();
+            assert_eq!((number(&delivery), delivery.redelivered), (expected, true));
+        }
+        assert_eq!(counts(&mut client, "results"), (2_000, 0));
+    }
+}

@@ -36,8 +36,8 @@ impl<O: Outlet> Queue<O> {
     /// None when nothing is ready in memory.
     pub(super) fn next_span(&mut self) -> Option<Run> {
         if let Some((first, count)) = self.returned.first_key_value() {
-            // Its messages are not settled, so its chunk is in memory.
-            let (start, entry) = self.entries.range(..=*first).next_back()?;
+            // Its messages are not settled, so it has an entry; its records may have to be read.
+            let (start, entry) = self.entries.range(..=*first).next_back().filter(|(_, entry)| !entry.absent)?;
             let index = (*first - start) as u32;
             return Some(Run { chunk: entry.chunk.clone(), index, count: *count, redelivered: true });
         }

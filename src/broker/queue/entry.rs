@@ -115,19 +115,21 @@ pub struct Entry {
     pub touched: bool,
     /// Whether settlements of it are on disk.
     pub settled_stored: bool,
+    /// Its records are on disk only; its chunk is empty.
+    pub absent: bool,
 }
 
 impl Entry {
     /// A chunk that has just arrived.
     pub fn new(chunk: Arc<Chunk>) -> Entry {
         let settled = Settled::default();
-        Entry { chunk, next: 0, settled, stored: None, touched: false, settled_stored: false }
+        Entry { chunk, next: 0, settled, stored: None, touched: false, settled_stored: false, absent: false }
     }
 
     /// A chunk that was read from disk.
     pub fn from_disk(chunk: Arc<Chunk>, settled: Settled) -> Entry {
         let settled_stored = settled.count() > 0;
-        Entry { chunk, next: 0, settled, stored: Some(0), touched: false, settled_stored }
+        Entry { chunk, next: 0, settled, stored: Some(0), touched: false, settled_stored, absent: false }
     }
 
     /// The next span `from..to` that can be handed out.

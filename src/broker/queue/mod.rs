@@ -12,20 +12,23 @@
 mod consumers;
 mod dispatch;
 mod entry;
+mod paging;
 mod storage;
 
 pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
 pub use entry::Settled;
-pub use storage::{Collected, Deleted, LoadRequest, QueueState, StoredChunk};
+pub use paging::{LoadRequest, StoredChunk};
+pub use storage::{Collected, Deleted, QueueState};
 
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Chunk, Run, Span};
 use consumers::Consumers;
 use entry::Entry;
+use paging::Middle;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use storage::{Disk, Middle};
+use storage::Disk;
 
 /// What can be asked of a queue.
 #[derive(Debug)]

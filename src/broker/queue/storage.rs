@@ -1,7 +1,8 @@
-//! What a queue has for the disk, what it has only there, and how it comes back.
+//! What a queue has for the disk, and its state there.
 
 use super::entry::{Entry, Settled};
-use super::{Effects, Outlet, Queue};
+use super::paging::Middle;
+use super::{Outlet, Queue};
 use crate::broker::message::Chunk;
 use crate::limits::HEAD_BYTES;
 use std::collections::VecDeque;
@@ -20,38 +21,6 @@ pub struct QueueState {
     pub bytes: u64,
     /// Messages below were possibly delivered. An unclean stop makes it `next_sequence`.
     pub maybe_delivered: u64,
-}
-
-/// A chunk read from disk.
-#[derive(Debug)]
-pub struct StoredChunk {
-    /// The messages.
-    pub chunk: Chunk,
-    /// Those settled before.
-    pub settled: Settled,
-}
-
-/// Messages that are only on disk: O(1) memory however many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Middle {
-    pub first: u64,
-    pub end: u64,
-    pub messages: u64,
-    pub bytes: u64,
-    pub loading: bool,
-    /// Ready bytes in memory before it.
-    pub ahead: u64,
-}
-
-/// What to read from disk for the head of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoadRequest {
-    /// First sequence number wanted.
-    pub first: u64,
-    /// Sequence number after the last that can be there.
-    pub end: u64,
-    /// Bytes wanted.
-    pub bytes: usize,
 }
 
 /// A stored chunk of which nothing is left.
@@ -85,21 +54,44 @@ pub struct Collected {
 }
 
 /// Book-keeping for the next commit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Disk {
     announced: bool,
-    changed: bool,
+    pub changed: bool,
     /// Durable chunks not yet collected.
     fresh: VecDeque<u64>,
     touched: Vec<u64>,
     deletes: Vec<Deleted>,
-    dropped: Vec<(u64, u64)>,
+    pub dropped: Vec<(u64, u64)>,
     /// Whether transient chunks were ever written.
-    spilled: bool,
-    messages: u64,
-    bytes: u64,
+    pub spilled: bool,
+    /// The chunk of requeued messages that is being read.
+    pub fetching: Option<u64>,
+    /// Ready bytes that are kept in memory at the head.
+    pub head: usize,
+    pub messages: u64,
+    pub bytes: u64,
     /// Messages below this number may have been delivered before the last restart.
     pub maybe_delivered: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Disk {
+        Disk {
+            announced: false,
+            changed: false,
+            fresh: VecDeque::new(),
+            touched: Vec::new(),
+            deletes: Vec::new(),
+            dropped: Vec::new(),
+            spilled: false,
+            fetching: None,
+            head: HEAD_BYTES,
+            messages: 0,
+            bytes: 0,
+            maybe_delivered: 0,
+        }
+    }
 }
 
 impl Disk {
@@ -216,144 +208,5 @@ impl<O: Outlet> Queue<O> {
             bytes: self.disk.bytes.saturating_sub(bytes),
             maybe_delivered: self.cursor.max(self.disk.maybe_delivered),
         }
-    }
-
-    /// Drops chunks from memory that are on disk (`done` is the last finished epoch), but for `keep` bytes at the head.
-    pub fn evict(&mut self, done: u64, keep: usize) {
-        for first in self.evictable(keep) {
-            let Some(entry) = self.entries.get(&first) else { return };
-            let untouched = entry.next == 0 && entry.settled.count() == 0;
-            if !untouched || entry.stored.is_none_or(|epoch| epoch > done) {
-                return;
-            }
-            let (messages, bytes) = (u64::from(entry.chunk.count()), entry.chunk.bytes().len() as u64);
-            let end = entry.chunk.end();
-            let ahead = match &self.middle {
-                Some(middle) => middle.ahead,
-                None => self.ready_bytes_before(first),
-            };
-            let start = Middle { first, end, messages: 0, bytes: 0, loading: false, ahead };
-            let middle = self.middle.get_or_insert(start);
-            middle.end = end;
-            middle.messages += messages;
-            middle.bytes += bytes;
-            self.entries.remove(&first);
-        }
-    }
-
-    /// Whether the queue holds chunks in memory beyond `keep` bytes at its head.
-    pub fn is_long(&self, keep: usize) -> bool {
-        !self.evictable(keep).is_empty()
-    }
-
-    /// Whether transient messages of this queue were written to disk.
-    pub fn has_spilled(&self) -> bool {
-        self.disk.spilled
-    }
-
-    /// What to read next from disk; None when nothing is there or it is being read.
-    pub fn load_request(&mut self) -> Option<LoadRequest> {
-        let middle = self.middle.as_mut().filter(|middle| !middle.loading)?;
-        middle.loading = true;
-        Some(LoadRequest { first: middle.first, end: middle.end, bytes: HEAD_BYTES })
-    }
-
-    /// A read failed: the request can be made again.
-    pub fn load_failed(&mut self) {
-        if let Some(middle) = &mut self.middle {
-            middle.loading = false;
-        }
-    }
-
-    pub(super) fn loaded(&mut self, first: u64, chunks: Vec<StoredChunk>, end: u64, effects: &mut Effects<O>) {
-        // A purge may have dropped what was being read.
-        let Some(middle) = self.middle.as_mut().filter(|middle| middle.first == first) else { return };
-        middle.loading = false;
-        for StoredChunk { chunk, settled } in chunks {
-            let live = chunk.count().saturating_sub(settled.count());
-            middle.messages = middle.messages.saturating_sub(u64::from(live));
-            let bytes = chunk.bytes().len() as u64;
-            middle.bytes = middle.bytes.saturating_sub(bytes);
-            middle.ahead += bytes;
-            let chunk = Arc::new(chunk);
-            if live > 0 {
-                self.entries.insert(chunk.first(), Entry::from_disk(chunk, settled));
-            } else {
-                self.disk.gone(&Entry::from_disk(chunk, settled));
-            }
-        }
-        middle.first = end.max(middle.first);
-        if middle.first >= middle.end {
-            let missing = middle.messages;
-            self.middle = None;
-            if missing > 0 {
-                self.ready = self.ready.saturating_sub(missing);
-                self.disk.messages = self.disk.messages.saturating_sub(missing);
-                effects.damage = Some(format!("{missing} messages are not on disk where they should be"));
-            }
-        }
-    }
-
-    pub(super) fn wants_load(&self) -> bool {
-        self.middle.is_some_and(|middle| !middle.loading)
-    }
-
-    /// Whether the head in memory is short while more is on disk.
-    pub(super) fn wants_read_ahead(&self) -> bool {
-        self.middle.is_some_and(|middle| middle.ahead < HEAD_BYTES as u64 / 2)
-    }
-
-    /// Messages of the head were handed out.
-    pub(super) fn shorten_head(&mut self, bytes: usize) {
-        if let Some(middle) = &mut self.middle {
-            middle.ahead = middle.ahead.saturating_sub(bytes as u64);
-        }
-    }
-
-    fn ready_bytes_before(&self, end: u64) -> u64 {
-        let head = self.entries.range(self.first_ready_entry()..end).map(|(_, entry)| entry);
-        head.map(|entry| entry.chunk.span_bytes(entry.next, entry.chunk.count()) as u64).sum()
-    }
-
-    pub(super) fn drop_middle(&mut self) {
-        if let Some(middle) = self.middle.take() {
-            self.disk.dropped.push((middle.first, middle.end));
-            let durable = || self.entries.values().filter(|entry| entry.chunk.durable());
-            self.disk.messages = durable().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
-            self.disk.bytes = durable().map(|entry| entry.chunk.bytes().len() as u64).sum();
-            self.disk.changed = true;
-        }
-    }
-
-    fn collect_spills(&mut self, epoch: u64, keep: usize, room: &mut usize, collected: &mut Collected) {
-        for first in self.evictable(keep) {
-            if *room == 0 {
-                collected.more = true;
-                return;
-            }
-            if let Some(entry) = self.entries.get_mut(&first)
-                && entry.stored.is_none()
-                && !entry.chunk.durable()
-            {
-                entry.stored = Some(epoch);
-                self.disk.spilled = true;
-                *room = room.saturating_sub(entry.chunk.bytes().len());
-                collected.spills.push(entry.chunk.clone());
-            }
-        }
-    }
-
-    /// Keys of the chunks that may leave memory, in order: those behind the middle, or behind `keep` ready bytes.
-    fn evictable(&self, keep: usize) -> Vec<u64> {
-        if let Some(middle) = &self.middle {
-            return self.entries.range(middle.end..).map(|(first, _)| *first).collect();
-        }
-        let mut kept = 0;
-        let ready = self.entries.range(self.first_ready_entry()..);
-        let beyond = ready.skip_while(|(_, entry)| {
-            kept += entry.chunk.memory();
-            kept <= keep || entry.next > 0
-        });
-        beyond.map(|(first, _)| *first).collect()
     }
 }
