@@ -44,3 +44,6 @@ pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Chunk bytes that one write to disk takes: RocksDB copies them twice.
 pub const WRITE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes that a connection's turn may add to queues: a message for many queues counts once for each.
+pub const TURN_BYTES: usize = 8 * 1024 * 1024;

@@ -94,10 +94,7 @@ impl Link {
     /// overshoot by what it read.
     #[inline]
     pub fn must_wait(&mut self) -> bool {
-        match self.hold {
-            Some(hold) => hold,
-            None => self.look(),
-        }
+        self.batch.is_full() || self.hold.unwrap_or_else(|| self.look())
     }
 
     fn look(&mut self) -> bool {

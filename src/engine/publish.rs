@@ -5,6 +5,7 @@ use super::{Epoch, QueueHandle};
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
 use crate::broker::queue::Command;
+use crate::limits::TURN_BYTES;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Batch {
     /// Where a queue's pending chunk is, once there are many.
     index: HashMap<QueueId, usize>,
     bytes: usize,
+    /// The same, once for each queue.
+    spread: usize,
     /// Something durable was handed over since the last flush.
     durable: bool,
 }
@@ -54,6 +57,7 @@ impl Batch {
             pending.builder.push(parts);
         }
         self.bytes += parts.record_len();
+        self.spread += parts.record_len() * route.targets.len();
     }
 
     /// Hands everything over. Returns the epoch that a confirm of these messages waits for; None when none is durable.
@@ -69,6 +73,7 @@ impl Batch {
             self.index.clear();
         }
         self.bytes = 0;
+        self.spread = 0;
         let committer = session.broker().committer();
         if session.broker().memory().is_short() {
             committer.nudge();
@@ -80,6 +85,11 @@ impl Batch {
     /// Bytes of the messages pushed since the last flush.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether so much was pushed since the last flush, all queues counted, that the turn has to end.
+    pub fn is_full(&self) -> bool {
+        self.spread >= TURN_BYTES
     }
 
     fn position(&mut self, queue: &Arc<QueueHandle>) -> usize {

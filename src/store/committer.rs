@@ -194,6 +194,15 @@ struct Writer {
     unsynced: bool,
 }
 
+impl Drop for Writer {
+    /// A thread that dies must not leave a node that looks alive and confirms nothing.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(&StoreError::Failed("the committer ended with a panic".into()));
+        }
+    }
+}
+
 /// What one epoch takes.
 struct Work {
     dirty: Vec<Arc<dyn Source>>,
