@@ -363,8 +363,8 @@ impl Writer {
     }
 }
 
-/// Adds what a queue has collected to the batches.
-fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>, unlogged: &mut Vec<Change>) {
+/// Adds what a queue has collected to the batches: what is logged, and what is not.
+pub fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>, unlogged: &mut Vec<Change>) {
     for chunk in collected.puts {
         logged.push(Change::PutChunk(Family::Chunks, keys::chunk(queue, chunk.first()), chunk));
     }
