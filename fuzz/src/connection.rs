@@ -151,7 +151,7 @@ impl World {
                 self.flush();
                 self.turn = 1 - turn;
             }
-            Op::Deaf => self.clients[turn].reads = input.byte() % 2 == 0,
+            Op::Deaf => self.clients[turn].reads = input.byte().is_multiple_of(2),
             Op::Read => self.clients[turn].read(usize::from(input.byte()) * 64, now),
             Op::Wake => self.clients[turn].wake(now),
             Op::Bell => self.answer_bells(),

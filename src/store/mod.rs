@@ -12,6 +12,8 @@ mod reclaim;
 pub mod records;
 pub mod recovery;
 pub mod rocks;
+#[cfg(test)]
+mod tests;
 
 use crate::broker::message::Chunk;
 use std::fmt;

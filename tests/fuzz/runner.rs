@@ -1,7 +1,6 @@
 //! Runs inputs, counts them, and keeps the one that broke something.
 
 use crate::mutate::{Random, mutate};
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
@@ -49,7 +48,7 @@ pub fn fuzz(target: &'static str, body: fn(&[u8]), longest: usize) {
     let rate = count as f64 / began.elapsed().as_secs_f64();
     let text = format!("fuzz {target}: {seeds} seeds, {count} mutations, {rate:.0} a second, WARREN_FUZZ_SEED={seed}");
     // Not by a macro: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    eprintln!("{text}");
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -115,7 +114,7 @@ fn watch(target: &str, seed: u64, current: &Weak<Mutex<Current>>) {
         if current.began.elapsed() > PATIENCE {
             let path = keep(target, seed, &current.input);
             let text = format!("{} hangs {target} (WARREN_FUZZ_SEED={seed})", path.display());
-            writeln!(std::io::stderr(), "{text}").unwrap();
+            eprintln!("{text}");
             std::process::abort();
         }
         drop(current);

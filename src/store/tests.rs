@@ -1,0 +1,354 @@
+//! The store: RocksDB for real, damage and holes, and the committer over a disk that fails.
+
+use super::committer::{Committer, Epoch, Source, Steward, SyncPolicy, Waiter};
+use super::memory::{Fault, MemoryStorage};
+use super::rocks::RocksStorage;
+use super::*;
+use crate::broker::identity::QueueId;
+use crate::broker::message::{ChunkBuilder, Ledger, Parts};
+use crate::broker::queue::{Collected, Command, ConsumerSpec, Effects, LoadRequest, Outlet, Queue};
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const QUEUE: QueueId = QueueId(3);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone)]
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn deliver(&self, _: crate::broker::identity::ConsumerId, _: crate::broker::message::Run) {}
+    fn cancelled(&self, _: crate::broker::identity::ConsumerId) {}
+    fn same(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// A durable queue as the committer sees it, told when it has something new.
+struct OneQueue {
+    queue: Mutex<Queue<Nowhere>>,
+    ledger: Arc<Ledger>,
+}
+
+impl OneQueue {
+    fn new() -> Arc<OneQueue> {
+        Arc::new(OneQueue { queue: Mutex::new(Queue::new(true, false)), ledger: Arc::default() })
+    }
+
+    /// Appends `count` durable messages and returns the epoch that holds them.
+    fn append(self: &Arc<Self>, committer: &Committer, count: u32, size: usize) -> Epoch {
+        let mut builder = ChunkBuilder::default();
+        let body = vec![b'x'; size];
+        let (exchange_and_key, header) = (&b"\0\0"[..], &b"h"[..]);
+        for _ in 0..count {
+            builder.push(&Parts {
+                exchange_and_key,
+                header,
+                body: &body,
+                persistent: true,
+                priority: 0,
+                deadline_ms: 0,
+            });
+        }
+        let mut effects = Effects::default();
+        self.queue.lock().apply(Command::Enqueue(builder.finish(true, &self.ledger)), &mut effects);
+        if effects.dirty {
+            committer.dirty(self.clone());
+        }
+        committer.open_epoch()
+    }
+}
+
+impl Source for OneQueue {
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected) {
+        (QUEUE, self.queue.lock().collect(epoch, spill.then_some(0), room))
+    }
+    fn evict(&self, _: Epoch) {}
+}
+
+/// Remembers what the committer told.
+#[derive(Default)]
+struct Notes {
+    full: AtomicBool,
+    was_full: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Steward for Notes {
+    fn memory_is_short(&self) -> bool {
+        false
+    }
+    fn long_queues(&self) -> Vec<Arc<dyn Source>> {
+        Vec::new()
+    }
+    fn evicted(&self) {}
+    fn disk_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+        self.was_full.fetch_or(full, Ordering::SeqCst);
+    }
+    fn failed(&self, _: &StoreError) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Waits to be woken.
+#[derive(Default)]
+struct Sleeper(Mutex<bool>, Condvar);
+
+impl Waiter for Sleeper {
+    fn wake(&self) {
+        *self.0.lock() = true;
+        self.1.notify_all();
+    }
+}
+
+impl Sleeper {
+    fn sleep(&self) {
+        let mut woken = self.0.lock();
+        while !*woken {
+            assert!(!self.1.wait_for(&mut woken, PATIENCE).timed_out(), "nobody was woken");
+        }
+    }
+}
+
+fn await_epoch(committer: &Arc<Committer>, epoch: Epoch) {
+    let sleeper = Arc::new(Sleeper::default());
+    committer.wake_at(epoch, sleeper.clone());
+    sleeper.sleep();
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn stored(storage: &dyn Storage) -> u64 {
+    let request = LoadRequest { first: 0, end: u64::MAX, bytes: usize::MAX };
+    let (chunks, _) = recovery::load(storage, QUEUE, request, &Arc::default()).unwrap();
+    chunks.iter().map(|stored| u64::from(stored.chunk.count() - stored.settled.count())).sum()
+}
+
+#[test]
+fn whatever_write_fails_nothing_at_or_after_it_is_done() {
+    for nth in 1.. {
+        let storage = Arc::new(MemoryStorage::default());
+        storage.fail_at(nth, Fault::Broken);
+        let committer = Committer::new(storage.clone(), 0);
+        let notes = Arc::new(Notes::default());
+        let thread = committer.start(SyncPolicy::Always, notes.clone()).unwrap();
+        let queue = OneQueue::new();
+        let mut confirmed = 0;
+        for _ in 0..5 {
+            let epoch = queue.append(&committer, 10, 100);
+            await_epoch(&committer, epoch);
+            if committer.done_epoch() >= epoch {
+                confirmed += 10;
+            }
+        }
+        committer.stop();
+        thread.join().unwrap();
+        storage.cut_power();
+        assert!(stored(&*storage) >= confirmed, "write {nth}: confirmed messages are lost");
+        assert_eq!(notes.failed.load(Ordering::SeqCst), committer.has_failed());
+        if !committer.has_failed() {
+            assert_eq!(confirmed, 50);
+            return;
+        }
+        // The sixth is the sync of the stop, when everything is confirmed.
+        assert!(confirmed < 50 || nth > 5, "write {nth} failed and everything was confirmed");
+    }
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let storage = Arc::new(MemoryStorage::default());
+    storage.fail_at(1, Fault::Full);
+    let committer = Committer::new(storage.clone(), 0);
+    let notes = Arc::new(Notes::default());
+    let thread = committer.start(SyncPolicy::Always, notes.clone()).unwrap();
+    let queue = OneQueue::new();
+    let epoch = queue.append(&committer, 10, 100);
+    let sleeper = Arc::new(Sleeper::default());
+    committer.wake_at(epoch, sleeper.clone());
+    until("the steward is told", || notes.full.load(Ordering::SeqCst));
+    assert!(committer.done_epoch() < epoch);
+    storage.heal();
+    sleeper.sleep();
+    assert!(committer.done_epoch() >= epoch);
+    until("the steward is told again", || !notes.full.load(Ordering::SeqCst));
+    assert!(notes.was_full.load(Ordering::SeqCst) && !notes.failed.load(Ordering::SeqCst));
+    assert_eq!(stored(&*storage), 10);
+    committer.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_big_epoch_is_written_in_pieces_and_then_done() {
+    let storage = Arc::new(MemoryStorage::default());
+    let committer = Committer::new(storage.clone(), 0);
+    let queue = OneQueue::new();
+    for _ in 0..10 {
+        queue.append(&committer, 3, crate::limits::WRITE_BYTES / 4);
+    }
+    let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
+    let epoch = queue.append(&committer, 1, 10);
+    await_epoch(&committer, epoch);
+    assert!(storage.writes() > 5, "{} writes", storage.writes());
+    storage.cut_power();
+    assert_eq!(stored(&*storage), 31);
+    committer.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn what_nobody_waits_for_is_committed_and_an_empty_epoch_that_somebody_waits_for_closes() {
+    let storage = Arc::new(MemoryStorage::default());
+    let committer = Committer::new(storage.clone(), 0);
+    let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
+    let queue = OneQueue::new();
+    let epoch = queue.append(&committer, 1, 10);
+    until("a lazy commit", || committer.done_epoch() >= epoch);
+    let next = committer.open_epoch();
+    await_epoch(&committer, next);
+    assert!(committer.done_epoch() >= next);
+    committer.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn settled_before_its_commit_a_message_is_never_written() {
+    let storage = Arc::new(MemoryStorage::default());
+    let committer = Committer::new(storage.clone(), 0);
+    let queue = OneQueue::new();
+    let spec = ConsumerSpec {
+        id: crate::broker::identity::ConsumerId(1),
+        outlet: Nowhere,
+        no_ack: true,
+        exclusive: false,
+        priority: 0,
+        prefetch: None,
+        shared: None,
+    };
+    queue.queue.lock().apply(Command::Consume(spec), &mut Effects::default());
+    let epoch = queue.append(&committer, 10, 100);
+    let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
+    await_epoch(&committer, epoch);
+    assert!(committer.done_epoch() >= epoch);
+    assert_eq!(stored(&*storage), 0);
+    committer.stop();
+    thread.join().unwrap();
+}
+
+fn put(key: &[u8], value: &[u8]) -> Change {
+    Change::Put(Family::Definitions, key.to_vec(), value.to_vec())
+}
+
+fn keys_of(storage: &dyn Storage, family: Family) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    storage
+        .scan(family, b"", &[0xff; 17], &mut |key, _| {
+            found.push(key.to_vec());
+            true
+        })
+        .unwrap();
+    found
+}
+
+#[test]
+fn rocksdb_keeps_what_is_logged_and_forgets_the_transient() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = RocksStorage::open(dir.path()).unwrap();
+    assert!(matches!(RocksStorage::open(dir.path()), Err(StoreError::InUse(_))));
+    storage.write(&[put(b"a", b"1"), put(b"b", b"2"), put(b"c", b"3")], Logging::Synced).unwrap();
+    storage.write(&[Change::Delete(Family::Definitions, b"a".to_vec())], Logging::Logged).unwrap();
+    let transient = Change::Put(Family::Transient, b"t".to_vec(), b"x".to_vec());
+    storage.write(&[transient], Logging::Unlogged).unwrap();
+    assert_eq!(keys_of(&storage, Family::Transient), [b"t"]);
+    storage.reopen().unwrap();
+    assert_eq!(keys_of(&storage, Family::Definitions), [b"b", b"c"]);
+    let range = Change::DeleteRange(Family::Definitions, b"b".to_vec(), b"c".to_vec());
+    storage.write(&[range], Logging::Logged).unwrap();
+    drop(storage);
+    let storage = RocksStorage::open(dir.path()).unwrap();
+    assert_eq!(keys_of(&storage, Family::Definitions), [b"c"]);
+    assert_eq!(keys_of(&storage, Family::Transient), Vec::<Vec<u8>>::new());
+    assert_eq!(storage.get(Family::Definitions, b"c").unwrap().as_deref(), Some(&b"3"[..]));
+}
+
+/// Commits numbered 1 to `count`, each synced, in the log of a storage that is not closed in order.
+fn log_of(count: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = RocksStorage::open(dir.path()).unwrap();
+    for epoch in 1..=count {
+        let marker = records::marker(epoch, epoch - 1);
+        let filler = Change::Put(Family::Settled, epoch.to_be_bytes().to_vec(), vec![epoch as u8; 500]);
+        let last = Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker);
+        storage.write(&[filler, last], Logging::Synced).unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let path = file.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+fn log_file(dir: &tempfile::TempDir) -> std::path::PathBuf {
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap()
+}
+
+fn recovered(dir: &tempfile::TempDir) -> Result<u64, StoreError> {
+    let storage = RocksStorage::open(dir.path())?;
+    recovery::recover(&storage).map(|recovered| recovered.last_epoch)
+}
+
+#[test]
+fn a_torn_tail_is_fine_and_a_hole_is_refused() {
+    assert_eq!(recovered(&log_of(40)), Ok(40));
+
+    let torn = log_of(40);
+    let bytes = std::fs::read(log_file(&torn)).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(log_file(&torn), &bytes[..end - 10]).unwrap();
+    assert_eq!(recovered(&torn), Ok(39), "the last commit is torn, as if its sync had never returned");
+
+    let holed = log_of(40);
+    let mut bytes = std::fs::read(log_file(&holed)).unwrap();
+    let middle = end / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(log_file(&holed), bytes).unwrap();
+    match recovered(&holed) {
+        Err(StoreError::Corrupt(text)) => assert!(text.contains("hole") || text.contains("orrupt"), "{text}"),
+        other => panic!("a hole was hidden: {other:?}"),
+    }
+}
+
+#[test]
+fn damaged_values_are_reported() {
+    let storage = MemoryStorage::default();
+    let key = keys::queue(QUEUE).to_vec();
+    let mut value = records::queue_state(&Default::default());
+    *value.last_mut().unwrap() ^= 1;
+    storage.write(&[Change::Put(Family::QueueState, key, value)], Logging::Synced).unwrap();
+    assert!(matches!(recovery::recover(&storage), Err(StoreError::Corrupt(_))));
+
+    let committer = Committer::new(Arc::new(MemoryStorage::default()), 0);
+    let queue = OneQueue::new();
+    queue.append(&committer, 3, 50);
+    let (_, collected) = queue.collect(1, false, &mut usize::MAX.clone());
+    let chunk = collected.puts[0].clone();
+    let storage = MemoryStorage::default();
+    let mut bytes = chunk.bytes().to_vec();
+    let key = keys::chunk(QUEUE, chunk.first()).to_vec();
+    bytes[20] ^= 1;
+    storage.write(&[Change::Put(Family::Chunks, key, bytes)], Logging::Synced).unwrap();
+    let request = LoadRequest { first: 0, end: 10, bytes: usize::MAX };
+    let loaded = recovery::load(&storage, QUEUE, request, &Arc::default());
+    assert!(matches!(loaded, Err(StoreError::Corrupt(_))));
+}
