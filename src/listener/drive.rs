@@ -27,9 +27,16 @@ thread_local! {
 
 /// Drives `connection` until either side is done.
 pub async fn drive(stream: TcpStream, connection: Connection, stop: CancellationToken) {
+    tracing::info!(connection = %connection.name(), "accepted");
     let mut driver = Driver { stream, connection, unused: Vec::new(), stalled: false };
     let orderly = driver.run(&stop).await.is_ok();
     driver.connection.on_disconnect();
+    let name = driver.connection.name();
+    match driver.connection.fault() {
+        Some(reason) => tracing::warn!(connection = %name, reason, "closed because of an error"),
+        None if orderly => tracing::info!(connection = %name, "closed"),
+        None => tracing::info!(connection = %name, "the client went without closing"),
+    }
     if orderly {
         driver.linger().await;
     }
