@@ -14,6 +14,8 @@ mod dispatch;
 mod entry;
 mod paging;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
 pub use entry::Settled;
