@@ -188,8 +188,8 @@ pub fn connection() -> Seeds {
     let mut seeds = Seeds::new();
     let raw = |bytes: Vec<u8>| [&[RAW, 0, 0][..], &bytes].concat();
     let conversation = [handshake(131_072), conversation()].concat();
-    seeds.push(("00-conversation".to_owned(), raw(conversation.clone())));
-    seeds.push(("00-conversation-by-bytes".to_owned(), [&[RAW, 0, 1], &conversation[..]].concat()));
+    seeds.push(("01-conversation".to_owned(), raw(conversation.clone())));
+    seeds.push(("01-conversation-by-bytes".to_owned(), [&[RAW, 0, 1], &conversation[..]].concat()));
     for (name, bytes) in before_login() {
         seeds.push((name.to_owned(), raw(bytes)));
     }
@@ -252,7 +252,7 @@ fn before_login() -> Vec<(&'static str, Vec<u8>)> {
         ("raw-protocol-tls", b"\x16\x03\x01\x02\0\x01\0\x01\xFC\x03\x03".to_vec()),
         ("raw-protocol-http", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("cve-nested-before-login", started(&nested(1600))),
-        ("cve-frame-too-large-before-login", started(&nested(20_000))),
+        ("00-nested-20000", started(&nested(20_000))),
         ("cve-frame-4-gib-before-login", after(b"\x01\0\0\xFF\xFF\xFF\xFF")),
         ("cve-long-string-before-login", after(&method(0, 10, 11, b"\xFF\xFF\xFF\xFF\x01a"))),
         ("cve-open-before-login", after(&method(0, 10, 40, b"\x01/\0\0"))),
