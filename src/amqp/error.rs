@@ -73,7 +73,7 @@ impl Code {
 
     fn of_refusal(refusal: &Refusal) -> Code {
         match refusal {
-            Refusal::NotFound(_) | Refusal::NoQueueDeclared => Code::NotFound,
+            Refusal::NotFound(_) | Refusal::NoQueueDeclared | Refusal::Damaged(..) => Code::NotFound,
             Refusal::VhostNotFound(_) => Code::NotAllowed,
             Refusal::Locked(_) => Code::ResourceLocked,
             Refusal::ReservedName(..)

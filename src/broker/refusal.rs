@@ -81,6 +81,8 @@ pub enum Refusal {
     InternalExchange(Resource),
     /// The queue is exclusive to another connection.
     Locked(Resource),
+    /// The queue's messages on disk cannot be read; what is wrong with them.
+    Damaged(Resource, String),
     /// A consumer has, or asks for, exclusive use of the queue.
     ExclusiveUse(Resource),
     /// `if-unused`: the object is in use.
@@ -124,6 +126,9 @@ impl fmt::Display for Refusal {
                 "cannot obtain exclusive access to locked {resource}. It could be originally declared on another \
                  connection or the exclusive property value does not match that of the original declaration."
             ),
+            Refusal::Damaged(resource, damage) => {
+                write!(f, "{resource} has messages that cannot be read: purge or delete it ({damage})")
+            }
             Refusal::ExclusiveUse(resource) => write!(f, "{resource} in exclusive use"),
             Refusal::InUse(resource) => write!(f, "{resource} in use"),
             Refusal::NotEmpty(resource) => write!(f, "{resource} not empty"),

@@ -199,12 +199,6 @@ impl Broker {
         }
     }
 
-    /// Something on disk is not what it should be: the node says so and stops, rather than skip it.
-    pub(super) fn report_damage(&self, text: &str) {
-        tracing::error!("{text}");
-        self.fail(text);
-    }
-
     fn fail(&self, text: &str) {
         self.failure.lock().get_or_insert_with(|| text.to_owned());
         self.failed.notify_waiters();

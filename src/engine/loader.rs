@@ -52,12 +52,11 @@ fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
             }
             Err(StoreError::Full(_)) => {
                 // The storage is being opened again.
-                queue.with_queue(|queue| queue.load_failed());
+                queue.with_queue(|queue| queue.load_again());
                 std::thread::sleep(RETRY);
             }
             Err(error) => {
-                queue.with_queue(|queue| queue.load_failed());
-                broker.report_damage(&format!("{}: {error}", queue.resource()));
+                queue.apply(broker, Command::Unreadable(error.to_string()));
                 break;
             }
         }

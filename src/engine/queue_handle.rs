@@ -116,6 +116,9 @@ impl QueueHandle {
             if queue.is_closed() {
                 return Err(Refusal::NotFound(self.resource()));
             }
+            if let Some(damage) = queue.damage() {
+                return Err(Refusal::Damaged(self.resource(), damage.to_owned()));
+            }
             if !queue.may_consume(spec.exclusive) {
                 return Err(Refusal::ExclusiveUse(self.resource()));
             }
@@ -125,10 +128,13 @@ impl QueueHandle {
         Ok(())
     }
 
-    pub(super) fn take(self: &Arc<Self>, broker: &Broker, no_ack: bool, outlet: &Outlet) -> Taken {
+    pub(super) fn take(self: &Arc<Self>, broker: &Broker, no_ack: bool, outlet: &Outlet) -> Result<Taken, Refusal> {
         let mut effects = Effects::default();
         let taken = {
             let mut queue = self.queue.lock();
+            if let Some(damage) = queue.damage() {
+                return Err(Refusal::Damaged(self.resource(), damage.to_owned()));
+            }
             let taken = queue.take(no_ack, &mut effects);
             if matches!(taken, Taken::OnDisk) {
                 self.getters.lock().push((outlet.outbox.clone(), outlet.channel));
@@ -136,7 +142,7 @@ impl QueueHandle {
             taken
         };
         self.perform(broker, effects);
-        taken
+        Ok(taken)
     }
 
     pub(super) fn purge(self: &Arc<Self>, broker: &Broker) -> u64 {
@@ -199,7 +205,10 @@ impl QueueHandle {
             broker.delete_unused(self);
         }
         if let Some(damage) = effects.damage {
-            broker.report_damage(&format!("{}: {damage}", self.resource()));
+            tracing::error!("{}: {damage}; it serves nobody until it is purged or deleted", self.resource());
+        }
+        if effects.lost > 0 {
+            tracing::error!("{}: {} transient messages were lost on a full disk", self.resource(), effects.lost);
         }
     }
 }

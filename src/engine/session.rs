@@ -199,7 +199,7 @@ impl Session {
     /// Starts a consumer.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`, `ExclusiveUse`.
+    /// `NotFound`, `Locked`, `ExclusiveUse`, `Damaged`.
     pub fn consume(&self, queue: &Name, spec: ConsumeSpec) -> Result<(ConsumerId, Arc<QueueHandle>), Refusal> {
         let queue = self.vhost.queue(queue, self.id)?;
         let id = self.broker.next_consumer();
@@ -217,10 +217,10 @@ impl Session {
     /// Takes a message. `Taken::OnDisk`: an `Item::Loaded` comes, then it can be asked again.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`.
+    /// `NotFound`, `Locked`, `Damaged`.
     pub fn get(&self, queue: &Name, no_ack: bool, channel: u16) -> Result<(Arc<QueueHandle>, Taken), Refusal> {
         let queue = self.vhost.queue(queue, self.id)?;
-        let taken = queue.take(&self.broker, no_ack, &Outlet { outbox: self.outbox.clone(), channel });
+        let taken = queue.take(&self.broker, no_ack, &Outlet { outbox: self.outbox.clone(), channel })?;
         Ok((queue, taken))
     }
 

@@ -4,7 +4,7 @@
 //! The order that promises rest on: a caller appends first and reads the open epoch after; the committer moves the open
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
-use super::{Change, Family, Logging, Storage, StoreError, keys, records};
+use super::{Change, Family, Logging, Storage, StoreError, keys, proof, records};
 use crate::broker::identity::QueueId;
 use crate::broker::queue::Collected;
 use parking_lot::{Condvar, Mutex};
@@ -59,6 +59,9 @@ pub trait Steward: Send + Sync {
 const LAZY: Duration = Duration::from_millis(10);
 /// How often a full disk is tried again, and long queues are looked for while memory is short.
 const RETRY: Duration = Duration::from_millis(250);
+/// RocksDB recovers from a full disk by itself within seconds of having space; if it does not after this many tries, it
+/// is opened again.
+const REOPEN: u32 = 60;
 const SWEEP: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -106,7 +109,9 @@ impl Committer {
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let (committer, last) = (self.clone(), self.done_epoch());
         let run = move || {
-            Writer { committer, policy, steward, synced: Instant::now(), synced_epoch: last, unsynced: false }.run()
+            let synced = Instant::now();
+            let (marked_epoch, synced_epoch) = (last, last);
+            Writer { committer, policy, steward, synced, marked_epoch, synced_epoch, unsynced: false }.run()
         };
         std::thread::Builder::new().name("committer".into()).spawn(run)
     }
@@ -190,6 +195,8 @@ struct Writer {
     policy: SyncPolicy,
     steward: Arc<dyn Steward>,
     synced: Instant,
+    /// The last epoch that left a marker: an empty one leaves none.
+    marked_epoch: Epoch,
     synced_epoch: Epoch,
     unsynced: bool,
 }
@@ -252,17 +259,20 @@ impl Writer {
                 break;
             }
             let now = Instant::now();
-            let due = lazy_until.get_or_insert_with(|| now + if idle { SWEEP } else { LAZY });
-            if now >= *due && (!idle || self.steward.memory_is_short() || self.sync_is_due()) {
-                break;
-            }
-            if idle && !self.unsynced && !self.steward.memory_is_short() {
+            let short = self.steward.memory_is_short();
+            if idle && !short && !self.unsynced {
                 lazy_until = None;
                 self.committer.bell.wait(&mut inbox);
-            } else {
-                let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
-                self.committer.bell.wait_for(&mut inbox, wait);
+                continue;
             }
+            let due = match self.policy {
+                SyncPolicy::Interval(interval) if idle && !short => self.synced + interval,
+                _ => *lazy_until.get_or_insert_with(|| now + if idle { SWEEP } else { LAZY }),
+            };
+            if now >= due {
+                break;
+            }
+            self.committer.bell.wait_for(&mut inbox, due.saturating_duration_since(now));
         }
         inbox.urgent = false;
         Work {
@@ -292,8 +302,9 @@ impl Writer {
             }
             let last = sources.is_empty();
             if !changes.is_empty() {
-                let marker = records::marker(epoch, self.synced_epoch);
+                let marker = proof::marker(&self.committer.storage.mark(), epoch, self.synced_epoch);
                 changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
+                self.marked_epoch = epoch;
                 synced = fresh && last && self.policy == SyncPolicy::Always;
                 self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
                 changes.clear();
@@ -302,7 +313,7 @@ impl Writer {
                 break;
             }
         }
-        self.unsynced |= fresh && !synced;
+        self.unsynced |= fresh && !synced && self.policy != SyncPolicy::Never;
         if self.sync_is_due() || (work.stop && self.policy != SyncPolicy::Never) {
             self.committer.storage.sync()?;
             synced = true;
@@ -310,7 +321,8 @@ impl Writer {
             self.synced = Instant::now();
         }
         if synced {
-            self.synced_epoch = epoch;
+            self.synced_epoch = self.marked_epoch;
+            self.committer.storage.note_synced(self.synced_epoch);
         }
         Ok(())
     }
@@ -323,14 +335,18 @@ impl Writer {
             return outcome;
         }
         self.steward.disk_full(true);
-        while let Err(StoreError::Full(text)) = outcome {
+        for attempt in 1.. {
+            let Err(StoreError::Full(text)) = outcome else { break };
             let mut inbox = self.committer.inbox.lock();
             if inbox.stop {
                 return Err(StoreError::Full(text));
             }
             self.committer.bell.wait_for(&mut inbox, RETRY);
             drop(inbox);
-            outcome = storage.reopen().and_then(|()| storage.write(changes, logging));
+            outcome = storage.write(changes, logging);
+            if attempt % REOPEN == 0 && matches!(outcome, Err(StoreError::Full(_))) {
+                outcome = storage.reopen().and_then(|()| storage.write(changes, logging));
+            }
         }
         self.steward.disk_full(false);
         outcome

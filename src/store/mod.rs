@@ -3,11 +3,13 @@
 //! - [`keys`]: the layout of keys. [`records`]: the shape of values.
 //! - [`Storage`]: what a disk must do; [`rocks`] does it for real, [`memory`] in memory (tests, and their faults).
 //! - [`committer`]: the one thread that writes, an epoch at a time.
+//! - [`proof`]: what was synced for sure, to see holes.
 //! - [`recovery`]: what a start reads: definitions, queue states, settlements; never the messages.
 
 pub mod committer;
 pub mod keys;
 pub mod memory;
+pub mod proof;
 mod reclaim;
 pub mod records;
 pub mod recovery;
@@ -16,6 +18,8 @@ pub mod rocks;
 mod tests;
 
 use crate::broker::message::Chunk;
+use committer::Epoch;
+use proof::Mark;
 use std::fmt;
 use std::sync::Arc;
 
@@ -78,7 +82,7 @@ pub enum Logging {
 /// What went wrong with the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// No space is left. The batch was not written; it can be tried again after [`Storage::reopen`].
+    /// No space is left. The batch was not written; it can be tried again.
     Full(String),
     /// Another process has the data directory.
     InUse(String),
@@ -118,11 +122,13 @@ pub trait Storage: Send + Sync {
     ) -> Result<(), StoreError>;
     /// The value of a key.
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-    /// The highest commit that what was found on disk at start proves to have been synced: if less can be read, there is
-    /// a hole. 0 when nothing is proven.
-    fn proven_synced(&self) -> u64 {
-        0
+    /// The mark that every commit's marker bears.
+    fn mark(&self) -> Mark {
+        Mark::default()
     }
-    /// After [`StoreError::Full`]: opens the storage again, dropping what was written in part.
+    /// Notes that a commit was synced: a start that cannot read it refuses.
+    fn note_synced(&self, _epoch: Epoch) {}
+    /// [`StoreError::Full`] does not go away though there is space: opens the storage again, dropping what was written in
+    /// part, and what was not logged.
     fn reopen(&self) -> Result<(), StoreError>;
 }

@@ -5,8 +5,6 @@ use crate::broker::queue::QueueState;
 use crate::value::Table;
 
 const VERSION: u8 = 1;
-/// Begins a commit's marker; unlikely to begin anything else.
-const MARKER: [u8; 8] = *b"\x01WRNcmt\x02";
 
 /// Content with version and checksum before it.
 pub fn seal(content: &[u8]) -> Vec<u8> {
@@ -30,37 +28,6 @@ pub fn open<'a>(value: &'a [u8], what: &str) -> Result<&'a [u8], StoreError> {
         }
         _ => Err(StoreError::Corrupt(format!("{what}: wrong version or checksum"))),
     }
-}
-
-/// What a commit says of itself: its number, and the last commit that was synced before it. It can be found in the raw
-/// log, so that a hole in the log is seen (reliability.md 5.1, C9).
-pub fn marker(epoch: u64, synced: u64) -> Vec<u8> {
-    let mut content = MARKER.to_vec();
-    content.extend_from_slice(&epoch.to_le_bytes());
-    content.extend_from_slice(&synced.to_le_bytes());
-    let crc = crc32fast::hash(&content);
-    content.extend_from_slice(&crc.to_le_bytes());
-    content
-}
-
-/// Reads what [`marker`] made from the start of `bytes`: the commit, and the last synced before it.
-pub fn read_marker(bytes: &[u8]) -> Option<(u64, u64)> {
-    let (content, rest) = bytes.split_first_chunk::<24>()?;
-    let crc = u32::from_le_bytes(*rest.first_chunk()?);
-    let (words, _) = content.as_chunks::<8>();
-    match words {
-        [magic, epoch, synced] if *magic == MARKER && crc == crc32fast::hash(content) => {
-            Some((u64::from_le_bytes(*epoch), u64::from_le_bytes(*synced)))
-        }
-        _ => None,
-    }
-}
-
-/// The highest commit that the raw bytes of a log prove to have been synced; 0 when they prove none.
-pub fn proven_synced(log: &[u8]) -> u64 {
-    let starts = log.windows(MARKER.len()).enumerate().filter(|(_, window)| *window == MARKER);
-    let markers = starts.filter_map(|(at, _)| read_marker(log.get(at..)?));
-    markers.map(|(_, synced)| synced).max().unwrap_or(0)
 }
 
 /// A queue's state.

@@ -2,7 +2,7 @@
 //! million messages as with none. And the reading of chunks when they are wanted.
 
 use super::committer::Epoch;
-use super::{Family, Storage, StoreError, keys, records};
+use super::{Family, Storage, StoreError, keys, proof, records};
 use crate::broker::identity::QueueId;
 use crate::broker::message::{Chunk, Ledger};
 use crate::broker::queue::{LoadRequest, QueueState, Settled, StoredChunk};
@@ -38,7 +38,7 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
         outcome.is_ok()
     })?;
     outcome?;
-    let mut outcome = Ok(());
+    let (mut outcome, mark) = (Ok(()), storage.mark());
     storage.scan(Family::QueueState, b"", &[0xff; 9], &mut |key, value| {
         let read = match keys::queue_of(key) {
             Some(queue) => records::read_queue_state(value).map(|state| {
@@ -48,7 +48,7 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
                 recovered.clean_stop = true;
                 Ok(())
             }
-            None => match records::read_marker(value) {
+            None => match proof::read_marker(&mark, value) {
                 Some((epoch, _)) => {
                     recovered.last_epoch = epoch;
                     Ok(())
@@ -60,13 +60,6 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
         outcome.is_ok()
     })?;
     outcome?;
-    let proven = storage.proven_synced();
-    if proven > recovered.last_epoch {
-        return Err(StoreError::Corrupt(format!(
-            "the log has a hole: commit {proven} was synced, but nothing after commit {} can be read",
-            recovered.last_epoch
-        )));
-    }
     Ok(recovered)
 }
 

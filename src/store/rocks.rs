@@ -1,7 +1,9 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
+use super::committer::Epoch;
+use super::proof::{self, Mark, Proof};
 use super::reclaim::{self, Garbage, holds_chunks};
-use super::{Change, Family, Logging, Storage, StoreError, records};
+use super::{Change, Family, Logging, Storage, StoreError, keys};
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
@@ -13,17 +15,21 @@ use std::thread::JoinHandle;
 
 /// Bytes of messages that RocksDB collects in memory before it writes a file; two such buffers exist while it does.
 const CHUNK_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// The same for messages that are paged out: that happens only when memory is short.
+const SPILL_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 const SMALL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 const BLOB_BYTES_MIN: u64 = 1024;
 const BLOB_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// A start replays the log: this bounds how long it takes.
 const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// With less space than this, opening the storage again cannot succeed.
+const REOPEN_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A RocksDB in a directory of its own.
 pub struct RocksStorage {
     shared: Arc<Shared>,
-    proven_synced: u64,
+    proof: Proof,
     reclaimer: Option<JoinHandle<()>>,
 }
 
@@ -41,8 +47,10 @@ impl RocksStorage {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Corrupt`] when it cannot be read.
     pub fn open(path: &Path) -> Result<RocksStorage, StoreError> {
-        // Before RocksDB opens, and perhaps drops, its logs.
-        let proven_synced = proven_synced(path);
+        let failed = |error| StoreError::Failed(format!("{}: {error}", path.display()));
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let proof = Proof::open(path)?;
+        check_for_holes(path, &proof)?;
         let mut db = open_db(path)?;
         let transient = Family::Transient;
         db.drop_cf(transient.name()).map_err(|error| store_error(&error))?;
@@ -50,7 +58,7 @@ impl RocksStorage {
         let shared = Shared { path: path.to_path_buf(), db: RwLock::new(Some(db)), garbage: Garbage::default() };
         let shared = Arc::new(shared);
         let reclaimer = reclaim::start(shared.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(RocksStorage { shared, proven_synced, reclaimer: Some(reclaimer) })
+        Ok(RocksStorage { shared, proof, reclaimer: Some(reclaimer) })
     }
 }
 
@@ -160,11 +168,19 @@ impl Storage for RocksStorage {
         self.shared.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
     }
 
-    fn proven_synced(&self) -> u64 {
-        self.proven_synced
+    fn mark(&self) -> Mark {
+        *self.proof.mark()
+    }
+
+    fn note_synced(&self, epoch: Epoch) {
+        self.proof.note(epoch);
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
+        let space = rustix::fs::statvfs(&self.shared.path).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+        if space < REOPEN_BYTES {
+            return Err(StoreError::Full(format!("{space} bytes are free")));
+        }
         let mut db = self.shared.db.write();
         // RocksDB allows one handle a directory: the old one must go first.
         *db = None;
@@ -174,9 +190,20 @@ impl Storage for RocksStorage {
 }
 
 fn open_db(path: &Path) -> Result<DB, StoreError> {
+    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family)));
+    DB::open_cf_descriptors(&db_options(true), path, families).map_err(|error| {
+        if error.kind() == ErrorKind::IOError && error.as_ref().contains("LOCK") {
+            StoreError::InUse(path.display().to_string())
+        } else {
+            store_error(&error)
+        }
+    })
+}
+
+fn db_options(create: bool) -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
+    options.create_if_missing(create);
+    options.create_missing_column_families(create);
     // A torn tail is what every power cut leaves; holes are found by the epoch numbers (recovery).
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
@@ -191,22 +218,26 @@ fn open_db(path: &Path) -> Result<DB, StoreError> {
     options.set_enable_pipelined_write(false);
     options.set_allow_concurrent_memtable_write(false);
     options.set_avoid_unnecessary_blocking_io(true);
-    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family)));
-    std::fs::create_dir_all(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
-    DB::open_cf_descriptors(&options, path, families).map_err(|error| {
-        if error.kind() == ErrorKind::IOError && error.as_ref().contains("LOCK") {
-            StoreError::InUse(path.display().to_string())
-        } else {
-            store_error(&error)
-        }
-    })
+    options
 }
 
-/// Reads the raw logs for the commits they prove to have been synced. What cannot be read proves nothing.
-fn proven_synced(path: &Path) -> u64 {
-    let Ok(files) = std::fs::read_dir(path) else { return 0 };
-    let logs = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|ext| ext == "log"));
-    logs.filter_map(|log| std::fs::read(log).ok()).map(|log| records::proven_synced(&log)).max().unwrap_or(0)
+/// Compares what can be read with what was synced for sure, before RocksDB drops what it cannot read.
+fn check_for_holes(path: &Path, proof: &Proof) -> Result<(), StoreError> {
+    let proven = proof.proven(path);
+    if proven == 0 {
+        return Ok(());
+    }
+    let states = Family::QueueState.name();
+    let db =
+        DB::open_cf_for_read_only(&db_options(false), path, [states], false).map_err(|error| store_error(&error))?;
+    let last = db.get_cf(handle(&db, Family::QueueState)?, keys::LAST_EPOCH).map_err(|error| store_error(&error))?;
+    let read = last.and_then(|value| proof::read_marker(proof.mark(), &value)).map_or(0, |(epoch, _)| epoch);
+    if proven > read {
+        let text =
+            format!("the log has a hole: commit {proven} was synced, but nothing after commit {read} can be read");
+        return Err(StoreError::Corrupt(text));
+    }
+    Ok(())
 }
 
 fn family_options(family: Family) -> Options {
@@ -217,7 +248,11 @@ fn family_options(family: Family) -> Options {
     options.set_compression_type(DBCompressionType::None);
     match family {
         Family::Chunks | Family::Transient => {
-            options.set_write_buffer_size(CHUNK_BUFFER_BYTES);
+            options.set_write_buffer_size(if family == Family::Chunks {
+                CHUNK_BUFFER_BYTES
+            } else {
+                SPILL_BUFFER_BYTES
+            });
             options.set_max_write_buffer_number(2);
             options.set_enable_blob_files(true);
             options.set_min_blob_size(BLOB_BYTES_MIN);

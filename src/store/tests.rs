@@ -2,13 +2,14 @@
 
 use super::committer::{Committer, Epoch, Source, Steward, SyncPolicy, Waiter};
 use super::memory::{Fault, MemoryStorage};
+use super::proof::Proof;
 use super::rocks::RocksStorage;
 use super::*;
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Ledger, Parts};
 use crate::broker::queue::{Collected, Command, ConsumerSpec, Effects, LoadRequest, Outlet, Queue};
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const QUEUE: QueueId = QueueId(3);
@@ -219,6 +220,42 @@ fn what_nobody_waits_for_is_committed_and_an_empty_epoch_that_somebody_waits_for
     thread.join().unwrap();
 }
 
+/// Times that the committer's thread asked about memory: it does so whenever it wakes.
+#[derive(Default)]
+struct Looks(AtomicU64);
+
+impl Steward for Looks {
+    fn memory_is_short(&self) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        false
+    }
+    fn long_queues(&self) -> Vec<Arc<dyn Source>> {
+        Vec::new()
+    }
+    fn evicted(&self) {}
+    fn disk_full(&self, _: bool) {}
+    fn failed(&self, _: &StoreError) {}
+}
+
+#[test]
+fn the_committer_sleeps_when_nothing_is_to_be_written() {
+    for policy in [SyncPolicy::Always, SyncPolicy::Interval(PATIENCE), SyncPolicy::Never] {
+        let looks = Arc::new(Looks::default());
+        let committer = Committer::new(Arc::new(MemoryStorage::default()), 0);
+        let thread = committer.start(policy, looks.clone()).unwrap();
+        let queue = OneQueue::new();
+        let epoch = queue.append(&committer, 1, 10);
+        await_epoch(&committer, epoch);
+        std::thread::sleep(Duration::from_millis(50));
+        let before = looks.0.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(200));
+        let woken = looks.0.load(Ordering::SeqCst) - before;
+        assert!(woken <= 2, "{policy:?}: woke {woken} times");
+        committer.stop();
+        thread.join().unwrap();
+    }
+}
+
 #[test]
 fn settled_before_its_commit_a_message_is_never_written() {
     let storage = Arc::new(MemoryStorage::default());
@@ -284,7 +321,7 @@ fn log_of(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let storage = RocksStorage::open(dir.path()).unwrap();
     for epoch in 1..=count {
-        let marker = records::marker(epoch, epoch - 1);
+        let marker = proof::marker(&storage.mark(), epoch, epoch - 1);
         let filler = Change::Put(Family::Settled, epoch.to_be_bytes().to_vec(), vec![epoch as u8; 500]);
         let last = Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker);
         storage.write(&[filler, last], Logging::Synced).unwrap();
@@ -308,8 +345,28 @@ fn recovered(dir: &tempfile::TempDir) -> Result<u64, StoreError> {
     recovery::recover(&storage).map(|recovered| recovered.last_epoch)
 }
 
+fn contents(dir: &tempfile::TempDir) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+    // RocksDB's own diary says that it was asked.
+    let data = files.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with("LOG"));
+    let mut contents: Vec<_> = data.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    contents.sort();
+    contents
+}
+
+fn assert_refused_for_ever(dir: &tempfile::TempDir, words: &[&str]) {
+    let before = contents(dir);
+    for start in ["first", "second"] {
+        match recovered(dir) {
+            Err(StoreError::Corrupt(text)) => assert!(words.iter().any(|word| text.contains(word)), "{text}"),
+            other => panic!("the {start} start hid it: {other:?}"),
+        }
+        assert!(contents(dir) == before, "the {start} start changed files");
+    }
+}
+
 #[test]
-fn a_torn_tail_is_fine_and_a_hole_is_refused() {
+fn a_torn_tail_is_fine_and_a_hole_is_refused_at_every_start() {
     assert_eq!(recovered(&log_of(40)), Ok(40));
 
     let torn = log_of(40);
@@ -323,10 +380,49 @@ fn a_torn_tail_is_fine_and_a_hole_is_refused() {
     let middle = end / 2;
     bytes[middle] ^= 0x10;
     std::fs::write(log_file(&holed), bytes).unwrap();
-    match recovered(&holed) {
-        Err(StoreError::Corrupt(text)) => assert!(text.contains("hole") || text.contains("orrupt"), "{text}"),
-        other => panic!("a hole was hidden: {other:?}"),
+    assert_refused_for_ever(&holed, &["hole", "orrupt"]);
+}
+
+#[test]
+fn what_was_noted_as_synced_must_be_there() {
+    let noted = |epoch| {
+        let dir = log_of(40);
+        Proof::open(dir.path()).unwrap().note(epoch);
+        dir
+    };
+    assert_eq!(recovered(&noted(40)), Ok(40));
+
+    let torn = noted(40);
+    let bytes = std::fs::read(log_file(&torn)).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(log_file(&torn), &bytes[..end - 10]).unwrap();
+    assert_refused_for_ever(&torn, &["commit 40"]);
+
+    let removed = noted(40);
+    std::fs::remove_file(log_file(&removed)).unwrap();
+    assert_refused_for_ever(&removed, &["commit 40", "orrupt", "issing"]);
+
+    for name in ["CURRENT", "COMMITS"] {
+        let removed = noted(40);
+        std::fs::remove_file(removed.path().join(name)).unwrap();
+        match recovered(&removed) {
+            Err(StoreError::Corrupt(text)) => assert!(text.contains(name), "{text}"),
+            other => panic!("{name} is not missed: {other:?}"),
+        }
     }
+}
+
+#[test]
+fn a_message_cannot_look_like_a_commit() {
+    let dir = log_of(3);
+    let storage = RocksStorage::open(dir.path()).unwrap();
+    let forged = proof::marker(&proof::Mark::default(), 1000, 999);
+    storage.write(&[Change::Put(Family::Settled, b"a".to_vec(), forged)], Logging::Synced).unwrap();
+    drop(storage);
+    assert_eq!(recovered(&dir), Ok(3));
+    let other = log_of(3);
+    let marks = [&dir, &other].map(|dir| *Proof::open(dir.path()).unwrap().mark());
+    assert_ne!(marks[0], marks[1], "each store has a mark of its own");
 }
 
 #[test]
@@ -351,4 +447,19 @@ fn damaged_values_are_reported() {
     let request = LoadRequest { first: 0, end: 10, bytes: usize::MAX };
     let loaded = recovery::load(&storage, QUEUE, request, &Arc::default());
     assert!(matches!(loaded, Err(StoreError::Corrupt(_))));
+}
+
+#[test]
+fn a_stop_in_an_empty_epoch_proves_nothing_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let storage = Arc::new(RocksStorage::open(dir.path()).unwrap());
+        let last = recovery::recover(&*storage).unwrap().last_epoch;
+        let committer = Committer::new(storage, last);
+        let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
+        let epoch = committer.define(vec![put(b"a", &records::definition(&Default::default()))]);
+        await_epoch(&committer, epoch);
+        committer.stop();
+        thread.join().unwrap();
+    }
 }

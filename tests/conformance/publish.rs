@@ -270,6 +270,7 @@ fn connections_publish_and_consume_at_once() {
             }
         }
         client.sync(CH).unwrap();
+        client.close().unwrap();
     };
     std::thread::scope(|scope| {
         scope.spawn(|| echo(there.clone(), back.clone(), false));

@@ -71,6 +71,8 @@ pub enum Command<O> {
         /// Sequence number up to which nothing else is stored.
         end: u64,
     },
+    /// What [`Queue::load_request`] asked for is damaged; the text says how. Nothing is delivered until a purge drops it.
+    Unreadable(String),
 }
 
 /// What has to be done after the lock is released.
@@ -84,13 +86,15 @@ pub struct Effects<O> {
     pub dirty: bool,
     /// The last consumer of an auto-delete queue has gone.
     pub unused: bool,
-    /// Something is inconsistent on disk; the text says what.
+    /// What is on disk cannot be read; the text says what. The consumers were told that there is nothing more.
     pub damage: Option<String>,
+    /// Transient messages that are not where they were paged out to: a full disk took them.
+    pub lost: u64,
 }
 
 impl<O> Default for Effects<O> {
     fn default() -> Self {
-        Effects { wake: SmallVec::new(), load: false, dirty: false, unused: false, damage: None }
+        Effects { wake: SmallVec::new(), load: false, dirty: false, unused: false, damage: None, lost: 0 }
     }
 }
 
@@ -134,6 +138,8 @@ pub struct Queue<O> {
     ready: u64,
     unsettled: u64,
     disk: Disk,
+    /// What is on disk cannot be read; the text says what.
+    damage: Option<String>,
 }
 
 impl<O: Outlet> Queue<O> {
@@ -152,6 +158,7 @@ impl<O: Outlet> Queue<O> {
             ready: 0,
             unsettled: 0,
             disk: Disk::default(),
+            damage: None,
         }
     }
 
@@ -179,9 +186,16 @@ impl<O: Outlet> Queue<O> {
                 self.free_credit(consumer, count);
             }
             Command::Credit { consumer, bytes } => self.consumers.credit(consumer, 0, bytes),
-            Command::Loaded { first, chunks, end } => self.loaded(first, chunks, end, effects),
+            Command::Loaded { first, chunks, end } => {
+                if let Err(text) = self.loaded(first, chunks, end, effects) {
+                    self.unreadable(text, effects);
+                }
+            }
+            Command::Unreadable(text) => self.unreadable(text, effects),
         }
-        self.dispatch(effects);
+        if self.damage.is_none() {
+            self.dispatch(effects);
+        }
         effects.dirty |= self.disk.announce();
     }
 
@@ -221,6 +235,7 @@ impl<O: Outlet> Queue<O> {
         }
         self.cursor = self.next_sequence;
         self.ready = 0;
+        self.damage = None;
         effects.dirty |= self.disk.announce();
         purged
     }
@@ -248,6 +263,11 @@ impl<O: Outlet> Queue<O> {
         self.middle = None;
         self.ready = 0;
         self.unsettled = 0;
+        self.cancel_all()
+    }
+
+    /// Removes all consumers and tells them; returns their outlets.
+    fn cancel_all(&mut self) -> Vec<O> {
         let consumers = self.consumers.drain();
         consumers.inspect(|spec| spec.outlet.cancelled(spec.id)).map(|spec| spec.outlet).collect()
     }

@@ -25,6 +25,8 @@ pub(super) struct Middle {
     pub first: u64,
     pub end: u64,
     pub messages: u64,
+    /// How many of them are transient.
+    pub transient: u64,
     pub bytes: u64,
     pub loading: bool,
     /// Ready bytes in memory before it.
@@ -53,15 +55,16 @@ impl<O: Outlet> Queue<O> {
                 return;
             }
             let (messages, bytes) = (u64::from(entry.chunk.count()), entry.chunk.bytes().len() as u64);
-            let end = entry.chunk.end();
+            let (end, transient) = (entry.chunk.end(), !entry.chunk.durable());
             let ahead = match &self.middle {
                 Some(middle) => middle.ahead,
                 None => self.ready_bytes_before(first),
             };
-            let start = Middle { first, end, messages: 0, bytes: 0, loading: false, ahead };
+            let start = Middle { first, end, messages: 0, transient: 0, bytes: 0, loading: false, ahead };
             let middle = self.middle.get_or_insert(start);
             middle.end = end;
             middle.messages += messages;
+            middle.transient += if transient { messages } else { 0 };
             middle.bytes += bytes;
             self.entries.remove(&first);
         }
@@ -118,12 +121,24 @@ impl<O: Outlet> Queue<O> {
         Some(LoadRequest { first: middle.first, end: middle.end, bytes: head })
     }
 
-    /// A read failed: the request can be made again.
-    pub fn load_failed(&mut self) {
+    /// A read found no space, which is not the fault of what is read: the request can be made again.
+    pub fn load_again(&mut self) {
         self.disk.fetching = None;
         if let Some(middle) = &mut self.middle {
             middle.loading = false;
         }
+    }
+
+    pub(super) fn unreadable(&mut self, text: String, effects: &mut Effects<O>) {
+        self.load_again();
+        effects.wake.extend(self.cancel_all());
+        effects.damage = Some(text.clone());
+        self.damage = Some(text);
+    }
+
+    /// What is wrong with the messages on disk.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Key of the chunk of the first requeued message, if its records are on disk only.
@@ -134,30 +149,40 @@ impl<O: Outlet> Queue<O> {
     }
 
     /// The records of requeued messages were read.
-    fn fetched(&mut self, first: u64, chunks: Vec<StoredChunk>, effects: &mut Effects<O>) {
+    fn fetched(&mut self, first: u64, chunks: Vec<StoredChunk>) -> Result<(), String> {
         self.disk.fetching = None;
         // It may have been settled by a purge meanwhile.
-        let Some(entry) = self.entries.get_mut(&first).filter(|entry| entry.absent) else { return };
-        match chunks.into_iter().find(|stored| stored.chunk.first() == first) {
-            Some(stored) => {
-                entry.chunk = Arc::new(stored.chunk);
-                entry.absent = false;
-            }
-            None => effects.damage = Some(format!("messages from {first} on are not on disk where they should be")),
-        }
+        let Some(entry) = self.entries.get_mut(&first).filter(|entry| entry.absent) else { return Ok(()) };
+        let stored = chunks.into_iter().find(|stored| stored.chunk.first() == first);
+        let stored = stored.ok_or_else(|| format!("messages from {first} on are not on disk where they should be"))?;
+        entry.chunk = Arc::new(stored.chunk);
+        entry.absent = false;
+        Ok(())
     }
 
-    pub(super) fn loaded(&mut self, first: u64, chunks: Vec<StoredChunk>, end: u64, effects: &mut Effects<O>) {
+    /// Chunks were read.
+    ///
+    /// # Errors
+    /// What is missing of them.
+    pub(super) fn loaded(
+        &mut self,
+        first: u64,
+        chunks: Vec<StoredChunk>,
+        end: u64,
+        effects: &mut Effects<O>,
+    ) -> Result<(), String> {
         if self.disk.fetching == Some(first) {
-            self.fetched(first, chunks, effects);
-            return;
+            return self.fetched(first, chunks);
         }
         // A purge may have dropped what was being read.
-        let Some(middle) = self.middle.as_mut().filter(|middle| middle.first == first) else { return };
+        let Some(middle) = self.middle.as_mut().filter(|middle| middle.first == first) else { return Ok(()) };
         middle.loading = false;
         for StoredChunk { chunk, settled } in chunks {
             let live = chunk.count().saturating_sub(settled.count());
             middle.messages = middle.messages.saturating_sub(u64::from(live));
+            if !chunk.durable() {
+                middle.transient = middle.transient.saturating_sub(u64::from(live));
+            }
             let bytes = chunk.bytes().len() as u64;
             middle.bytes = middle.bytes.saturating_sub(bytes);
             middle.ahead += bytes;
@@ -170,14 +195,16 @@ impl<O: Outlet> Queue<O> {
         }
         middle.first = end.max(middle.first);
         if middle.first >= middle.end {
-            let missing = middle.messages;
+            let (missing, transient) = (middle.messages, middle.transient);
             self.middle = None;
-            if missing > 0 {
-                self.ready = self.ready.saturating_sub(missing);
+            self.ready = self.ready.saturating_sub(missing);
+            if missing > transient {
                 self.disk.messages = self.disk.messages.saturating_sub(missing);
-                effects.damage = Some(format!("{missing} messages are not on disk where they should be"));
+                return Err(format!("{missing} messages are not on disk where they should be"));
             }
+            effects.lost += missing;
         }
+        Ok(())
     }
 
     pub(super) fn wants_load(&self) -> bool {

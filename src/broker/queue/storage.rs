@@ -60,6 +60,9 @@ pub(super) struct Disk {
     pub changed: bool,
     /// Durable chunks not yet collected.
     fresh: VecDeque<u64>,
+    /// The epoch being collected and the first message that is not its own: what arrives while an epoch is written in
+    /// pieces belongs to the next one, or a fast publisher could keep it open.
+    collecting: (u64, u64),
     touched: Vec<u64>,
     deletes: Vec<Deleted>,
     pub dropped: Vec<(u64, u64)>,
@@ -81,6 +84,7 @@ impl Default for Disk {
             announced: false,
             changed: false,
             fresh: VecDeque::new(),
+            collecting: (0, 0),
             touched: Vec::new(),
             deletes: Vec::new(),
             dropped: Vec::new(),
@@ -142,8 +146,15 @@ impl<O: Outlet> Queue<O> {
         queue.disk.maybe_delivered = state.maybe_delivered;
         if state.messages > 0 {
             let (first, end) = (state.first, state.next_sequence);
-            queue.middle =
-                Some(Middle { first, end, messages: state.messages, bytes: state.bytes, loading: false, ahead: 0 });
+            queue.middle = Some(Middle {
+                first,
+                end,
+                messages: state.messages,
+                transient: 0,
+                bytes: state.bytes,
+                loading: false,
+                ahead: 0,
+            });
         }
         queue
     }
@@ -154,6 +165,9 @@ impl<O: Outlet> Queue<O> {
     pub fn collect(&mut self, epoch: u64, spill: Option<usize>, room: &mut usize) -> Collected {
         self.disk.announced = false;
         self.disk.changed = false;
+        if self.disk.collecting.0 != epoch {
+            self.disk.collecting = (epoch, self.next_sequence);
+        }
         let mut collected = Collected::default();
         self.collect_fresh(epoch, room, &mut collected);
         for first in std::mem::take(&mut self.disk.touched) {
@@ -175,7 +189,8 @@ impl<O: Outlet> Queue<O> {
     }
 
     fn collect_fresh(&mut self, epoch: u64, room: &mut usize, collected: &mut Collected) {
-        while let Some(first) = self.disk.fresh.front().copied() {
+        let end = self.disk.collecting.1;
+        while let Some(first) = self.disk.fresh.front().copied().filter(|first| *first < end) {
             if *room == 0 {
                 collected.more = true;
                 return;

@@ -236,3 +236,58 @@ fn exclusiveness_and_the_end_of_an_auto_delete_queue() {
     stage.enqueue(1, 10, false);
     assert_eq!(stage.counts(), (0, 0, 0), "a closed queue takes nothing");
 }
+
+/// A durable queue whose three chunks of two messages are on disk, but for the first.
+fn paged(durable: bool) -> Stage {
+    let mut stage = Stage::new(true);
+    for _ in 0..3 {
+        stage.enqueue(2, 100, durable);
+    }
+    stage.queue.collect(1, Some(0), &mut usize::MAX.clone());
+    stage.queue.take(true, &mut Effects::default());
+    stage.queue.evict(1, 0);
+    stage
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_consumers_until_it_is_purged() {
+    let mut stage = paged(true);
+    stage.consume(stage.spec(1));
+    assert_eq!(stage.delivered(), [(1, 1, 1, false)]);
+    let effects = stage.apply(Command::Unreadable("torn".into()));
+    assert_eq!((effects.wake.len(), effects.damage.as_deref()), (1, Some("torn")));
+    assert_eq!((stage.queue.damage(), stage.journal.cancelled.borrow().as_slice()), (Some("torn"), &[1][..]));
+    stage.enqueue(1, 10, true);
+    assert_eq!(stage.queue.purge(&mut Effects::default()), 5);
+    assert_eq!(stage.queue.damage(), None);
+    stage.consume(stage.spec(2));
+    stage.enqueue(1, 10, true);
+    assert_eq!(stage.delivered(), [(2, 7, 1, false)]);
+}
+
+#[test]
+fn missing_messages_are_damage_if_durable_and_a_loss_if_transient() {
+    for durable in [true, false] {
+        let mut stage = paged(durable);
+        let request = stage.queue.load_request(1000).unwrap();
+        let effects = stage.apply(Command::Loaded { first: request.first, chunks: Vec::new(), end: request.end });
+        assert_eq!((effects.damage.is_some(), effects.lost), if durable { (true, 0) } else { (false, 4) });
+        assert_eq!(stage.counts(), (1, 0, 0));
+    }
+}
+
+#[test]
+fn an_epoch_written_in_pieces_does_not_take_what_arrives_meanwhile() {
+    let mut stage = Stage::new(true);
+    stage.enqueue(1, 100, true);
+    stage.enqueue(1, 100, true);
+    let firsts = |collected: Collected| collected.puts.iter().map(|chunk| chunk.first()).collect::<Vec<_>>();
+    let piece = stage.queue.collect(1, None, &mut 1);
+    assert!(piece.more);
+    assert_eq!(firsts(piece), [0]);
+    assert!(stage.enqueue(1, 100, true).dirty);
+    let piece = stage.queue.collect(1, None, &mut usize::MAX.clone());
+    assert!(!piece.more);
+    assert_eq!(firsts(piece), [1]);
+    assert_eq!(firsts(stage.queue.collect(2, None, &mut usize::MAX.clone())), [2]);
+}
