@@ -13,6 +13,7 @@ mod consumers;
 mod dispatch;
 mod entry;
 mod paging;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod tests;
 pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
 pub use entry::Settled;
 pub use paging::{LoadRequest, StoredChunk};
+pub use settings::{DeadLetters, Deduplication, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
 pub use storage::{Collected, Deleted, QueueState};
 
 use crate::broker::identity::ConsumerId;

@@ -1,0 +1,107 @@
+//! What a queue's arguments and policies amount to (compat.md 2.9): the only form in which the queue machine knows them.
+
+use crate::name::Name;
+
+/// Most priority levels: `x-max-priority` is at most 255.
+pub const PRIORITY_MAX: u8 = 255;
+
+/// Kinds of queue (`x-queue-type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueKind {
+    /// RabbitMQ's classic queue.
+    #[default]
+    Classic,
+    /// A quorum queue, with this node as its one member.
+    Quorum,
+}
+
+/// What happens to a message that finds the queue at its limit (`x-overflow`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest ready messages make room for it.
+    #[default]
+    DropHead,
+    /// It is refused: its publisher gets a `basic.nack`.
+    RejectPublish,
+    /// The same, and it is dead-lettered.
+    RejectPublishDlx,
+}
+
+/// Where dead letters go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// `x-dead-letter-exchange`.
+    pub exchange: Name,
+    /// `x-dead-letter-routing-key`; None: under the keys they had.
+    pub routing_key: Option<Name>,
+    /// `x-dead-letter-strategy` is `at-least-once` and the overflow mode allows it: a dead letter stays in the queue
+    /// until its targets have it.
+    pub at_least_once: bool,
+}
+
+/// Which returned messages wait before they are delivered again (`x-delayed-retry-type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetryKind {
+    /// None.
+    #[default]
+    Disabled,
+    /// All.
+    All,
+    /// Those whose delivery failed: rejected, or their channel ended.
+    Failed,
+    /// Those that their consumer gave back (`basic.nack`).
+    Returned,
+}
+
+/// Delayed retry: a returned message waits `min` × its delivery count, at most `max`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Which messages wait.
+    pub kind: RetryKind,
+    /// Milliseconds.
+    pub min_ms: u64,
+    /// Milliseconds, at least `min_ms`.
+    pub max_ms: u64,
+}
+
+/// Deduplication of a queue's messages (compat.md 2.11, 7): what is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deduplication {
+    /// The header that identifies a message (`x-deduplication-header`).
+    pub header: String,
+    /// How many identities are remembered (`x-cache-size`).
+    pub size: u64,
+    /// How long each is, in milliseconds (`x-cache-ttl`); None: until others push it out.
+    pub ttl_ms: Option<u64>,
+}
+
+/// A queue's settings, arguments and policies merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Its type.
+    pub kind: QueueKind,
+    /// Milliseconds that a message may wait (`x-message-ttl`).
+    pub message_ttl: Option<u64>,
+    /// Milliseconds that the queue may be unused (`x-expires`).
+    pub expires: Option<u64>,
+    /// Ready messages (`x-max-length`).
+    pub max_length: Option<u64>,
+    /// Bytes of ready messages' bodies (`x-max-length-bytes`).
+    pub max_bytes: Option<u64>,
+    /// At a limit.
+    pub overflow: Overflow,
+    /// Where dead letters go; None: nowhere.
+    pub dead_letters: Option<DeadLetters>,
+    /// Highest priority; None: the queue has no priorities (`x-max-priority`).
+    pub max_priority: Option<u8>,
+    /// One consumer is served, the others wait (`x-single-active-consumer`).
+    pub single_active: bool,
+    /// Failed deliveries after which a message is dead-lettered (`x-delivery-limit`); None: no limit.
+    pub delivery_limit: Option<u32>,
+    /// Delayed retry.
+    pub retry: Retry,
+    /// Milliseconds that a consumer may hold a message (`x-consumer-timeout`); None: the node's setting.
+    pub consumer_timeout: Option<u64>,
+    /// Deduplication.
+    pub deduplication: Option<Deduplication>,
+}
