@@ -150,6 +150,7 @@ fn queue(criterion: &mut Criterion) {
                 persistent: false,
                 priority: 0,
                 deadline_ms: 0,
+                died: false,
             };
             group.throughput(Throughput::Elements(count));
             group.bench_function(BenchmarkId::new(format!("{size} bytes"), count), |bencher| {
@@ -173,7 +174,7 @@ struct Machine {
 impl Machine {
     fn new() -> Machine {
         let outlet = Taken::default();
-        let mut queue = Queue::new(false, false);
+        let mut queue = Queue::new(false, false, Arc::default());
         let spec = ConsumerSpec {
             id: CONSUMER,
             outlet: outlet.clone(),
@@ -183,7 +184,7 @@ impl Machine {
             prefetch: None,
             shared: None,
         };
-        queue.apply(Command::Consume(spec), &mut Effects::default());
+        queue.apply(Command::Consume(spec), 0, &mut Effects::default());
         Machine { queue, outlet, builder: ChunkBuilder::default(), ledger: Arc::default() }
     }
 
@@ -201,15 +202,15 @@ impl Machine {
             assert!(!runs.is_empty());
             let bytes = runs.iter().map(|run| run.bytes() as u64).sum();
             let spans = runs.iter().map(|run| (run.first(), run.count)).collect();
-            self.queue.apply(Command::Settle { spans, consumer: Some(CONSUMER) }, &mut Effects::default());
-            self.queue.apply(Command::Credit { consumer: CONSUMER, bytes }, &mut Effects::default());
+            self.queue.apply(Command::Settle { spans, consumer: Some(CONSUMER) }, 0, &mut Effects::default());
+            self.queue.apply(Command::Credit { consumer: CONSUMER, bytes }, 0, &mut Effects::default());
         }
     }
 
     fn enqueue(&mut self) {
         let chunk = self.builder.finish(false, &self.ledger);
         let mut effects = Effects::default();
-        self.queue.apply(Command::Enqueue(chunk), &mut effects);
+        self.queue.apply(Command::Enqueue(chunk, 0), 0, &mut effects);
         black_box(effects);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::amqp::Settings;
 use crate::auth::Authenticator;
+use crate::clock::SystemClock;
 use crate::config::{Config, SyncMode};
 use crate::engine::{Broker, Options};
 use crate::listener::{Service, accept, bind};
@@ -126,7 +127,7 @@ fn options(config: &Config) -> Options {
         SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
         SyncMode::Never => SyncPolicy::Never,
     };
-    Options { memory_budget: config.memory.budget(), sync }
+    Options { memory_budget: config.memory.budget(), sync, clock: Arc::new(SystemClock) }
 }
 
 /// What connections are told.

@@ -220,7 +220,8 @@ impl World {
 }
 
 fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
-    let options = Options { memory_budget, sync: SyncPolicy::Always };
+    let clock = Arc::new(warren::clock::SystemClock);
+    let options = Options { memory_budget, sync: SyncPolicy::Always, clock };
     Broker::start(storage.clone(), options).expect("what was stored is readable")
 }
 

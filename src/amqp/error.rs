@@ -86,6 +86,9 @@ impl Code {
             | Refusal::InUse(_)
             | Refusal::NotEmpty(_)
             | Refusal::InvalidArgument(..)
+            | Refusal::ForeignArgument(..)
+            | Refusal::InvalidProperty(..)
+            | Refusal::ServerNamed(_)
             | Refusal::InvalidXMatch(_)
             | Refusal::InvalidMessage(_) => Code::PreconditionFailed,
             Refusal::NotImplemented(_) => Code::NotImplemented,

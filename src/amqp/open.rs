@@ -154,11 +154,9 @@ impl Open {
             }
             Some(Hot::Ack { tag, multiple }) => channel.on_ack(&mut self.link, tag, multiple).map(|()| length),
             Some(Hot::Nack { tag, multiple, requeue }) => {
-                channel.on_refused(&mut self.link, tag, multiple, requeue).map(|()| length)
+                channel.on_nack(&mut self.link, tag, multiple, requeue).map(|()| length)
             }
-            Some(Hot::Reject { tag, requeue }) => {
-                channel.on_refused(&mut self.link, tag, false, requeue).map(|()| length)
-            }
+            Some(Hot::Reject { tag, requeue }) => channel.on_reject(&mut self.link, tag, requeue).map(|()| length),
         };
         handled.map(Step::Used).map_err(|error| error.about(method_id(frame.payload)))
     }

@@ -10,9 +10,14 @@ impl Open {
     /// What was published and settled so far reaches the queues.
     pub(super) fn commit(&mut self) {
         let bytes = self.link.batch.bytes();
-        let epoch = self.link.batch.flush(&self.link.session);
+        let epoch = self.link.batch.flush(self.link.session.broker());
         if let Some(epoch) = epoch {
             self.link.flight.add(epoch, bytes);
+        }
+        for tag in self.link.batch.take_refused() {
+            if let Some(Slot::Open(channel)) = self.slots.get_mut(&tag.channel) {
+                channel.refused(tag.sequence);
+            }
         }
         let mut publishers = std::mem::take(&mut self.link.publishers);
         let mut waits = false;

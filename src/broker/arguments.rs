@@ -1,68 +1,232 @@
-//! Typed arguments of declarations, and when two declarations' arguments are the same.
+//! Arguments of queue declarations: which a queue type takes, what they may be, and when two declarations are the same
+//! (compat.md 1.4, 1.8, 2.9).
 
+use super::queue::{PRIORITY_MAX, QueueKind};
 use super::refusal::{Refusal, Resource};
 use crate::value::{Table, Value};
 
 /// The argument that names a queue's type.
-const QUEUE_TYPE: &str = "x-queue-type";
-
+pub const QUEUE_TYPE: &str = "x-queue-type";
 /// The type of a queue whose declaration names none.
 const CLASSIC: &[u8] = b"classic";
+/// Longest time in milliseconds that an argument may give: 10 years (compat.md 0, row 16).
+pub const TIME_MAX: i64 = 315_360_000_000;
 
-/// The arguments that a redeclaration of a classic queue must repeat (compat.md 1.8, 2.9); others are not compared.
-pub const CLASSIC_QUEUE_ARGUMENTS: &[&str] = &[
-    "x-expires",
-    "x-message-ttl",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-single-active-consumer",
-    QUEUE_TYPE,
-    "x-queue-master-locator",
-    "x-queue-leader-locator",
+/// What an argument may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// An integer of at least 0.
+    Count,
+    /// The same, at most 255.
+    Priority,
+    /// Milliseconds, at least 0.
+    Time,
+    /// Milliseconds, at least 1.
+    Lease,
+    /// An integer of at least 1.
+    Positive,
+    /// Any integer.
+    Integer,
+    /// Yes or no.
+    Bool,
+    /// Text.
+    Text,
+    /// Text that needs `x-dead-letter-exchange` beside it.
+    DeadLetterKey,
+    /// One of these words; else this reason.
+    Word(&'static [&'static str], &'static str),
+    /// 2, the only version there is.
+    Version,
+    /// A number and a unit of time.
+    Age,
+}
+
+/// Queue types that take an argument: classic, quorum, stream.
+type Takers = [bool; 3];
+const CLASSIC_ONLY: Takers = [true, false, false];
+const QUORUM_ONLY: Takers = [false, true, false];
+const STREAM_ONLY: Takers = [false, false, true];
+const QUEUES: Takers = [true, true, false];
+const ALL: Takers = [true, true, true];
+
+const OVERFLOWS: &[&str] = &["drop-head", "reject-publish", "reject-publish-dlx"];
+const LOCATORS: &[&str] = &["client-local", "balanced", "random", "least-leaders"];
+const STRATEGIES: &[&str] = &["at-most-once", "at-least-once"];
+const RETRIES: &[&str] = &["disabled", "all", "failed", "returned"];
+
+/// Every known argument, in the order in which RabbitMQ looks at them.
+const ARGUMENTS: &[(&str, Shape, Takers)] = &[
+    ("x-expires", Shape::Lease, QUEUES),
+    ("x-message-ttl", Shape::Time, QUEUES),
+    ("x-dead-letter-exchange", Shape::Text, QUEUES),
+    ("x-dead-letter-routing-key", Shape::DeadLetterKey, QUEUES),
+    ("x-dead-letter-strategy", Shape::Word(STRATEGIES, "invalid_dlx_strategy"), QUORUM_ONLY),
+    ("x-max-length", Shape::Count, QUEUES),
+    ("x-max-length-bytes", Shape::Count, ALL),
+    ("x-max-in-memory-length", Shape::Count, QUORUM_ONLY),
+    ("x-max-in-memory-bytes", Shape::Count, QUORUM_ONLY),
+    ("x-max-priority", Shape::Priority, CLASSIC_ONLY),
+    ("x-overflow", Shape::Word(OVERFLOWS, "invalid_overflow"), QUEUES),
+    ("x-queue-mode", Shape::Text, CLASSIC_ONLY),
+    ("x-queue-version", Shape::Version, CLASSIC_ONLY),
+    ("x-single-active-consumer", Shape::Bool, QUEUES),
+    ("x-delivery-limit", Shape::Integer, QUORUM_ONLY),
+    ("x-delayed-retry-type", Shape::Word(RETRIES, "invalid_delayed_retry_type"), QUORUM_ONLY),
+    ("x-delayed-retry-min", Shape::Time, QUORUM_ONLY),
+    ("x-delayed-retry-max", Shape::Time, QUORUM_ONLY),
+    ("x-consumer-timeout", Shape::Time, QUEUES),
+    ("x-consumer-disconnected-timeout", Shape::Time, QUORUM_ONLY),
+    ("x-quorum-initial-group-size", Shape::Positive, QUORUM_ONLY),
+    ("x-quorum-target-group-size", Shape::Positive, QUORUM_ONLY),
+    ("x-initial-cluster-size", Shape::Positive, STREAM_ONLY),
+    ("x-max-age", Shape::Age, STREAM_ONLY),
+    ("x-stream-max-segment-size-bytes", Shape::Count, STREAM_ONLY),
+    ("x-stream-filter-size-bytes", Shape::Count, STREAM_ONLY),
+    ("x-queue-leader-locator", Shape::Word(LOCATORS, "invalid_queue_locator_arg"), ALL),
+    ("x-queue-master-locator", Shape::Text, CLASSIC_ONLY),
 ];
 
-/// The arguments of a queue declaration, checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueArguments {
-    raw: Table,
+/// The flags of a queue declaration that not every type takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueFlags {
+    /// Survives a restart.
+    pub durable: bool,
+    /// Belongs to a connection.
+    pub exclusive: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// The broker invents its name.
+    pub server_named: bool,
 }
 
-impl QueueArguments {
-    /// Checks the arguments of a declaration of `queue`.
-    ///
-    /// # Errors
-    /// `InvalidArgument` with RabbitMQ's reason; `NotImplemented` for the queue types that this broker does not have.
-    pub fn parse(arguments: &Table, queue: &Resource) -> Result<QueueArguments, Refusal> {
-        check_queue_type(arguments, queue)?;
-        Ok(QueueArguments { raw: arguments.clone() })
-    }
-
-    /// The arguments as they were declared, unknown ones included.
-    pub fn raw(&self) -> &Table {
-        &self.raw
-    }
-}
-
-fn check_queue_type(arguments: &Table, queue: &Resource) -> Result<(), Refusal> {
+/// The type of a declared queue.
+///
+/// # Errors
+/// `InvalidArgument` for a type that is none, `NotImplemented` for streams.
+pub fn queue_kind(arguments: &Table, queue: &Resource) -> Result<QueueKind, Refusal> {
     let invalid = |reason| Err(Refusal::InvalidArgument(QUEUE_TYPE.to_owned(), queue.clone(), reason));
     match arguments.get(QUEUE_TYPE) {
-        None => Ok(()),
+        None => Ok(QueueKind::Classic),
         Some(Value::LongString(name)) => match name.as_slice() {
-            CLASSIC => Ok(()),
-            b"quorum" | b"stream" => Err(Refusal::NotImplemented(format!(
-                "cannot declare {queue}: queue type '{}' is not supported, use 'classic'",
-                String::from_utf8_lossy(name)
+            CLASSIC => Ok(QueueKind::Classic),
+            b"quorum" => Ok(QueueKind::Quorum),
+            b"stream" => Err(Refusal::NotImplemented(format!(
+                "cannot declare {queue}: queue type 'stream' is not supported, use 'classic' or 'quorum'"
             ))),
             other => invalid(format!("\"unsupported queue type '{}'\"", String::from_utf8_lossy(other))),
         },
         Some(other) => invalid(format!("{{unacceptable_type,{}}}", other.type_name())),
     }
+}
+
+/// Checks a queue declaration: its type, what the type takes, and every argument's value.
+///
+/// # Errors
+/// As RabbitMQ: `InvalidArgument`, `ForeignArgument`, `InvalidProperty`, `ServerNamed`, `NotImplemented`.
+pub fn check_queue(arguments: &Table, flags: QueueFlags, queue: &Resource) -> Result<QueueKind, Refusal> {
+    let kind = queue_kind(arguments, queue)?;
+    if kind == QueueKind::Quorum {
+        if flags.server_named {
+            return Err(Refusal::ServerNamed("quorum"));
+        }
+        let wrong =
+            [(!flags.durable, "non-durable"), (flags.auto_delete, "auto-delete"), (flags.exclusive, "exclusive-owner")];
+        if let Some((_, property)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
+            return Err(Refusal::InvalidProperty(property, queue.clone()));
+        }
+    }
+    let known = || ARGUMENTS.iter().filter_map(|row| Some((row, arguments.get(row.0)?)));
+    if let Some(((key, ..), _)) = known().find(|((_, _, takers), _)| !takes(*takers, kind)) {
+        return Err(Refusal::ForeignArgument((*key).to_owned(), queue.clone(), type_name(kind)));
+    }
+    for ((key, shape, _), value) in known() {
+        let checked = shape.check(value, arguments);
+        checked.map_err(|reason| Refusal::InvalidArgument((*key).to_owned(), queue.clone(), reason))?;
+    }
+    Ok(kind)
+}
+
+fn takes(takers: Takers, kind: QueueKind) -> bool {
+    let [classic, quorum, _] = takers;
+    match kind {
+        QueueKind::Classic => classic,
+        QueueKind::Quorum => quorum,
+    }
+}
+
+fn type_name(kind: QueueKind) -> &'static str {
+    match kind {
+        QueueKind::Classic => "rabbit_classic_queue",
+        QueueKind::Quorum => "rabbit_quorum_queue",
+    }
+}
+
+impl Shape {
+    /// RabbitMQ's reason if the value has not this shape.
+    fn check(self, value: &Value, arguments: &Table) -> Result<(), String> {
+        match self {
+            Shape::Bool => value.as_bool().map(|_| ()).ok_or_else(|| unacceptable(value)),
+            Shape::Text => text(value).map(|_| ()),
+            Shape::DeadLetterKey => {
+                text(value)?;
+                let exchange = arguments.get("x-dead-letter-exchange");
+                exchange.map(|_| ()).ok_or_else(|| "routing_key_but_no_dlx_defined".to_owned())
+            }
+            Shape::Word(words, reason) => {
+                let given = text(value)?;
+                let known = words.iter().any(|word| word.as_bytes() == given);
+                if known { Ok(()) } else { Err(reason.to_owned()) }
+            }
+            Shape::Age => age(text(value)?),
+            _ => self.check_integer(value),
+        }
+    }
+
+    fn check_integer(self, value: &Value) -> Result<(), String> {
+        let number = value.as_integer();
+        let number = number.ok_or_else(|| format!("\"expected integer, got {}\"", value.type_name()))?;
+        let zero_is_wrong = matches!(self, Shape::Lease | Shape::Positive);
+        let max = match self {
+            Shape::Time | Shape::Lease => TIME_MAX,
+            Shape::Priority => i64::from(PRIORITY_MAX),
+            _ => i64::MAX,
+        };
+        match number {
+            number if self == Shape::Version && number != 2 => Err("invalid_queue_version".to_owned()),
+            0 if zero_is_wrong => Err("{value_zero,0}".to_owned()),
+            number if number < 0 && self != Shape::Integer => Err(format!("{{value_negative,{number}}}")),
+            number if number <= max => Ok(()),
+            number if self == Shape::Priority => Err(format!("{{max_value_exceeded,{number}}}")),
+            number => Err(format!("{{value_too_big,{number}}}")),
+        }
+    }
+}
+
+fn text(value: &Value) -> Result<&[u8], String> {
+    value.as_long_string().ok_or_else(|| unacceptable(value))
+}
+
+fn unacceptable(value: &Value) -> String {
+    format!("{{unacceptable_type,{}}}", value.type_name())
+}
+
+/// `<number><Y|M|D|h|m|s>`
+fn age(text: &[u8]) -> Result<(), String> {
+    let valid = text.split_last().is_some_and(|(unit, number)| {
+        b"YMDhms".contains(unit) && !number.is_empty() && number.iter().all(u8::is_ascii_digit) && number != b"0"
+    });
+    if valid { Ok(()) } else { Err("invalid_max_age".to_owned()) }
+}
+
+/// Checks that a redeclaration of a queue repeats the arguments that its type knows. Queue type `classic` equals none.
+///
+/// # Errors
+/// `Inequivalent` for the first that differs.
+pub fn equivalent_queue(resource: &Resource, existing: &Table, received: &Table) -> Result<(), Refusal> {
+    let kind = queue_kind(existing, resource)?;
+    let taken = ARGUMENTS.iter().filter(|(_, _, takers)| takes(*takers, kind)).map(|(key, ..)| *key);
+    let keys: Vec<&str> = std::iter::once(QUEUE_TYPE).chain(taken).collect();
+    equivalent_arguments(resource, existing, received, &keys)
 }
 
 /// Checks that the arguments `keys` of a redeclaration equal those of what exists. Queue type `classic` equals none.

@@ -21,6 +21,7 @@ const CHUNK_FLAG_CRC: u8 = 1;
 const FIXED: usize = 12;
 const FLAG_PERSISTENT: u8 = 1;
 const FLAG_DEADLINE: u8 = 2;
+const FLAG_DIED: u8 = 4;
 /// What a chunk costs in memory besides its records: the allocation headers, the queue's entry.
 const CHUNK_OVERHEAD: usize = 160;
 
@@ -39,6 +40,8 @@ pub struct Parts<'a> {
     pub priority: u8,
     /// When the message expires, wall clock ms; 0 = never.
     pub deadline_ms: u64,
+    /// The broker has dead-lettered it before: its `x-death` header is the broker's, not its publisher's.
+    pub died: bool,
 }
 
 impl Parts<'_> {
@@ -64,6 +67,8 @@ pub struct Record<'a> {
     pub deadline_ms: u64,
     /// Whether it survives a restart in a durable queue.
     pub persistent: bool,
+    /// Whether its `x-death` header is the broker's.
+    pub died: bool,
 }
 
 impl<'a> Record<'a> {
@@ -82,8 +87,8 @@ impl<'a> Record<'a> {
         };
         let (exchange_and_key, rest) = rest.split_at_checked(u16::from_le_bytes([k0, k1]) as usize)?;
         let (header, body) = rest.split_at_checked(u32::from_le_bytes([h0, h1, h2, h3]) as usize)?;
-        let persistent = flags & FLAG_PERSISTENT != 0;
-        Some((Record { exchange_and_key, header, body, priority, deadline_ms, persistent }, length))
+        let (persistent, died) = (flags & FLAG_PERSISTENT != 0, flags & FLAG_DIED != 0);
+        Some((Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died }, length))
     }
 }
 
@@ -104,6 +109,10 @@ pub struct Chunk {
     first: u64,
     count: u32,
     durable: bool,
+    /// Whether some of its messages expire.
+    timed: bool,
+    /// Bytes of all its messages' bodies.
+    body_bytes: u64,
     bytes: Vec<u8>,
     offsets: Vec<u32>,
     /// The indexes of the records that are there, if not all are.
@@ -143,6 +152,20 @@ impl Chunk {
     /// Whether the messages are kept on disk until settled.
     pub fn durable(&self) -> bool {
         self.durable
+    }
+
+    /// Whether some of its messages expire.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// Bytes of the bodies of `from..to`, by index; what was left out does not count.
+    pub fn body_bytes(&self, from: u32, to: u32) -> u64 {
+        if (from, to, self.kept.is_none()) == (0, self.count, true) {
+            return self.body_bytes;
+        }
+        (from..to).filter_map(|index| self.record(index)).map(|record| record.body.len() as u64).sum()
     }
 
     /// The header and the records, one after the other: what is written to disk.
@@ -191,11 +214,23 @@ impl Chunk {
             bytes.extend_from_slice(record.get(..length)?);
         }
         bytes.shrink_to_fit();
-        let mut thin = Chunk::new(self.first, self.durable, bytes, offsets, &self.ledger);
+        let contents = (self.timed, self.body_bytes);
+        let mut thin = Chunk::new(self.first, self.durable, contents, bytes, offsets, &self.ledger);
         thin.count = self.count;
         thin.kept = Some(kept);
         self.ledger.0.fetch_add(thin.kept.as_ref().map_or(0, |kept| kept.capacity() * 4) as i64, Ordering::Relaxed);
         Some(thin)
+    }
+
+    /// A copy of the records `from..to` as a chunk of its own. None when some of them were left out.
+    pub(super) fn slice(&self, from: u32, to: u32) -> Option<Chunk> {
+        let mut builder = ChunkBuilder::default();
+        for index in from..to {
+            let Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died } =
+                self.record(index)?;
+            builder.push(&Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died });
+        }
+        Some(builder.finish(self.durable, &self.ledger))
     }
 
     /// Whether records were left out of it.
@@ -230,18 +265,28 @@ impl Chunk {
             return None;
         }
         let mut offsets = Vec::with_capacity(count.min(records.len() / FIXED));
-        let mut at = CHUNK_HEADER;
+        let (mut at, mut timed, mut body_bytes) = (CHUNK_HEADER, false, 0);
         while at < bytes.len() {
-            let (_, length) = Record::read(bytes.get(at..)?)?;
+            let (record, length) = Record::read(bytes.get(at..)?)?;
+            timed |= record.deadline_ms > 0;
+            body_bytes += record.body.len() as u64;
             offsets.push(u32::try_from(at).ok()?);
             at += length;
         }
-        (offsets.len() == count).then(|| Chunk::new(first, durable, bytes, offsets, ledger))
+        (offsets.len() == count).then(|| Chunk::new(first, durable, (timed, body_bytes), bytes, offsets, ledger))
     }
 
-    fn new(first: u64, durable: bool, bytes: Vec<u8>, offsets: Vec<u32>, ledger: &Arc<Ledger>) -> Chunk {
+    fn new(
+        first: u64,
+        durable: bool,
+        (timed, body_bytes): (bool, u64),
+        bytes: Vec<u8>,
+        offsets: Vec<u32>,
+        ledger: &Arc<Ledger>,
+    ) -> Chunk {
         let count = offsets.len() as u32;
-        let chunk = Chunk { first, count, durable, bytes, offsets, kept: None, ledger: ledger.clone() };
+        let chunk =
+            Chunk { first, count, durable, timed, body_bytes, bytes, offsets, kept: None, ledger: ledger.clone() };
         ledger.0.fetch_add(chunk.memory() as i64, Ordering::Relaxed);
         chunk
     }
@@ -253,6 +298,8 @@ pub struct ChunkBuilder {
     bytes: Vec<u8>,
     offsets: Vec<u32>,
     persistent: bool,
+    timed: bool,
+    body_bytes: u64,
     /// Size of the last chunk: the next one's first allocation.
     expected: usize,
 }
@@ -271,16 +318,19 @@ impl ChunkBuilder {
         let mut flags = 0;
         flags |= if parts.persistent { FLAG_PERSISTENT } else { 0 };
         flags |= if parts.deadline_ms > 0 { FLAG_DEADLINE } else { 0 };
+        flags |= if parts.died { FLAG_DIED } else { 0 };
         let [l0, l1, l2, l3] = (length as u32).to_le_bytes();
         let [k0, k1] = (parts.exchange_and_key.len() as u16).to_le_bytes();
         let [h0, h1, h2, h3] = (parts.header.len() as u32).to_le_bytes();
         self.bytes.extend_from_slice(&[l0, l1, l2, l3, flags, parts.priority, k0, k1, h0, h1, h2, h3]);
         if parts.deadline_ms > 0 {
+            self.timed = true;
             self.bytes.extend_from_slice(&parts.deadline_ms.to_le_bytes());
         }
         self.bytes.extend_from_slice(parts.exchange_and_key);
         self.bytes.extend_from_slice(parts.header);
         self.bytes.extend_from_slice(parts.body);
+        self.body_bytes += parts.body.len() as u64;
         self.persistent = parts.persistent;
     }
 
@@ -325,7 +375,8 @@ impl ChunkBuilder {
         if let Some(header) = bytes.first_chunk_mut::<CHUNK_HEADER>() {
             *header = [CHUNK_VERSION, flags, 0, 0, n0, n1, n2, n3, c0, c1, c2, c3];
         }
-        Chunk::new(0, durable, bytes, offsets, ledger)
+        let contents = (std::mem::take(&mut self.timed), std::mem::take(&mut self.body_bytes));
+        Chunk::new(0, durable, contents, bytes, offsets, ledger)
     }
 }
 
@@ -340,6 +391,17 @@ pub struct Run {
     pub count: u32,
     /// Whether they may have been delivered before.
     pub redelivered: bool,
+    /// How often they came back, where that is counted (quorum queues).
+    pub returns: Returns,
+}
+
+/// How often a message of a quorum queue came back (compat.md 2.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Returns {
+    /// Deliveries that failed: `x-delivery-count`.
+    pub failed: u32,
+    /// All deliveries that came back: `x-acquired-count`.
+    pub acquired: u32,
 }
 
 impl Run {
@@ -360,7 +422,7 @@ impl Run {
 
     /// The messages `skip..skip + count` of this run.
     pub fn part(&self, skip: u32, count: u32) -> Run {
-        Run { chunk: self.chunk.clone(), index: self.index + skip, count, redelivered: self.redelivered }
+        Run { index: self.index + skip, count, ..self.clone() }
     }
 }
 

@@ -3,12 +3,16 @@
 //! - [`message`]: records and chunks, messages as bytes.
 //! - [`topology`]: one virtual host's exchanges, queue names and bindings, and the route walk.
 //! - [`queue`]: the queue machine: commands and time in, deliveries and effects out.
-//! - [`arguments`]: typed arguments of declarations.
+//! - [`content`]: single properties and headers of a message. [`dead_letter`]: what becomes of it when it dies.
+//! - [`arguments`]: arguments of declarations. [`policy`]: what they and policies amount to.
 //! - [`refusal`]: the domain's "no". [`identity`]: numbers of objects.
 
 pub mod arguments;
+pub mod content;
+pub mod dead_letter;
 pub mod identity;
 pub mod message;
+pub mod policy;
 pub mod queue;
 pub mod refusal;
 pub mod topology;

@@ -91,6 +91,12 @@ pub enum Refusal {
     NotEmpty(Resource),
     /// An argument's value is not acceptable: the argument, the object, RabbitMQ's reason (`{value_zero,0}`).
     InvalidArgument(String, Resource, String),
+    /// An argument that the queue's type does not take: the argument, the queue, RabbitMQ's name of the type.
+    ForeignArgument(String, Resource, &'static str),
+    /// A flag that the queue's type does not take.
+    InvalidProperty(&'static str, Resource),
+    /// The broker cannot invent the name of a queue of this type.
+    ServerNamed(&'static str),
     /// A headers binding's `x-match` is not one of the four; the value as printed.
     InvalidXMatch(String),
     /// A message's content is not acceptable; RabbitMQ's explanation.
@@ -135,6 +141,11 @@ impl fmt::Display for Refusal {
             Refusal::InvalidArgument(arg, resource, reason) => {
                 write!(f, "invalid arg '{arg}' for {resource}: {reason}")
             }
+            Refusal::ForeignArgument(arg, resource, kind) => {
+                write!(f, "invalid arg '{arg}' for {resource} of queue type {kind}")
+            }
+            Refusal::InvalidProperty(property, resource) => write!(f, "invalid property '{property}' for {resource}"),
+            Refusal::ServerNamed(kind) => write!(f, "Cannot declare a server-named queue for type {kind}"),
             Refusal::InvalidXMatch(value) => write!(f, "Invalid x-match field value {value}"),
             Refusal::InvalidMessage(reason) | Refusal::NotImplemented(reason) | Refusal::Unavailable(reason) => {
                 f.write_str(reason)

@@ -4,14 +4,19 @@ use super::alarms::Alarms;
 use super::loader::Loader;
 use super::memory::Memory;
 use super::outbox::Outbox;
-use super::queue_handle::QueueHandle;
+use super::publish::Route;
+use super::queue_handle::{QueueDefinition, QueueHandle};
+use super::relay::Relay;
 use super::session::Session;
+use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::broker::identity::{ConnectionId, ConsumerId, QueueId};
 use crate::broker::refusal::Refusal;
+use crate::clock::Clock;
 use crate::name::Name;
 use crate::store::committer::{Committer, Source, Steward, SyncPolicy};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
+use crate::value::Table;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +24,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// Settings of the engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes of messages that memory may hold.
     pub memory_budget: u64,
     /// When the log is synced.
     pub sync: SyncPolicy,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The broker.
@@ -34,6 +41,9 @@ pub struct Broker {
     loader: Loader,
     memory: Memory,
     alarms: Alarms,
+    clock: Arc<dyn Clock>,
+    timers: Arc<Timers>,
+    relay: Arc<Relay>,
     sessions: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     /// Connections whose publishes wait for memory.
     held: Mutex<Vec<Arc<Outbox>>>,
@@ -59,6 +69,7 @@ impl Broker {
         loader: Loader,
         memory: Memory,
         next_queue: QueueId,
+        clock: Arc<dyn Clock>,
     ) -> Broker {
         Broker {
             vhosts,
@@ -66,6 +77,9 @@ impl Broker {
             loader,
             memory,
             alarms: Alarms::default(),
+            clock,
+            timers: Arc::default(),
+            relay: Arc::default(),
             sessions: Mutex::default(),
             held: Mutex::default(),
             next_queue: AtomicU64::new(next_queue.0),
@@ -91,6 +105,21 @@ impl Broker {
         let session = Session::new(self.clone(), vhost.clone(), id);
         self.sessions.lock().insert(id, session.outbox().clone());
         Ok(session)
+    }
+
+    pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.vhosts.values().flat_map(|vhost| vhost.queues()).collect()
+    }
+
+    /// Where a queue's dead letters go under one of their keys, the exchange internal or not. None: no such exchange.
+    pub(super) fn dead_letter_route(
+        &self,
+        queue: &QueueDefinition,
+        exchange: &Name,
+        key: &[u8],
+        headers: &mut dyn FnMut() -> Option<Table>,
+    ) -> Option<Route> {
+        self.vhosts.get(queue.vhost.as_str())?.route_internally(exchange.as_str(), key, headers)
     }
 
     /// The node's name in server-properties.
@@ -139,9 +168,12 @@ impl Broker {
         let queues = self.vhosts.values().flat_map(|vhost| vhost.queues());
         let stored = queues.filter(|queue| queue.definition().is_stored());
         let mut changes: Vec<Change> = stored
-            .map(|queue| {
-                let key = keys::queue(queue.id()).to_vec();
-                Change::Put(Family::QueueState, key, records::queue_state(&queue.state()))
+            .flat_map(|queue| {
+                let states = queue.states().into_iter();
+                states.map(move |(level, state)| {
+                    let key = keys::queue(queue.id(), level).to_vec();
+                    Change::Put(Family::QueueState, key, records::queue_state(&state))
+                })
             })
             .collect();
         changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), Vec::new()));
@@ -151,6 +183,24 @@ impl Broker {
     /// The committer.
     pub(super) fn committer(&self) -> &Arc<Committer> {
         &self.committer
+    }
+
+    /// Wall clock ms, by the steady clock.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now().wall_ms
+    }
+
+    pub(super) fn timers(&self) -> &Arc<Timers> {
+        &self.timers
+    }
+
+    pub(super) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
+    /// Whatever is due happens now: for tests with a clock of their own.
+    pub fn fire_timers(self: &Arc<Self>) {
+        self.timers.fire(self, self.now());
     }
 
     pub(super) fn memory(&self) -> &Memory {

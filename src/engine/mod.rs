@@ -5,6 +5,7 @@
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
+//! - [`relay`]: carries dead letters. [`timers`]: tells queues that time has passed.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 pub mod alarms;
@@ -14,14 +15,16 @@ pub mod memory;
 pub mod outbox;
 pub mod publish;
 pub mod queue_handle;
+mod relay;
 pub mod session;
 mod start;
 mod stored;
+mod timers;
 pub mod vhost;
 
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Options};
 pub use outbox::{Item, Outbox};
-pub use publish::{Batch, Route};
+pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};

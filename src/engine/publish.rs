@@ -1,6 +1,6 @@
 //! Routes, and the chunks that a connection packs during one turn.
 
-use super::session::Session;
+use super::broker::Broker;
 use super::{Epoch, QueueHandle};
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
@@ -16,7 +16,25 @@ pub struct Route {
     pub(super) targets: SmallVec<[Arc<QueueHandle>; 1]>,
 }
 
+/// Which publish a message is: for the queue that refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishTag {
+    /// Its channel.
+    pub channel: u16,
+    /// Its number on the channel.
+    pub sequence: u64,
+}
+
 impl Route {
+    /// Adds the queues of another route, each once.
+    pub(super) fn join(&mut self, other: Route) {
+        for target in other.targets {
+            if !self.targets.iter().any(|known| Arc::ptr_eq(known, &target)) {
+                self.targets.push(target);
+            }
+        }
+    }
+
     /// Whether it leads nowhere.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
@@ -31,42 +49,62 @@ const KEPT: usize = 8;
 pub struct Batch {
     pending: Vec<Pending>,
     /// Where a queue's pending chunk is, once there are many.
-    index: HashMap<QueueId, usize>,
+    index: HashMap<(QueueId, usize), usize>,
     bytes: usize,
     /// The same, once for each queue.
     spread: usize,
     /// Something durable was handed over since the last flush.
     durable: bool,
+    /// Messages that a full queue refused.
+    refused: Vec<PublishTag>,
 }
 
 #[derive(Debug)]
 struct Pending {
     queue: Arc<QueueHandle>,
+    /// The queue's level: its messages of one priority.
+    level: usize,
     builder: ChunkBuilder,
+    /// The messages' publishes, as far as the queue may refuse them.
+    tags: Vec<Option<PublishTag>>,
 }
 
 impl Batch {
-    /// Adds a message for every queue of `route`.
-    pub fn push(&mut self, session: &Session, route: &Route, parts: &Parts<'_>) {
+    /// Adds a message for every queue of `route`. A queue that may refuse it says so under `tag`.
+    pub fn push(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
         for queue in &route.targets {
-            let at = self.position(queue);
+            let traits = queue.traits();
+            let (level, own);
+            let parts = if traits.is_plain() {
+                level = 0;
+                parts
+            } else {
+                level = queue.level_of(parts.priority);
+                own = traits.adapt(parts, || broker.now());
+                &own
+            };
+            let at = self.position(queue, level);
             let Some(pending) = self.pending.get_mut(at) else { continue };
             if !pending.builder.fits(parts) {
-                self.durable |= pending.hand_over(session);
+                self.durable |= pending.hand_over(broker, &mut self.refused);
             }
             pending.builder.push(parts);
+            if tag.is_some() && traits.refuses() {
+                pending.tags.resize(pending.builder.count() as usize - 1, None);
+                pending.tags.push(tag);
+            }
         }
         self.bytes += parts.record_len();
         self.spread += parts.record_len() * route.targets.len();
     }
 
     /// Hands everything over. Returns the epoch that a confirm of these messages waits for; None when none is durable.
-    pub fn flush(&mut self, session: &Session) -> Option<Epoch> {
+    pub fn flush(&mut self, broker: &Broker) -> Option<Epoch> {
         if self.bytes == 0 {
             return None;
         }
         for pending in &mut self.pending {
-            self.durable |= pending.hand_over(session);
+            self.durable |= pending.hand_over(broker, &mut self.refused);
         }
         if self.pending.len() > KEPT {
             self.pending.clear();
@@ -74,12 +112,17 @@ impl Batch {
         }
         self.bytes = 0;
         self.spread = 0;
-        let committer = session.broker().committer();
-        if session.broker().memory().is_short() {
+        let committer = broker.committer();
+        if broker.memory().is_short() {
             committer.nudge();
         }
         // Read after the appends: see store::committer.
         std::mem::take(&mut self.durable).then(|| committer.open_epoch())
+    }
+
+    /// Messages that queues have refused since the last call.
+    pub fn take_refused(&mut self) -> Vec<PublishTag> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Bytes of the messages pushed since the last flush.
@@ -92,20 +135,23 @@ impl Batch {
         self.spread >= TURN_BYTES
     }
 
-    fn position(&mut self, queue: &Arc<QueueHandle>) -> usize {
+    fn position(&mut self, queue: &Arc<QueueHandle>, level: usize) -> usize {
         if self.pending.len() <= KEPT {
-            let known = self.pending.iter().position(|pending| Arc::ptr_eq(&pending.queue, queue));
+            let is_it = |pending: &Pending| pending.level == level && Arc::ptr_eq(&pending.queue, queue);
+            let known = self.pending.iter().position(is_it);
             if let Some(at) = known {
                 return at;
             }
-        } else if let Some(at) = self.index.get(&queue.id()) {
+        } else if let Some(at) = self.index.get(&(queue.id(), level)) {
             return *at;
         }
-        self.pending.push(Pending { queue: queue.clone(), builder: ChunkBuilder::default() });
+        let (builder, tags) = (ChunkBuilder::default(), Vec::new());
+        self.pending.push(Pending { queue: queue.clone(), level, builder, tags });
         if self.pending.len() == KEPT + 1 {
-            self.index = self.pending.iter().enumerate().map(|(at, pending)| (pending.queue.id(), at)).collect();
+            let pending = self.pending.iter().enumerate();
+            self.index = pending.map(|(at, pending)| ((pending.queue.id(), pending.level), at)).collect();
         } else if self.pending.len() > KEPT {
-            self.index.insert(queue.id(), self.pending.len() - 1);
+            self.index.insert((queue.id(), level), self.pending.len() - 1);
         }
         self.pending.len() - 1
     }
@@ -113,17 +159,20 @@ impl Batch {
 
 impl Pending {
     /// Hands the chunk to its queue; true when it is to be stored.
-    fn hand_over(&mut self, session: &Session) -> bool {
+    fn hand_over(&mut self, broker: &Broker, refused: &mut Vec<PublishTag>) -> bool {
         if self.builder.is_empty() {
             return false;
         }
-        let broker = session.broker();
         let durable = self.builder.persistent() && self.queue.definition().is_stored();
         let chunk = self.builder.finish(durable, broker.memory().ledger());
         if durable {
             broker.committer().appended(chunk.bytes().len() as u64);
         }
-        self.queue.apply(broker, Command::Enqueue(chunk));
+        let from = self.queue.apply(broker, Command::Enqueue(chunk, self.level));
+        if let Some(from) = from {
+            refused.extend(self.tags.iter().skip(from as usize).flatten());
+        }
+        self.tags.clear();
         durable
     }
 }

@@ -4,15 +4,20 @@
 use super::Epoch;
 use super::broker::Broker;
 use super::outbox::{Item, Outbox, Outlet};
+use super::timers::Timer;
 use crate::broker::identity::{ConnectionId, QueueId};
-use crate::broker::queue::{Collected, Command, Counts, Effects, LoadRequest, Queue, QueueState, Taken};
+use crate::broker::message::Parts;
+use crate::broker::queue::{
+    Collected, Command, Counts, Effects, LoadRequest, Queue, QueueKind, QueueSettings, QueueState, Taken,
+};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 use crate::store::committer::Source;
 use crate::value::Table;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a queue was declared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +43,57 @@ impl QueueDefinition {
     }
 }
 
+/// What a publisher has to know of a queue, in one word: 0 for one with no features.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits(u64);
+
+impl Traits {
+    const REFUSES: u64 = 1 << 63;
+    const PERSISTS: u64 = 1 << 62;
+    const LEVELS: u64 = 1 << 61;
+    const TTL: u64 = Self::LEVELS - 1;
+
+    fn of(settings: &QueueSettings) -> u64 {
+        let ttl = settings.message_ttl.map_or(0, |ttl| ttl.saturating_add(1).min(Self::TTL));
+        let flag = |set, flag| if set { flag } else { 0 };
+        let quorum = settings.kind == QueueKind::Quorum;
+        ttl | flag(settings.refuses(), Self::REFUSES)
+            | flag(quorum, Self::PERSISTS)
+            | flag(quorum || settings.max_priority.is_some(), Self::LEVELS)
+    }
+
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the queue may refuse messages.
+    #[inline]
+    pub fn refuses(self) -> bool {
+        self.0 & Self::REFUSES != 0
+    }
+
+    /// The message as this queue keeps it: with the queue's time to live; persistent whatever its publisher said.
+    pub fn adapt<'a>(self, parts: &Parts<'a>, now: impl FnOnce() -> u64) -> Parts<'a> {
+        let mut own = *parts;
+        own.persistent |= self.0 & Self::PERSISTS != 0;
+        if let Some(ttl) = (self.0 & Self::TTL).checked_sub(1) {
+            let deadline = now().saturating_add(ttl).max(1);
+            own.deadline_ms = if own.deadline_ms == 0 { deadline } else { own.deadline_ms.min(deadline) };
+        }
+        own
+    }
+}
+
 /// A queue of the node.
 #[derive(Debug)]
 pub struct QueueHandle {
     id: QueueId,
     definition: QueueDefinition,
+    /// As the queue was declared: what cannot change is read here.
+    declared: Arc<QueueSettings>,
+    traits: AtomicU64,
+    timer: Timer,
     queue: Mutex<Queue<Outlet>>,
     /// Channels whose `basic.get` waits for the disk.
     getters: Mutex<Vec<(Arc<Outbox>, u16)>>,
@@ -54,14 +105,49 @@ impl QueueHandle {
     pub(super) fn new(
         id: QueueId,
         definition: QueueDefinition,
-        recovered: Option<QueueState>,
+        settings: Arc<QueueSettings>,
+        recovered: Option<&[(u8, QueueState)]>,
         keep: Arc<AtomicUsize>,
     ) -> Arc<QueueHandle> {
+        let auto_delete = definition.auto_delete;
         let queue = match recovered {
-            Some(state) => Queue::recover(definition.auto_delete, state),
-            None => Queue::new(definition.is_stored(), definition.auto_delete),
+            Some(states) => Queue::recover(auto_delete, settings.clone(), states),
+            None => Queue::new(definition.is_stored(), auto_delete, settings.clone()),
         };
-        Arc::new(QueueHandle { id, definition, queue: Mutex::new(queue), getters: Mutex::default(), keep })
+        Arc::new(QueueHandle {
+            id,
+            definition,
+            traits: AtomicU64::new(Traits::of(&settings)),
+            declared: settings,
+            timer: Timer::default(),
+            queue: Mutex::new(queue),
+            getters: Mutex::default(),
+            keep,
+        })
+    }
+
+    /// Its settings as they are now.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        self.queue.lock().settings().clone()
+    }
+
+    /// New settings, effective at once.
+    pub(super) fn configure(self: &Arc<Self>, broker: &Broker, settings: QueueSettings) {
+        self.traits.store(Traits::of(&settings), Ordering::Relaxed);
+        self.apply(broker, Command::Configure(Arc::new(settings)));
+    }
+
+    #[inline]
+    pub(super) fn traits(&self) -> Traits {
+        Traits(self.traits.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn level_of(&self, priority: u8) -> usize {
+        self.declared.level_of(priority)
+    }
+
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
     }
 
     /// Its number.
@@ -97,11 +183,20 @@ impl QueueHandle {
         }
     }
 
-    /// Applies a command and performs its effects.
-    pub(super) fn apply(self: &Arc<Self>, broker: &Broker, command: Command<Outlet>) {
+    /// Applies a command and performs its effects. Returns the index from which a chunk to be enqueued was refused.
+    pub(super) fn apply(self: &Arc<Self>, broker: &Broker, command: Command<Outlet>) -> Option<u32> {
         let mut effects = Effects::default();
-        self.queue.lock().apply(command, &mut effects);
-        self.perform(broker, effects);
+        {
+            let mut queue = self.queue.lock();
+            let now = time_for(&queue, &command, broker);
+            queue.apply(command, now, &mut effects);
+        }
+        self.perform(broker, effects)
+    }
+
+    /// Dead letters are where they were to go.
+    pub(super) fn bury(self: &Arc<Self>, broker: &Broker, spans: Vec<(u64, u32)>) {
+        self.apply(broker, Command::Buried(spans));
     }
 
     /// Adds a consumer if [`Queue::may_consume`] agrees.
@@ -122,7 +217,9 @@ impl QueueHandle {
             if !queue.may_consume(spec.exclusive) {
                 return Err(Refusal::ExclusiveUse(self.resource()));
             }
-            queue.apply(Command::Consume(spec), &mut effects);
+            let command = Command::Consume(spec);
+            let now = time_for(&queue, &command, broker);
+            queue.apply(command, now, &mut effects);
         }
         self.perform(broker, effects);
         Ok(())
@@ -135,7 +232,8 @@ impl QueueHandle {
             if let Some(damage) = queue.damage() {
                 return Err(Refusal::Damaged(self.resource(), damage.to_owned()));
             }
-            let taken = queue.take(no_ack, &mut effects);
+            let now = if queue.needs_time() { broker.now() } else { 0 };
+            let taken = queue.take(no_ack, now, &mut effects);
             if matches!(taken, Taken::OnDisk) {
                 self.getters.lock().push((outlet.outbox.clone(), outlet.channel));
             }
@@ -169,8 +267,8 @@ impl QueueHandle {
         self.queue.lock().has_spilled()
     }
 
-    pub(super) fn state(&self) -> QueueState {
-        self.queue.lock().state()
+    pub(super) fn states(&self) -> SmallVec<[(u8, QueueState); 1]> {
+        self.queue.lock().states(true)
     }
 
     pub(super) fn is_long(&self) -> bool {
@@ -193,7 +291,7 @@ impl QueueHandle {
         }
     }
 
-    fn perform(self: &Arc<Self>, broker: &Broker, effects: Effects<Outlet>) {
+    fn perform(self: &Arc<Self>, broker: &Broker, effects: Effects<Outlet>) -> Option<u32> {
         effects.wake.iter().for_each(|outlet| outlet.outbox.ring());
         if effects.dirty {
             broker.committer().dirty(self.clone());
@@ -210,7 +308,25 @@ impl QueueHandle {
         if effects.lost > 0 {
             tracing::error!("{}: {} transient messages were lost on a full disk", self.resource(), effects.lost);
         }
+        if !effects.dead.is_empty() {
+            broker.relay().send(self.clone(), effects.dead);
+        }
+        if let Some(due) = effects.timer {
+            broker.timers().set(self, due);
+        }
+        effects.refused
     }
+}
+
+/// The time for a command, 0 if the queue does not need it.
+#[inline]
+fn time_for(queue: &Queue<Outlet>, command: &Command<Outlet>, broker: &Broker) -> u64 {
+    let timed = match command {
+        Command::Enqueue(chunk, _) => chunk.is_timed(),
+        Command::Loaded { .. } | Command::Configure(_) => true,
+        _ => false,
+    };
+    if timed || queue.needs_time() { broker.now() } else { 0 }
 }
 
 impl Source for QueueHandle {

@@ -74,7 +74,8 @@ impl Session {
         Session { broker, vhost, id, outbox: Arc::default() }
     }
 
-    pub(super) fn broker(&self) -> &Arc<Broker> {
+    /// The broker.
+    pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
 
@@ -224,14 +225,21 @@ impl Session {
         Ok((queue, taken))
     }
 
-    /// Messages are acknowledged or discarded.
+    /// Messages are acknowledged.
     pub fn settle(&self, queue: &Arc<QueueHandle>, spans: Vec<(u64, u32)>, consumer: Option<ConsumerId>) {
         queue.apply(&self.broker, Command::Settle { spans, consumer });
     }
 
     /// Messages go back to their places.
-    pub fn requeue(&self, queue: &Arc<QueueHandle>, spans: Vec<Span>, consumer: Option<ConsumerId>) {
-        queue.apply(&self.broker, Command::Requeue { spans, consumer });
+    /// `failed`: their delivery failed, which a quorum queue counts (compat.md 2.8).
+    pub fn requeue(&self, queue: &Arc<QueueHandle>, spans: Vec<Span>, consumer: Option<ConsumerId>, failed: bool) {
+        queue.apply(&self.broker, Command::Requeue { spans, consumer, failed });
+    }
+
+    /// Messages are discarded: dead-lettered, or gone.
+    pub fn discard(&self, queue: &Arc<QueueHandle>, spans: Vec<Span>, consumer: Option<ConsumerId>) {
+        let spans = spans.into_iter().map(|span| (span.first, span.count)).collect();
+        queue.apply(&self.broker, Command::Discard { spans, consumer });
     }
 
     /// A consumer's bytes were taken from the outbox, or the credit it shares has grown.

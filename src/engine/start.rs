@@ -4,9 +4,12 @@ use super::broker::{Broker, BrokerSteward, Options};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::queue_handle::QueueHandle;
+use super::relay::Relay;
 use super::stored;
-use super::vhost::Vhost;
+use super::timers::Timers;
+use super::vhost::{Vhost, settings_of};
 use crate::broker::identity::QueueId;
+use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
 use crate::name::Name;
 use crate::store::committer::Committer;
@@ -41,12 +44,19 @@ impl Broker {
         let vhost = Vhost::new(restored.topology, restored.queues);
         let vhosts = HashMap::from([(vhost.name().clone(), Arc::new(vhost))]);
         let (loader, requests) = Loader::new();
-        let broker = Arc::new(Broker::new(vhosts, committer.clone(), loader, memory, next_queue));
+        let clock = options.clock.clone();
+        let broker = Arc::new(Broker::new(vhosts, committer.clone(), loader, memory, next_queue, clock));
         let steward = Arc::new(BrokerSteward(Arc::downgrade(&broker)));
         let no_thread = |error: std::io::Error| StoreError::Failed(format!("no thread can be started: {error}"));
         broker.threads.lock().push(committer.start(options.sync, steward).map_err(no_thread)?);
         // Ends by itself when the broker is dropped.
         drop(Loader::start(Arc::downgrade(&broker), requests).map_err(no_thread)?);
+        drop(Timers::start(&broker).map_err(no_thread)?);
+        drop(Relay::start(&broker).map_err(no_thread)?);
+        for queue in broker.queues() {
+            // Deadlines that passed meanwhile, and timers for the others.
+            queue.apply(&broker, Command::Tick);
+        }
         Ok(broker)
     }
 }
@@ -78,12 +88,13 @@ impl Restored {
                 Some(DefinitionKind::Queue) => {
                     let (id, definition) = stored::read_queue(fields).ok_or_else(|| damaged("queue"))?;
                     self.check_vhost(&definition.vhost)?;
-                    let mut state = recovered.queues.get(&id).copied().unwrap_or_default();
+                    let mut states = recovered.queues.get(&id).cloned().unwrap_or_default();
                     if !recovered.clean_stop {
-                        state.maybe_delivered = state.next_sequence;
+                        states.iter_mut().for_each(|(_, state)| state.maybe_delivered = state.next_sequence);
                     }
                     self.topology.add_queue(definition.name.clone(), id, true);
-                    let queue = QueueHandle::new(id, definition, Some(state), memory.keep().clone());
+                    let (settings, keep) = (settings_of(&definition), memory.keep().clone());
+                    let queue = QueueHandle::new(id, definition, settings, Some(&states), keep);
                     self.queues.insert(id, queue);
                     self.next_queue = self.next_queue.max(QueueId(id.0 + 1));
                 }

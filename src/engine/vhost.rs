@@ -6,10 +6,12 @@ use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::session::{DeclaredQueue, QueueSpec};
 use super::{Epoch, stored};
-use crate::broker::arguments::{QueueArguments, equivalent_arguments};
+use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, queue_kind};
 use crate::broker::identity::{ConnectionId, QueueId};
+use crate::broker::policy::{Sources, effective};
+use crate::broker::queue::{Command, QueueSettings};
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
-use crate::broker::topology::{Binding, Destination, ExchangeSpec, Removed, Topology};
+use crate::broker::topology::{Binding, Destination, Exchange, ExchangeSpec, Removed, Topology};
 use crate::name::Name;
 use crate::store::{Change, Family, keys};
 use crate::value::Table;
@@ -154,10 +156,18 @@ impl Vhost {
         if found.spec().internal {
             return Err(Refusal::InternalExchange(resource(exchange)));
         }
-        let mut queues = Vec::new();
-        definitions.topology.route(found, key, headers, &mut queues);
-        let targets = queues.iter().filter_map(|id| definitions.queues.get(id).cloned()).collect();
-        Ok(Route { targets })
+        Ok(definitions.route(found, key, headers))
+    }
+
+    /// As [`Vhost::route`], for what the broker itself publishes: to internal exchanges too. None: no such exchange.
+    pub(super) fn route_internally(
+        &self,
+        exchange: &str,
+        key: &[u8],
+        headers: &mut dyn FnMut() -> Option<Table>,
+    ) -> Option<Route> {
+        let definitions = self.definitions.read();
+        Some(definitions.route(definitions.topology.exchange(exchange)?, key, headers))
     }
 
     /// A queue that the connection may use.
@@ -179,9 +189,11 @@ impl Vhost {
         if let Some(name) = spec.name.as_ref().filter(|name| name.as_str().starts_with(RESERVED_PREFIX)) {
             return Err(Refusal::ReservedName(ResourceKind::Queue, name.clone()));
         }
+        let (durable, exclusive, auto_delete) = (spec.durable, spec.exclusive, spec.auto_delete);
+        let flags = QueueFlags { durable, exclusive, auto_delete, server_named: spec.name.is_none() };
         let name = spec.name.unwrap_or_else(invented_name);
         let resource = Resource::queue(&self.name, &name);
-        QueueArguments::parse(&spec.arguments, &resource)?;
+        check_queue(&spec.arguments, flags, &resource)?;
         let wanted = QueueDefinition {
             name,
             vhost: self.name.clone(),
@@ -197,6 +209,9 @@ impl Vhost {
             }
             Ok(definitions.add_queue(broker, wanted, changes))
         })?;
+        if queue.settings().expires.is_some() {
+            queue.apply(broker, Command::Touch);
+        }
         let counts = queue.counts();
         let epoch = epoch.filter(|_| queue.definition().is_stored());
         Ok(DeclaredQueue { name: queue.name().clone(), messages: counts.ready, consumers: counts.consumers, epoch })
@@ -251,6 +266,12 @@ impl Vhost {
 }
 
 impl Definitions {
+    fn route(&self, exchange: &Exchange, key: &[u8], headers: &mut dyn FnMut() -> Option<Table>) -> Route {
+        let mut queues = Vec::new();
+        self.topology.route(exchange, key, headers, &mut queues);
+        Route { targets: queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect() }
+    }
+
     fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {
         self.queues.get(&self.topology.queue(name.as_str())?)
     }
@@ -274,26 +295,13 @@ impl Definitions {
             changes.push(stored::put_next_queue(QueueId(id.0 + 1)));
         }
         self.topology.add_queue(definition.name.clone(), id, definition.is_stored());
-        let queue = QueueHandle::new(id, definition, None, broker.memory().keep().clone());
+        let settings = settings_of(&definition);
+        let queue = QueueHandle::new(id, definition, settings, None, broker.memory().keep().clone());
         self.queues.insert(id, queue.clone());
         broker.memory().share(self.queues.len());
         queue
     }
 }
-
-/// Arguments of a classic queue that a redeclaration must repeat (compat.md 2.9).
-const COMPARED: &[&str] = &[
-    "x-queue-type",
-    "x-expires",
-    "x-message-ttl",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-overflow",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-single-active-consumer",
-    "x-max-priority",
-];
 
 /// Compares a redeclaration with what exists (compat.md 1.8): the owner first, strictly.
 fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resource: &Resource) -> Result<(), Refusal> {
@@ -308,7 +316,14 @@ fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resourc
             return Err(Refusal::Inequivalent { resource: resource.clone(), arg: arg.to_owned(), difference });
         }
     }
-    equivalent_arguments(resource, &current.arguments, &wanted.arguments, COMPARED)
+    equivalent_queue(resource, &current.arguments, &wanted.arguments)
+}
+
+/// What a queue's arguments amount to.
+pub(super) fn settings_of(definition: &QueueDefinition) -> Arc<QueueSettings> {
+    // It was checked when the queue was declared.
+    let kind = queue_kind(&definition.arguments, &Resource::queue(&definition.vhost, &definition.name));
+    Arc::new(effective(kind.unwrap_or_default(), Sources::arguments(&definition.arguments)))
 }
 
 /// Removes all that is on disk of a queue.
@@ -317,7 +332,9 @@ fn remove_messages(queue: &QueueHandle, changes: &mut Vec<Change>) {
     let range = || (keys::chunk(id, 0).to_vec(), keys::chunk(QueueId(id.0 + 1), 0).to_vec());
     if queue.definition().is_stored() {
         changes.push(stored::delete_queue(id));
-        changes.push(Change::Delete(Family::QueueState, keys::queue(id).to_vec()));
+        let states = [id, QueueId(id.0 + 1)].map(|id| keys::queue(id, 0).to_vec());
+        let [from, to] = states;
+        changes.push(Change::DeleteRange(Family::QueueState, from, to));
         for family in [Family::Chunks, Family::Settled] {
             let (from, to) = range();
             changes.push(Change::DeleteRange(family, from, to));

@@ -409,7 +409,7 @@ pub fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>,
         logged.push(Change::DeleteRange(Family::Settled, from.clone(), to.clone()));
         unlogged.push(Change::DeleteRange(Family::Transient, from, to));
     }
-    if let Some(state) = collected.state {
-        logged.push(Change::Put(Family::QueueState, keys::queue(queue).to_vec(), records::queue_state(&state)));
+    for (level, state) in collected.states {
+        logged.push(Change::Put(Family::QueueState, keys::queue(queue, level).to_vec(), records::queue_state(&state)));
     }
 }

@@ -19,14 +19,19 @@ pub fn chunk_first(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*first.first_chunk::<8>()?))
 }
 
-/// Key of a queue's state.
-pub fn queue(queue: QueueId) -> [u8; 8] {
-    queue.0.to_be_bytes()
+/// Key of the state of a queue's level.
+pub fn queue(queue: QueueId, level: u8) -> [u8; 9] {
+    let mut key = [level; 9];
+    if let Some(id) = key.first_chunk_mut::<8>() {
+        *id = queue.0.to_be_bytes();
+    }
+    key
 }
 
-/// The queue in a state's key. None when it is no such key.
-pub fn queue_of(key: &[u8]) -> Option<QueueId> {
-    key.first_chunk::<8>().map(|id| QueueId(u64::from_be_bytes(*id)))
+/// The queue and the level in a state's key. None when it is no such key.
+pub fn queue_of(key: &[u8]) -> Option<(QueueId, u8)> {
+    let (id, level) = key.split_first_chunk::<8>()?;
+    Some((QueueId(u64::from_be_bytes(*id)), *level.first()?))
 }
 
 /// Kinds of definitions; the first byte of their keys.

@@ -32,7 +32,8 @@ pub fn open<'a>(value: &'a [u8], what: &str) -> Result<&'a [u8], StoreError> {
 
 /// A queue's state.
 pub fn queue_state(state: &QueueState) -> Vec<u8> {
-    let fields = [state.next_sequence, state.first, state.messages, state.bytes, state.maybe_delivered];
+    let QueueState { next_sequence, first, messages, bytes, maybe_delivered, body_bytes, timed } = *state;
+    let fields = [next_sequence, first, messages, bytes, maybe_delivered, body_bytes, u64::from(timed)];
     let content: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
     seal(&content)
 }
@@ -45,12 +46,14 @@ pub fn read_queue_state(value: &[u8]) -> Result<QueueState, StoreError> {
     let content = open(value, "state of a queue")?;
     let (fields, _) = content.as_chunks::<8>();
     match fields {
-        [next_sequence, first, messages, bytes, maybe_delivered] => Ok(QueueState {
+        [next_sequence, first, messages, bytes, maybe_delivered, body_bytes, timed] => Ok(QueueState {
             next_sequence: u64::from_le_bytes(*next_sequence),
             first: u64::from_le_bytes(*first),
             messages: u64::from_le_bytes(*messages),
             bytes: u64::from_le_bytes(*bytes),
             maybe_delivered: u64::from_le_bytes(*maybe_delivered),
+            body_bytes: u64::from_le_bytes(*body_bytes),
+            timed: u64::from_le_bytes(*timed) != 0,
         }),
         _ => Err(corrupt("state of a queue")),
     }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub struct Recovered {
     /// Definitions as stored: key and fields.
     pub definitions: Vec<(Vec<u8>, Table)>,
-    /// States of durable queues.
-    pub queues: HashMap<QueueId, QueueState>,
+    /// States of durable queues' levels, each with its index.
+    pub queues: HashMap<QueueId, Vec<(u8, QueueState)>>,
     /// Number of the last commit.
     pub last_epoch: Epoch,
     /// Whether the last stop was clean: queue states are exact then.
@@ -39,10 +39,10 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
     })?;
     outcome?;
     let (mut outcome, mark) = (Ok(()), storage.mark());
-    storage.scan(Family::QueueState, b"", &[0xff; 9], &mut |key, value| {
+    storage.scan(Family::QueueState, b"", &[0xff; 10], &mut |key, value| {
         let read = match keys::queue_of(key) {
-            Some(queue) => records::read_queue_state(value).map(|state| {
-                recovered.queues.insert(queue, state);
+            Some((queue, level)) => records::read_queue_state(value).map(|state| {
+                recovered.queues.entry(queue).or_default().push((level, state));
             }),
             None if key == keys::CLEAN_STOP => {
                 recovered.clean_stop = true;

@@ -34,7 +34,7 @@ struct OneQueue {
 
 impl OneQueue {
     fn new() -> Arc<OneQueue> {
-        Arc::new(OneQueue { queue: Mutex::new(Queue::new(true, false)), ledger: Arc::default() })
+        Arc::new(OneQueue { queue: Mutex::new(Queue::new(true, false, Arc::default())), ledger: Arc::default() })
     }
 
     /// Appends `count` durable messages and returns the epoch that holds them.
@@ -50,10 +50,11 @@ impl OneQueue {
                 persistent: true,
                 priority: 0,
                 deadline_ms: 0,
+                died: false,
             });
         }
         let mut effects = Effects::default();
-        self.queue.lock().apply(Command::Enqueue(builder.finish(true, &self.ledger)), &mut effects);
+        self.queue.lock().apply(Command::Enqueue(builder.finish(true, &self.ledger), 0), 0, &mut effects);
         if effects.dirty {
             committer.dirty(self.clone());
         }
@@ -270,7 +271,7 @@ fn settled_before_its_commit_a_message_is_never_written() {
         prefetch: None,
         shared: None,
     };
-    queue.queue.lock().apply(Command::Consume(spec), &mut Effects::default());
+    queue.queue.lock().apply(Command::Consume(spec), 0, &mut Effects::default());
     let epoch = queue.append(&committer, 10, 100);
     let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
     await_epoch(&committer, epoch);
@@ -428,7 +429,7 @@ fn a_message_cannot_look_like_a_commit() {
 #[test]
 fn damaged_values_are_reported() {
     let storage = MemoryStorage::default();
-    let key = keys::queue(QUEUE).to_vec();
+    let key = keys::queue(QUEUE, 0).to_vec();
     let mut value = records::queue_state(&Default::default());
     *value.last_mut().unwrap() ^= 1;
     storage.write(&[Change::Put(Family::QueueState, key, value)], Logging::Synced).unwrap();

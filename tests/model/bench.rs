@@ -67,7 +67,7 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Bench {
         Bench {
-            queue: Queue::new(true, false),
+            queue: Queue::new(true, false, Arc::default()),
             journal: Journal::default(),
             naive: Naive::default(),
             disk: MemoryStorage::default(),
@@ -146,7 +146,7 @@ impl Bench {
                 self.load();
             }
         }
-        assert!(matches!(self.queue.take(true, &mut Effects::default()), Taken::Empty));
+        assert!(matches!(self.queue.take(true, 0, &mut Effects::default()), Taken::Empty));
         self.commit(None, usize::MAX);
         for family in [Family::Chunks, Family::Settled, Family::Transient] {
             let left = self.scan(family);
@@ -171,13 +171,14 @@ impl Bench {
                 persistent: durable,
                 priority: 0,
                 deadline_ms: 0,
+                died: false,
             });
             let message = Message { body: self.bodies, durable, delivered: false, chunk_end: end };
             self.naive.ready.insert(sequence, message);
         }
         self.next = end;
         let chunk = builder.finish(durable, &self.ledger);
-        self.apply(Command::Enqueue(chunk));
+        self.apply(Command::Enqueue(chunk, 0));
     }
 
     fn consume(&mut self, prefetch: Option<u32>, no_ack: bool, priority: i32) {
@@ -193,12 +194,12 @@ impl Bench {
         let chunk_end = self.naive.unsettled[&first].0.chunk_end;
         let released = self.naive.release(first, count);
         self.naive.ready.extend(released);
-        self.apply(Command::Requeue { spans: vec![Span { first, count, chunk_end }], consumer: holder });
+        self.apply(Command::Requeue { spans: vec![Span { first, count, chunk_end }], consumer: holder, failed: false });
     }
 
     fn take(&mut self, no_ack: bool) {
         let mut effects = Effects::default();
-        match self.queue.take(no_ack, &mut effects) {
+        match self.queue.take(no_ack, 0, &mut effects) {
             Taken::Message(run, left) => {
                 let body = body(&run, 0);
                 self.naive.hand_out(run.first(), body, run.redelivered, None, no_ack);
@@ -268,13 +269,14 @@ impl Bench {
         let stored = self.stored_messages();
         let sequences: BTreeSet<u64> = stored.iter().map(|(sequence, _)| *sequence).collect();
         assert_eq!(sequences, self.naive.durable(), "a clean stop keeps exactly the durable messages");
-        self.recover(self.queue.state(), stored, |sequence| delivered.contains(&sequence));
+        let state = self.queue.states(true)[0].1;
+        self.recover(state, stored, |sequence| delivered.contains(&sequence));
     }
 
     fn recover(&mut self, state: QueueState, stored: Vec<(u64, Message)>, delivered: impl Fn(u64) -> bool) {
         self.disk.write(&[everything(Family::Transient)], Logging::Unlogged).unwrap();
         self.journal = Journal::default();
-        self.queue = Queue::recover(false, state);
+        self.queue = Queue::recover(false, Arc::default(), &[(0, state)]);
         self.next = state.next_sequence;
         let ready = stored.into_iter();
         let ready = ready.map(|(at, message)| (at, Message { delivered: delivered(at), ..message }));
@@ -284,7 +286,7 @@ impl Bench {
     }
 
     fn stored_state(&self) -> QueueState {
-        let value = self.disk.get(Family::QueueState, &keys::queue(QUEUE)).unwrap();
+        let value = self.disk.get(Family::QueueState, &keys::queue(QUEUE, 0)).unwrap();
         value.map_or_else(QueueState::default, |value| warren::store::records::read_queue_state(&value).unwrap())
     }
 
@@ -296,7 +298,8 @@ impl Bench {
         for stored in chunks.into_iter().filter(|stored| stored.chunk.durable()) {
             let (chunk_end, chunk) = (stored.chunk.end(), Arc::new(stored.chunk));
             for index in (0..chunk.count()).filter(|index| !stored.settled.contains(*index)) {
-                let run = Run { chunk: chunk.clone(), index, count: 1, redelivered: false };
+                let run =
+                    Run { chunk: chunk.clone(), index, count: 1, redelivered: false, returns: Default::default() };
                 let message = Message { body: body(&run, 0), durable: true, delivered: true, chunk_end };
                 messages.push((run.first(), message));
             }
@@ -325,7 +328,7 @@ impl Bench {
 
     fn apply(&mut self, command: Command<Journal>) {
         let mut effects = Effects::default();
-        self.queue.apply(command, &mut effects);
+        self.queue.apply(command, 0, &mut effects);
         assert_eq!(effects.damage, None);
         self.load_wanted |= effects.load;
         let delivered = std::mem::take(&mut *self.journal.0.borrow_mut());

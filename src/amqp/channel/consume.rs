@@ -1,14 +1,16 @@
 //! Consumers of a channel, and their deliveries (compat.md 1.9).
 
 use super::Channel;
-use super::settle::Returned;
+use super::settle::{Fate, Returned};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
+use crate::broker::content::with_headers;
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::Run;
+use crate::broker::message::{Returns, Run};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::engine::{ConsumeSpec, Item, QueueHandle};
 use crate::limits::CONSUMER_WINDOW_BYTES;
+use crate::value::{Table, Value};
 use crate::wire::hot::write_deliver;
 use crate::wire::method::table_from_amq;
 use crate::wire::output::write_content;
@@ -121,7 +123,7 @@ impl Channel {
                 }
                 Item::Loaded { .. } => false,
             });
-            let mut returned = Returned::default();
+            let mut returned = Returned::new(Fate::Returned);
             for item in unsent {
                 let Item::Run { run, .. } = item else { continue };
                 let no_ack = self.consumers.get(id).is_some_and(|consumer| consumer.no_ack);
@@ -160,7 +162,9 @@ impl Channel {
         for (index, delivery_tag) in messages {
             let Some(record) = run.chunk.record(index) else { continue };
             write_deliver(out, self.number, tag, delivery_tag, run.redelivered, record.exchange_and_key);
-            write_content(out, self.number, record.header, record.body, link.tuned.frame_max);
+            let counted = (run.returns != Returns::default()).then(|| counted_header(record.header, run.returns));
+            let header = counted.as_deref().unwrap_or(record.header);
+            write_content(out, self.number, header, record.body, link.tuned.frame_max);
         }
         consumer.taken += run.bytes() as u64;
         if consumer.taken >= CONSUMER_WINDOW_BYTES as u64 / 2 {
@@ -170,6 +174,17 @@ impl Channel {
             self.unacked.insert(first, consumer.queue.clone(), Some(id), run.span());
         }
     }
+}
+
+/// A content header that says how often its message came back (compat.md 2.8).
+#[cold]
+pub(super) fn counted_header(payload: &[u8], returns: Returns) -> Vec<u8> {
+    let mut headers = Table::new();
+    if returns.failed > 0 {
+        headers.insert("x-delivery-count", Value::I64(returns.failed.into()));
+    }
+    headers.insert("x-acquired-count", Value::I64(returns.acquired.into()));
+    with_headers(payload, &headers).unwrap_or_else(|| payload.to_vec())
 }
 
 /// Text as a short string.

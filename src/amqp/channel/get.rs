@@ -1,8 +1,10 @@
 //! basic.get: one message on demand (compat.md 1.9).
 
+use super::consume::counted_header;
 use super::{Channel, Waiting};
 use crate::amqp::error::AmqpError;
 use crate::amqp::link::Link;
+use crate::broker::message::Returns;
 use crate::broker::queue::Taken;
 use crate::name::Name;
 use crate::wire::hot::write_get_ok;
@@ -49,7 +51,10 @@ impl Channel {
                 if let Some(record) = run.chunk.record(run.index) {
                     let (out, left) = (link.out.frames(), u32::try_from(left).unwrap_or(u32::MAX));
                     write_get_ok(out, self.number, tag, run.redelivered, record.exchange_and_key, left);
-                    write_content(out, self.number, record.header, record.body, link.tuned.frame_max);
+                    let counted =
+                        (run.returns != Returns::default()).then(|| counted_header(record.header, run.returns));
+                    let header = counted.as_deref().unwrap_or(record.header);
+                    write_content(out, self.number, header, record.body, link.tuned.frame_max);
                 }
                 if !no_ack {
                     self.unacked.insert(tag, handle, None, run.span());

@@ -21,9 +21,9 @@ use super::error::{AmqpError, Code};
 use super::link::Link;
 use crate::engine::{Epoch, Item};
 use crate::name::Name;
-use crate::wire::hot::write_ack;
+use crate::wire::hot::{write_ack, write_nack};
 use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm, tx};
-use confirms::Confirms;
+use confirms::{Confirm, Confirms};
 use consume::Consumers;
 use credit::SharedLimit;
 use publish::RouteCache;
@@ -147,19 +147,24 @@ impl Channel {
     pub fn published(&mut self, link: &mut Link, epoch: Option<Epoch>) -> bool {
         let Some(confirms) = &mut self.confirms else { return false };
         let waited = confirms.is_waiting();
-        if let Some((tag, multiple)) = confirms.note(epoch) {
-            write_ack(link.out.frames(), self.number, tag, multiple);
-        }
+        let due = confirms.note(epoch);
+        write_confirms(link, self.number, &due);
         !waited && confirms.is_waiting()
     }
 
     /// Confirms what is on disk with epoch `done`. True when more is waiting.
     pub fn confirm(&mut self, link: &mut Link, done: Epoch) -> bool {
         let Some(confirms) = &mut self.confirms else { return false };
-        if let Some((tag, multiple)) = confirms.release(done) {
-            write_ack(link.out.frames(), self.number, tag, multiple);
-        }
+        let due = confirms.release(done);
+        write_confirms(link, self.number, &due);
         confirms.is_waiting()
+    }
+
+    /// A queue has refused a publish: it will be nacked.
+    pub fn refused(&mut self, sequence: u64) {
+        if let Some(confirms) = &mut self.confirms {
+            confirms.refused(sequence);
+        }
     }
 
     /// Sends the reply that waited for an epoch, if it is done. True when the channel waits no more.
@@ -185,7 +190,7 @@ impl Channel {
                 *channel == number
             }
         });
-        let mut returned = settle::Returned::default();
+        let mut returned = settle::Returned::new(settle::Fate::Failed);
         for held in self.unacked.drain() {
             returned.add(&held.queue, None, held.span);
         }
@@ -197,7 +202,7 @@ impl Channel {
                 returned.add(&consumer.queue, None, run.span());
             }
         }
-        returned.requeue(&link.session);
+        returned.hand_over(&link.session);
     }
 
     /// Sends a reply that needs no disk, unless the client wants none.
@@ -215,6 +220,16 @@ impl Channel {
                 self.waiting = Some(Waiting::Reply { epoch, reply: Box::new(reply) });
             }
             _ => self.reply(link, nowait, reply),
+        }
+    }
+}
+
+fn write_confirms(link: &mut Link, channel: u16, confirms: &[Confirm]) {
+    for Confirm { tag, multiple, accepted } in confirms {
+        if *accepted {
+            write_ack(link.out.frames(), channel, *tag, *multiple);
+        } else {
+            write_nack(link.out.frames(), channel, *tag, *multiple);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::message::Parts;
-use crate::engine::Route;
+use crate::engine::{PublishTag, Route};
 use crate::limits::BODY_SIZE_CEILING;
 use crate::value::{Reader, Table};
 use crate::wire::WireError;
@@ -175,10 +175,13 @@ impl Channel {
     ) {
         let Some(route) = &self.route.route else { return };
         link.has_published = true;
-        if let Some(confirms) = &mut self.confirms
-            && confirms.published()
-        {
-            link.publishers.push(self.number);
+        let mut tag = None;
+        if let Some(confirms) = &mut self.confirms {
+            let (sequence, first) = confirms.published();
+            tag = Some(PublishTag { channel: self.number, sequence });
+            if first {
+                link.publishers.push(self.number);
+            }
         }
         if route.is_empty() {
             if mandatory {
@@ -188,8 +191,8 @@ impl Channel {
             return;
         }
         let Admitted { persistent, priority, deadline_ms } = admitted;
-        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms };
-        link.batch.push(&link.session, route, &parts);
+        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died: false };
+        link.batch.push(link.session.broker(), route, &parts, tag);
     }
 }
 
@@ -268,7 +271,7 @@ fn milliseconds(expiration: &[u8]) -> Result<u64, AmqpError> {
     }
     match significant.parse::<u64>() {
         Ok(milliseconds) if milliseconds <= EXPIRATION_MAX => Ok(milliseconds),
-        _ => invalid(format!("{{value_too_large,{significant}}}")),
+        _ => invalid(format!("{{value_too_big,{significant}}}")),
     }
 }
 
@@ -288,8 +291,8 @@ mod tests {
             ("10s", "{leftover_string,\"s\"}"),
             ("1.5", "{leftover_string,\".5\"}"),
             ("-20", "{value_negative,-20}"),
-            ("315360000001", "{value_too_large,315360000001}"),
-            ("99999999999999999999999", "{value_too_large,99999999999999999999999}"),
+            ("315360000001", "{value_too_big,315360000001}"),
+            ("99999999999999999999999", "{value_too_big,99999999999999999999999}"),
         ] {
             let error = milliseconds(text.as_bytes()).unwrap_err();
             assert_eq!(error.text(), format!("PRECONDITION_FAILED - invalid expiration '{text}': {reason}"));

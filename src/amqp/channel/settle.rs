@@ -9,7 +9,7 @@ use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
 
 impl Channel {
-    /// Messages are done with: acknowledged, or discarded.
+    /// Messages are acknowledged.
     ///
     /// # Errors
     /// The tag is not unsettled.
@@ -25,15 +25,24 @@ impl Channel {
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
     }
 
-    /// Messages are refused: back to their queue, or discarded.
+    /// basic.nack: back to their queue, or discarded.
     ///
     /// # Errors
     /// The tag is not unsettled.
-    pub fn on_refused(&mut self, link: &mut Link, tag: u64, multiple: bool, requeue: bool) -> Result<(), AmqpError> {
-        if !requeue {
-            return self.on_ack(link, tag, multiple);
-        }
-        let mut returned = Returned::default();
+    pub fn on_nack(&mut self, link: &mut Link, tag: u64, multiple: bool, requeue: bool) -> Result<(), AmqpError> {
+        self.refuse(link, tag, multiple, if requeue { Fate::Returned } else { Fate::Discarded })
+    }
+
+    /// basic.reject: as nack, but a requeued message has failed (compat.md 2.8).
+    ///
+    /// # Errors
+    /// The tag is not unsettled.
+    pub fn on_reject(&mut self, link: &mut Link, tag: u64, requeue: bool) -> Result<(), AmqpError> {
+        self.refuse(link, tag, false, if requeue { Fate::Failed } else { Fate::Discarded })
+    }
+
+    fn refuse(&mut self, link: &mut Link, tag: u64, multiple: bool, fate: Fate) -> Result<(), AmqpError> {
+        let mut returned = Returned::new(fate);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
             returned.add(&held.queue, held.consumer, held.span.part(skip, count));
         });
@@ -49,7 +58,7 @@ impl Channel {
         if !requeue {
             return Err(AmqpError::new(Code::NotImplemented, "requeue=false"));
         }
-        let mut returned = Returned::default();
+        let mut returned = Returned::new(Fate::Returned);
         for held in self.unacked.drain() {
             returned.add(&held.queue, held.consumer, held.span);
         }
@@ -60,7 +69,7 @@ impl Channel {
     pub(super) fn requeue(&mut self, link: &mut Link, returned: Returned) {
         link.settlements.flush(&link.session);
         self.give_back(link, returned.consumed());
-        returned.requeue(&link.session);
+        returned.hand_over(&link.session);
     }
 }
 
@@ -68,29 +77,49 @@ fn unknown_tag(tag: u64) -> AmqpError {
     AmqpError::new(Code::PreconditionFailed, format_args!("unknown delivery tag {tag}"))
 }
 
-/// Messages on their way back, by queue and consumer.
-#[derive(Default)]
-pub(super) struct Returned(Vec<(Arc<QueueHandle>, Option<ConsumerId>, Vec<Span>)>);
+/// What becomes of messages that are not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They go back.
+    Returned,
+    /// They go back, and a quorum queue counts a failure.
+    Failed,
+    /// They are dead-lettered, or gone.
+    Discarded,
+}
+
+/// Messages on their way to their queues, by queue and consumer.
+pub(super) struct Returned {
+    groups: Vec<(Arc<QueueHandle>, Option<ConsumerId>, Vec<Span>)>,
+    fate: Fate,
+}
 
 impl Returned {
+    pub fn new(fate: Fate) -> Returned {
+        Returned { groups: Vec::new(), fate }
+    }
+
     pub fn add(&mut self, queue: &Arc<QueueHandle>, consumer: Option<ConsumerId>, span: Span) {
-        let known = self.0.iter_mut().rev().find(|(held, from, _)| *from == consumer && Arc::ptr_eq(held, queue));
+        let known = self.groups.iter_mut().rev().find(|(held, from, _)| *from == consumer && Arc::ptr_eq(held, queue));
         match known {
             Some((_, _, spans)) => spans.push(span),
-            None => self.0.push((queue.clone(), consumer, vec![span])),
+            None => self.groups.push((queue.clone(), consumer, vec![span])),
         }
     }
 
     /// How many of them a consumer had been sent.
     fn consumed(&self) -> i64 {
-        let consumed = self.0.iter().filter(|(_, consumer, _)| consumer.is_some());
+        let consumed = self.groups.iter().filter(|(_, consumer, _)| consumer.is_some());
         consumed.flat_map(|(_, _, spans)| spans).map(|span| i64::from(span.count)).sum()
     }
 
     /// Hands them to their queues.
-    pub fn requeue(self, session: &Session) {
-        for (queue, consumer, spans) in self.0 {
-            session.requeue(&queue, spans, consumer);
+    pub fn hand_over(self, session: &Session) {
+        for (queue, consumer, spans) in self.groups {
+            match self.fate {
+                Fate::Discarded => session.discard(&queue, spans, consumer),
+                fate => session.requeue(&queue, spans, consumer, fate == Fate::Failed),
+            }
         }
     }
 }

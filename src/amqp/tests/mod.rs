@@ -37,7 +37,8 @@ pub fn node() -> Node {
 /// A broker that may hold this many bytes of messages in memory.
 pub fn node_with(memory_budget: u64) -> Node {
     let storage = Arc::new(MemoryStorage::default());
-    let options = Options { memory_budget, sync: SyncPolicy::Always };
+    let clock = Arc::new(crate::clock::SystemClock);
+    let options = Options { memory_budget, sync: SyncPolicy::Always, clock };
     let settings = Settings {
         frame_max: 131_072,
         channel_max: 2047,

@@ -12,8 +12,7 @@ fn table(entries: &[(&'static str, Value)]) -> Table {
 }
 
 fn difference(existing: &[(&'static str, Value)], received: &[(&'static str, Value)]) -> Result<(), String> {
-    equivalent_arguments(&queue(), &table(existing), &table(received), CLASSIC_QUEUE_ARGUMENTS)
-        .map_err(|refusal| refusal.to_string())
+    equivalent_queue(&queue(), &table(existing), &table(received)).map_err(|refusal| refusal.to_string())
 }
 
 #[test]
@@ -66,27 +65,79 @@ fn only_the_keys_asked_for_are_compared() {
     assert!(equivalent_arguments(&queue(), &existing, &received, &["b"]).is_err());
 }
 
+const DURABLE: QueueFlags = QueueFlags { durable: true, exclusive: false, auto_delete: false, server_named: false };
+
+fn check(entries: &[(&'static str, Value)], flags: QueueFlags) -> Result<QueueKind, String> {
+    check_queue(&table(entries), flags, &queue()).map_err(|refusal| refusal.to_string())
+}
+
 #[test]
 fn queue_types() {
-    let parse = |value: Value| {
-        let arguments = table(&[("x-mine", 7.into()), ("x-queue-type", value)]);
-        QueueArguments::parse(&arguments, &queue()).map(|parsed| assert_eq!(*parsed.raw(), arguments))
+    let check = |kind: Value| check(&[("x-mine", 7.into()), ("x-queue-type", kind)], DURABLE);
+    let invalid = |reason: &str| Err(format!("invalid arg 'x-queue-type' for queue 'q' in vhost '/': {reason}"));
+    assert_eq!(check("classic".into()), Ok(QueueKind::Classic));
+    assert_eq!(check("quorum".into()), Ok(QueueKind::Quorum));
+    let streams =
+        "cannot declare queue 'q' in vhost '/': queue type 'stream' is not supported, use 'classic' or 'quorum'";
+    assert_eq!(check("stream".into()), Err(streams.to_owned()));
+    assert_eq!(check("odd".into()), invalid("\"unsupported queue type 'odd'\""));
+    assert_eq!(check(5.into()), invalid("{unacceptable_type,long}"));
+}
+
+#[test]
+fn values() {
+    for (key, value, reason) in [
+        ("x-expires", 0.into(), "{value_zero,0}"),
+        ("x-expires", (-1).into(), "{value_negative,-1}"),
+        ("x-expires", "5".into(), "\"expected integer, got longstr\""),
+        ("x-expires", (TIME_MAX + 1).into(), "{value_too_big,315360000001}"),
+        ("x-message-ttl", (-1).into(), "{value_negative,-1}"),
+        ("x-max-length", (-5).into(), "{value_negative,-5}"),
+        ("x-max-length-bytes", Value::Bool(true), "\"expected integer, got bool\""),
+        ("x-max-priority", 256.into(), "{max_value_exceeded,256}"),
+        ("x-overflow", "drop".into(), "invalid_overflow"),
+        ("x-overflow", 1.into(), "{unacceptable_type,long}"),
+        ("x-dead-letter-exchange", 1.into(), "{unacceptable_type,long}"),
+        ("x-dead-letter-routing-key", "k".into(), "routing_key_but_no_dlx_defined"),
+        ("x-single-active-consumer", "true".into(), "{unacceptable_type,longstr}"),
+        ("x-queue-version", 1.into(), "invalid_queue_version"),
+        ("x-queue-leader-locator", "here".into(), "invalid_queue_locator_arg"),
+    ] {
+        let expected = format!("invalid arg '{key}' for queue 'q' in vhost '/': {reason}");
+        assert_eq!(check(&[(key, value)], DURABLE), Err(expected));
+    }
+    let accepted = [
+        ("x-expires", 1.into()),
+        ("x-message-ttl", 0.into()),
+        ("x-max-priority", 255.into()),
+        ("x-dead-letter-exchange", "".into()),
+        ("x-dead-letter-routing-key", "k".into()),
+        ("x-overflow", "reject-publish-dlx".into()),
+        ("x-queue-mode", "lazy".into()),
+        ("x-queue-version", 2.into()),
+        ("x-anything", Value::Void),
+    ];
+    assert_eq!(check(&accepted, DURABLE), Ok(QueueKind::Classic));
+}
+
+#[test]
+fn what_a_type_does_not_take() {
+    let quorum = ("x-queue-type", Value::from("quorum"));
+    let foreign = |key: &str, kind: &str| {
+        Err(format!("invalid arg '{key}' for queue 'q' in vhost '/' of queue type rabbit_{kind}_queue"))
     };
-    assert_eq!(parse("classic".into()), Ok(()));
-    assert_eq!(
-        parse("quorum".into()),
-        Err(Refusal::NotImplemented(
-            "cannot declare queue 'q' in vhost '/': queue type 'quorum' is not supported, use 'classic'".to_owned()
-        ))
-    );
-    assert!(matches!(parse("stream".into()), Err(Refusal::NotImplemented(_))));
-    assert_eq!(
-        parse("odd".into()).map_err(|refusal| refusal.to_string()),
-        Err("invalid arg 'x-queue-type' for queue 'q' in vhost '/': \"unsupported queue type 'odd'\"".to_owned())
-    );
-    assert_eq!(
-        parse(5.into()).map_err(|refusal| refusal.to_string()),
-        Err("invalid arg 'x-queue-type' for queue 'q' in vhost '/': {unacceptable_type,long}".to_owned())
-    );
-    assert_eq!(QueueArguments::parse(&Table::new(), &queue()).map(|parsed| parsed.raw().len()), Ok(0));
+    let with = |key, value: i64| [quorum.clone(), (key, value.into())];
+    assert_eq!(check(&with("x-max-priority", 5), DURABLE), foreign("x-max-priority", "quorum"));
+    assert_eq!(check(&[("x-delivery-limit", 5.into())], DURABLE), foreign("x-delivery-limit", "classic"));
+    assert_eq!(check(&[("x-max-age", "1D".into())], DURABLE), foreign("x-max-age", "classic"));
+    assert_eq!(check(&with("x-delivery-limit", -1), DURABLE), Ok(QueueKind::Quorum));
+    for (flags, text) in [
+        (QueueFlags { durable: false, ..DURABLE }, "invalid property 'non-durable' for queue 'q' in vhost '/'"),
+        (QueueFlags { auto_delete: true, ..DURABLE }, "invalid property 'auto-delete' for queue 'q' in vhost '/'"),
+        (QueueFlags { exclusive: true, ..DURABLE }, "invalid property 'exclusive-owner' for queue 'q' in vhost '/'"),
+        (QueueFlags { server_named: true, ..DURABLE }, "Cannot declare a server-named queue for type quorum"),
+    ] {
+        assert_eq!(check(std::slice::from_ref(&quorum), flags), Err(text.to_owned()));
+        assert_eq!(check(&[], flags), Ok(QueueKind::Classic));
+    }
 }

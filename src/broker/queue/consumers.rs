@@ -1,5 +1,7 @@
-//! The consumers of a queue and whose turn it is: the highest priority that has credit, round robin inside.
+//! The consumers of a queue and whose turn it is: the highest priority that has credit, round robin inside; or the single
+//! active one (compat.md 2.7).
 
+use super::settings::QueueKind;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::Run;
 use std::cmp::Reverse;
@@ -73,6 +75,8 @@ pub(super) struct Consumer<O> {
     credit: Option<u32>,
     /// Bytes it may be sent ahead of its connection; may go below zero by one run.
     window: i64,
+    /// Messages it holds unsettled.
+    holds: u64,
     queued: bool,
 }
 
@@ -102,8 +106,9 @@ impl<O> Consumer<O> {
         self.window.max(1) as usize
     }
 
-    pub fn sent(&mut self, bytes: usize) {
+    pub fn sent(&mut self, messages: u32, bytes: usize) {
         self.window -= bytes as i64;
+        self.holds += if self.spec.no_ack { 0 } else { u64::from(messages) };
     }
 }
 
@@ -112,15 +117,30 @@ impl<O> Consumer<O> {
 pub(super) struct Consumers<O> {
     all: HashMap<ConsumerId, Consumer<O>>,
     ready: BTreeMap<Reverse<i32>, VecDeque<ConsumerId>>,
+    /// Only one is served; None: all are.
+    single: Option<Single>,
 }
 
-impl<O> Default for Consumers<O> {
-    fn default() -> Self {
-        Consumers { all: HashMap::new(), ready: BTreeMap::new() }
-    }
+/// Which consumer is the single active one.
+#[derive(Debug)]
+struct Single {
+    /// A quorum queue chooses by priority; a classic one by age alone.
+    by_priority: bool,
+    /// All consumers, oldest first.
+    order: VecDeque<ConsumerId>,
+    active: Option<ConsumerId>,
+    /// The active one gets no more: one of higher priority waits until it holds nothing.
+    leaving: bool,
 }
 
 impl<O: Outlet> Consumers<O> {
+    pub fn new(single_active: bool, kind: QueueKind) -> Consumers<O> {
+        let by_priority = kind == QueueKind::Quorum;
+        let single =
+            single_active.then(|| Single { by_priority, order: VecDeque::new(), active: None, leaving: false });
+        Consumers { all: HashMap::new(), ready: BTreeMap::new(), single }
+    }
+
     pub fn len(&self) -> usize {
         self.all.len()
     }
@@ -133,26 +153,74 @@ impl<O: Outlet> Consumers<O> {
         let id = spec.id;
         let credit = if spec.no_ack { None } else { spec.prefetch };
         let window = crate::limits::CONSUMER_WINDOW_BYTES;
-        self.all.insert(id, Consumer { spec, credit, window, queued: false });
+        self.all.insert(id, Consumer { spec, credit, window, holds: 0, queued: false });
+        if let Some(single) = &mut self.single {
+            single.order.push_back(id);
+            self.elect();
+        }
         self.queue_up(id);
     }
 
     pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer<O>> {
         let consumer = self.all.remove(&id)?;
         if consumer.queued {
-            let priority = Reverse(consumer.spec.priority);
-            if let Some(ring) = self.ready.get_mut(&priority) {
-                ring.retain(|other| *other != id);
-                if ring.is_empty() {
-                    self.ready.remove(&priority);
-                }
+            self.leave_ring(id, consumer.spec.priority);
+        }
+        if let Some(single) = &mut self.single {
+            single.order.retain(|other| *other != id);
+            if single.active == Some(id) {
+                (single.active, single.leaving) = (None, false);
             }
+            self.elect();
         }
         Some(consumer)
     }
 
+    fn leave_ring(&mut self, id: ConsumerId, priority: i32) {
+        if let Some(ring) = self.ready.get_mut(&Reverse(priority)) {
+            ring.retain(|other| *other != id);
+            if ring.is_empty() {
+                self.ready.remove(&Reverse(priority));
+            }
+        }
+    }
+
+    /// Chooses the single active consumer. One that gives way to a higher priority first settles what it holds.
+    fn elect(&mut self) {
+        let Some(single) = &mut self.single else { return };
+        let rank = |id: &ConsumerId| self.all.get(id).map_or(i32::MIN, |consumer| consumer.spec.priority);
+        let oldest = single.order.iter();
+        let best = if single.by_priority { oldest.rev().max_by_key(|id| rank(id)) } else { single.order.front() };
+        let Some(best) = best.copied() else { return };
+        if let Some(active) = single.active {
+            if !single.by_priority || rank(&active) >= rank(&best) {
+                single.leaving = false;
+                self.queue_up(active);
+                return;
+            }
+            single.leaving = true;
+            let priority = rank(&active);
+            let holds = self.all.get_mut(&active).is_some_and(|consumer| {
+                consumer.queued = false;
+                consumer.holds > 0
+            });
+            self.leave_ring(active, priority);
+            if holds {
+                return;
+            }
+        }
+        if let Some(single) = &mut self.single {
+            (single.active, single.leaving) = (Some(best), false);
+        }
+        self.queue_up(best);
+    }
+
     pub fn drain(&mut self) -> impl Iterator<Item = ConsumerSpec<O>> + use<O> {
         self.ready.clear();
+        if let Some(single) = &mut self.single {
+            single.order.clear();
+            (single.active, single.leaving) = (None, false);
+        }
         std::mem::take(&mut self.all).into_values().map(|consumer| consumer.spec)
     }
 
@@ -163,6 +231,10 @@ impl<O: Outlet> Consumers<O> {
                 *credit = credit.saturating_add(messages).min(consumer.spec.prefetch.unwrap_or(u32::MAX));
             }
             consumer.window = (consumer.window + bytes as i64).min(crate::limits::CONSUMER_WINDOW_BYTES);
+            consumer.holds = consumer.holds.saturating_sub(u64::from(messages));
+            if consumer.holds == 0 && self.single.as_ref().is_some_and(|single| single.leaving) {
+                self.elect();
+            }
             self.queue_up(id);
         }
     }
@@ -208,6 +280,9 @@ impl<O: Outlet> Consumers<O> {
     }
 
     fn queue_up(&mut self, id: ConsumerId) {
+        if self.single.as_ref().is_some_and(|single| single.active != Some(id) || single.leaving) {
+            return;
+        }
         if let Some(consumer) = self.all.get_mut(&id)
             && !consumer.queued
             && consumer.can_take()

@@ -155,6 +155,15 @@ impl Entry {
         }
     }
 
+    /// Bytes of the bodies of messages that are not settled.
+    pub fn open_bodies(&self) -> u64 {
+        if self.settled.count() == 0 {
+            return self.chunk.body_bytes(0, self.chunk.count());
+        }
+        let open = (0..self.chunk.count()).filter(|index| !self.settled.contains(*index));
+        open.map(|index| self.chunk.body_bytes(index, index + 1)).sum()
+    }
+
     /// Whether every message is settled.
     pub fn is_settled(&self) -> bool {
         self.settled.count() == self.chunk.count()
@@ -195,6 +204,7 @@ mod tests {
                 persistent: false,
                 priority: 0,
                 deadline_ms: 0,
+                died: false,
             });
         }
         Arc::new(builder.finish(false, &Arc::default()))

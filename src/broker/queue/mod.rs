@@ -7,44 +7,60 @@
 //!    by place)   in memory  only     in memory
 //! ```
 //!
-//! A message is *ready* in one of these, then *unsettled* in a consumer's hands, then settled and gone.
+//! A message is *ready* in one of these, then *unsettled* in a consumer's hands, then settled and gone; or it is *dying*: on
+//! its way to the dead-letter exchange, settled when it is there. A queue with priorities has such a chain for each.
 
+mod bounds;
 mod consumers;
+mod dead;
 mod dispatch;
 mod entry;
+mod expiry;
+mod level;
 mod paging;
+mod returned;
 mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
 
 pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
+pub use dead::{Dead, Reason};
 pub use entry::Settled;
 pub use paging::{LoadRequest, StoredChunk};
 pub use settings::{DeadLetters, Deduplication, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
 pub use storage::{Collected, Deleted, QueueState};
 
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::{Chunk, Run, Span};
+use crate::broker::message::{Chunk, Returns, Run, Span};
 use consumers::Consumers;
 use entry::Entry;
-use paging::Middle;
+use level::Levels;
+use returned::Returned;
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use storage::Disk;
 
 /// What can be asked of a queue.
 #[derive(Debug)]
 pub enum Command<O> {
-    /// Appends a chunk of messages.
-    Enqueue(Chunk),
+    /// Appends a chunk of messages to a level ([`QueueSettings::level_of`]).
+    Enqueue(Chunk, usize),
     /// Adds a consumer; the caller has checked exclusiveness with [`Queue::may_consume`].
     Consume(ConsumerSpec<O>),
     /// Removes a consumer. What it holds unsettled stays with its channel.
     Cancel(ConsumerId),
-    /// Messages are acknowledged or discarded: they are gone.
+    /// Messages are acknowledged: they are gone.
     Settle {
+        /// Consecutive messages: first sequence number and count.
+        spans: Vec<(u64, u32)>,
+        /// The consumer whose credit they free; None for `basic.get`.
+        consumer: Option<ConsumerId>,
+    },
+    /// Messages are discarded: dead-lettered, or gone.
+    Discard {
         /// Consecutive messages: first sequence number and count.
         spans: Vec<(u64, u32)>,
         /// The consumer whose credit they free; None for `basic.get`.
@@ -56,7 +72,11 @@ pub enum Command<O> {
         spans: Vec<Span>,
         /// The consumer whose credit they free; None when it is gone, and for `basic.get`.
         consumer: Option<ConsumerId>,
+        /// Whether their delivery failed: a `basic.reject`, or the end of their channel (compat.md 2.8).
+        failed: bool,
     },
+    /// Dead letters have arrived where they were to go, or nowhere.
+    Buried(Vec<(u64, u32)>),
     /// A consumer's connection has taken bytes, or its channel's shared credit has grown.
     Credit {
         /// The consumer.
@@ -75,6 +95,12 @@ pub enum Command<O> {
     },
     /// What [`Queue::load_request`] asked for is damaged; the text says how. Nothing is delivered until a purge drops it.
     Unreadable(String),
+    /// New settings, effective at once. Type, priorities and single active consumer stay as they were declared.
+    Configure(Arc<QueueSettings>),
+    /// The queue is in use: it was redeclared, or asked for a message.
+    Touch,
+    /// Time has passed: [`Effects::timer`] was due.
+    Tick,
 }
 
 /// What has to be done after the lock is released.
@@ -86,17 +112,33 @@ pub struct Effects<O> {
     pub load: bool,
     /// The queue has something for the disk and was not listed as dirty before.
     pub dirty: bool,
-    /// The last consumer of an auto-delete queue has gone.
+    /// The last consumer of an auto-delete queue has gone, or nobody used the queue for as long as `x-expires` says.
     pub unused: bool,
     /// What is on disk cannot be read; the text says what. The consumers were told that there is nothing more.
     pub damage: Option<String>,
     /// Transient messages that are not where they were paged out to: a full disk took them.
     pub lost: u64,
+    /// Messages for the dead-letter exchange, in order.
+    pub dead: Vec<Dead>,
+    /// The chunk that was to be appended was refused from this index on: the queue is full.
+    pub refused: Option<u32>,
+    /// [`Command::Tick`] is due at this time, in wall clock ms.
+    pub timer: Option<u64>,
 }
 
 impl<O> Default for Effects<O> {
     fn default() -> Self {
-        Effects { wake: SmallVec::new(), load: false, dirty: false, unused: false, damage: None, lost: 0 }
+        Effects {
+            wake: SmallVec::new(),
+            load: false,
+            dirty: false,
+            unused: false,
+            damage: None,
+            lost: 0,
+            dead: Vec::new(),
+            refused: None,
+            timer: None,
+        }
     }
 }
 
@@ -118,6 +160,10 @@ pub struct Counts {
     pub ready: u64,
     /// Messages handed out and not settled.
     pub unsettled: u64,
+    /// Messages on their way to the dead-letter exchange.
+    pub dying: u64,
+    /// Returned messages that wait before they are ready again.
+    pub delayed: u64,
     /// Consumers.
     pub consumers: usize,
 }
@@ -128,50 +174,73 @@ pub struct Queue<O> {
     durable: bool,
     auto_delete: bool,
     closed: bool,
-    next_sequence: u64,
+    settings: Arc<QueueSettings>,
     /// Chunks in memory with unsettled messages, by first sequence number.
     entries: BTreeMap<u64, Entry>,
-    /// No message below this one was left without being handed out, but for `returned`.
-    cursor: u64,
-    middle: Option<Middle>,
-    /// Requeued messages: first sequence number and count, each within one chunk.
-    returned: BTreeMap<u64, u32>,
+    levels: Levels,
+    returned: Returned,
+    /// How often messages came back; only a quorum queue counts it.
+    counted: BTreeMap<u64, Returns>,
+    /// Returned messages that wait, by the time when they are ready again.
+    delayed: BTreeMap<(u64, u64), ()>,
     consumers: Consumers<O>,
     ready: u64,
+    /// Bytes of the bodies of ready messages, while there is a limit for them.
+    ready_bodies: u64,
     unsettled: u64,
+    dying: u64,
+    /// Discarded messages whose records have to be read before they can be dead-lettered.
+    doomed: VecDeque<(u64, u32, Reason)>,
     disk: Disk,
     /// What is on disk cannot be read; the text says what.
     damage: Option<String>,
+    /// Some message may have a deadline.
+    timed: bool,
+    /// Numbers of the messages that the command brings: one that expires at once may still find a consumer.
+    fresh: Range<u64>,
+    /// Since when nobody uses the queue, in wall clock ms.
+    unused_since: Option<u64>,
+    /// High-priority messages of a quorum queue that were served since the last low one.
+    favoured: u32,
 }
 
 impl<O: Outlet> Queue<O> {
     /// An empty queue.
-    pub fn new(durable: bool, auto_delete: bool) -> Queue<O> {
+    pub fn new(durable: bool, auto_delete: bool, settings: Arc<QueueSettings>) -> Queue<O> {
         Queue {
             durable,
             auto_delete,
             closed: false,
-            next_sequence: 0,
             entries: BTreeMap::new(),
-            cursor: 0,
-            middle: None,
-            returned: BTreeMap::new(),
-            consumers: Consumers::default(),
+            levels: Levels::new(&settings),
+            returned: Returned::new(settings.kind == QueueKind::Quorum),
+            counted: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            consumers: Consumers::new(settings.single_active, settings.kind),
             ready: 0,
+            ready_bodies: 0,
             unsettled: 0,
+            dying: 0,
+            doomed: VecDeque::new(),
             disk: Disk::default(),
             damage: None,
+            timed: false,
+            fresh: 0..0,
+            unused_since: None,
+            favoured: 0,
+            settings,
         }
     }
 
-    /// Applies one command. Deliveries go to the consumers' outlets at once; the rest is in `effects`.
-    /// A closed queue ignores everything.
-    pub fn apply(&mut self, command: Command<O>, effects: &mut Effects<O>) {
+    /// Applies one command at `now`, wall clock ms; 0 will do if [`Queue::needs_time`] says so. Deliveries go to the
+    /// consumers' outlets at once; the rest is in `effects`. A closed queue ignores everything.
+    pub fn apply(&mut self, command: Command<O>, now: u64, effects: &mut Effects<O>) {
         if self.closed {
             return;
         }
+        self.pass_time(now, effects);
         match command {
-            Command::Enqueue(chunk) => self.enqueue(chunk),
+            Command::Enqueue(chunk, level) => self.enqueue(chunk, level, now, effects),
             Command::Consume(spec) => self.consumers.add(spec),
             Command::Cancel(consumer) => {
                 let removed = self.consumers.remove(consumer).is_some();
@@ -182,10 +251,11 @@ impl<O: Outlet> Queue<O> {
                 self.unsettled = self.unsettled.saturating_sub(u64::from(settled));
                 self.free_credit(consumer, settled);
             }
-            Command::Requeue { spans, consumer } => {
-                let count = spans.iter().map(|span| span.count).sum();
-                spans.iter().for_each(|span| self.give_back(span));
-                self.free_credit(consumer, count);
+            Command::Discard { spans, consumer } => self.discard(&spans, consumer, effects),
+            Command::Requeue { spans, consumer, failed } => self.requeue(&spans, consumer, failed, now, effects),
+            Command::Buried(spans) => {
+                let settled: u32 = spans.iter().map(|(first, count)| self.settle(*first, *count)).sum();
+                self.dying = self.dying.saturating_sub(u64::from(settled));
             }
             Command::Credit { consumer, bytes } => self.consumers.credit(consumer, 0, bytes),
             Command::Loaded { first, chunks, end } => {
@@ -194,18 +264,20 @@ impl<O: Outlet> Queue<O> {
                 }
             }
             Command::Unreadable(text) => self.unreadable(text, effects),
+            Command::Configure(settings) => self.configure(settings),
+            Command::Touch => self.unused_since = None,
+            Command::Tick => {}
         }
-        if self.damage.is_none() {
-            self.dispatch(effects);
-        }
-        effects.dirty |= self.disk.announce();
+        self.finish(now, effects);
     }
 
     /// Takes the next message for `basic.get`; with `no_ack` it is settled at once.
-    pub fn take(&mut self, no_ack: bool, effects: &mut Effects<O>) -> Taken {
+    pub fn take(&mut self, no_ack: bool, now: u64, effects: &mut Effects<O>) -> Taken {
         if self.closed {
             return Taken::Empty;
         }
+        self.unused_since = None;
+        self.pass_time(now, effects);
         let taken = match self.next_span() {
             Some(run) => {
                 let run = run.part(0, 1);
@@ -218,38 +290,69 @@ impl<O: Outlet> Queue<O> {
             }
             None => Taken::Empty,
         };
-        effects.dirty |= self.disk.announce();
+        self.finish(now, effects);
         taken
+    }
+
+    /// What every command ends with: deliveries, then what has no place or no time left.
+    fn finish(&mut self, now: u64, effects: &mut Effects<O>) {
+        if self.damage.is_none() {
+            self.dispatch(now, effects);
+        }
+        self.fresh = 0..0;
+        if self.settings.is_bounded() {
+            self.keep_bounds(now, effects);
+        }
+        self.set_timer(now, effects);
+        effects.dirty |= self.disk.announce();
     }
 
     /// Drops all ready messages; returns how many.
     pub fn purge(&mut self, effects: &mut Effects<O>) -> u64 {
         let purged = self.ready;
-        for (first, count) in std::mem::take(&mut self.returned) {
+        for (first, count) in self.returned.drain() {
             self.settle(first, count);
         }
-        self.drop_middle();
-        let firsts: Vec<u64> = self.entries.range(self.first_ready_entry()..).map(|(first, _)| *first).collect();
-        for first in firsts {
-            let Some(entry) = self.entries.get(&first) else { continue };
-            let (next, count) = (entry.next, entry.chunk.count());
-            self.settle(first + u64::from(next), count.saturating_sub(next));
+        for at in 0..self.levels.len() {
+            self.drop_middle(at);
+            let level = self.levels.at(at).range();
+            let firsts: Vec<u64> =
+                self.entries.range(self.first_ready_entry(at)..level.end).map(|(first, _)| *first).collect();
+            for first in firsts {
+                let Some(entry) = self.entries.get(&first) else { continue };
+                let (next, count) = (entry.next, entry.chunk.count());
+                self.settle(first + u64::from(next), count.saturating_sub(next));
+            }
+            let level = self.levels.at_mut(at);
+            level.cursor = level.next_sequence;
+            level.ready = 0;
         }
-        self.cursor = self.next_sequence;
         self.ready = 0;
+        self.ready_bodies = 0;
         self.damage = None;
         effects.dirty |= self.disk.announce();
         purged
     }
 
-    /// Whether a consumer may be added: not beside an exclusive one, and an exclusive one only alone.
+    /// Whether a consumer may be added: not beside an exclusive one, and an exclusive one only alone and where every consumer
+    /// is served. A quorum queue knows no exclusive consumers.
     pub fn may_consume(&self, exclusive: bool) -> bool {
-        !self.consumers.has_exclusive() && (!exclusive || self.consumers.len() == 0)
+        if self.settings.single_active {
+            return !exclusive;
+        }
+        self.settings.kind == QueueKind::Quorum
+            || (!self.consumers.has_exclusive() && (!exclusive || self.consumers.len() == 0))
     }
 
-    /// Messages ready and unsettled, and consumers.
+    /// Messages by their condition, and consumers.
     pub fn counts(&self) -> Counts {
-        Counts { ready: self.ready, unsettled: self.unsettled, consumers: self.consumers.len() }
+        let (ready, unsettled, dying) = (self.ready, self.unsettled, self.dying);
+        Counts { ready, unsettled, dying, delayed: self.delayed.len() as u64, consumers: self.consumers.len() }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Arc<QueueSettings> {
+        &self.settings
     }
 
     /// Whether the queue was deleted.
@@ -261,10 +364,17 @@ impl<O: Outlet> Queue<O> {
     pub fn close(&mut self) -> Vec<O> {
         self.closed = true;
         self.entries.clear();
-        self.returned.clear();
-        self.middle = None;
+        self.returned.drain();
+        self.counted.clear();
+        self.delayed.clear();
+        self.doomed.clear();
+        for level in self.levels.iter_mut() {
+            level.middle = None;
+            level.ready = 0;
+        }
         self.ready = 0;
         self.unsettled = 0;
+        self.dying = 0;
         self.cancel_all()
     }
 
@@ -274,12 +384,32 @@ impl<O: Outlet> Queue<O> {
         consumers.inspect(|spec| spec.outlet.cancelled(spec.id)).map(|spec| spec.outlet).collect()
     }
 
-    fn enqueue(&mut self, chunk: Chunk) {
-        let chunk = Arc::new(chunk.number(self.next_sequence));
-        self.next_sequence = chunk.end();
+    fn enqueue(&mut self, chunk: Chunk, level: usize, now: u64, effects: &mut Effects<O>) {
+        if self.settings.refuses() {
+            self.enqueue_what_fits(chunk, level, now, effects);
+        } else {
+            self.append(chunk, level);
+        }
+    }
+
+    fn append(&mut self, chunk: Chunk, level: usize) {
+        let level = self.levels.at_mut(level);
+        let chunk = Arc::new(chunk.number(level.next_sequence));
+        level.next_sequence = chunk.end();
+        level.ready += u64::from(chunk.count());
         self.ready += u64::from(chunk.count());
+        let bodies = if self.settings.max_bytes.is_some() { chunk.body_bytes(0, chunk.count()) } else { 0 };
+        self.ready_bodies += bodies;
         if chunk.durable() {
+            level.messages += u64::from(chunk.count());
+            level.bytes += chunk.bytes().len() as u64;
+            level.bodies += bodies;
+            level.changed = true;
             self.disk.fresh(&chunk);
+        }
+        if chunk.is_timed() {
+            self.timed = true;
+            self.fresh = chunk.first()..chunk.end();
         }
         self.entries.insert(chunk.first(), Entry::new(chunk));
     }
@@ -292,14 +422,20 @@ impl<O: Outlet> Queue<O> {
 
     /// Marks messages as gone; returns how many were not settled before. The unsettled count is the caller's.
     fn settle(&mut self, first: u64, count: u32) -> u32 {
+        let bounded = self.settings.max_bytes.is_some();
         let Some((start, entry)) = self.entries.range_mut(..=first).next_back() else { return 0 };
-        let from = (first - start) as u32;
+        let (start, from) = (*start, (first - start) as u32);
         let to = (from + count).min(entry.chunk.count());
         let bytes = entry.chunk.span_bytes(from, to);
+        let bodies = if bounded { entry.chunk.body_bytes(from, to) } else { 0 };
         let settled = entry.settled.settle(from, to);
-        let start = *start;
         if entry.chunk.durable() {
-            self.disk.settled(settled, bytes);
+            let level = self.levels.of(first);
+            level.messages = level.messages.saturating_sub(u64::from(settled));
+            level.bytes = level.bytes.saturating_sub(bytes as u64);
+            level.bodies = level.bodies.saturating_sub(bodies);
+            level.changed = true;
+            self.disk.changed = true;
         }
         if entry.is_settled() {
             if let Some(entry) = self.entries.remove(&start) {
@@ -312,12 +448,74 @@ impl<O: Outlet> Queue<O> {
                 self.disk.touched(start);
             }
         }
+        if !self.counted.is_empty() {
+            let end = first + u64::from(count);
+            self.counted.retain(|sequence, _| *sequence < first || *sequence >= end);
+        }
         settled
     }
 
-    fn give_back(&mut self, span: &Span) {
-        self.ready += u64::from(span.count);
-        self.unsettled = self.unsettled.saturating_sub(u64::from(span.count));
-        self.returned.insert(span.first, span.count);
+    /// Messages of a consumer come back.
+    fn requeue(
+        &mut self,
+        spans: &[Span],
+        consumer: Option<ConsumerId>,
+        failed: bool,
+        now: u64,
+        effects: &mut Effects<O>,
+    ) {
+        let count = spans.iter().map(|span| span.count).sum();
+        if self.settings.kind == QueueKind::Quorum {
+            spans.iter().for_each(|span| self.give_back_counted(span, failed, now, effects));
+        } else {
+            spans.iter().for_each(|span| self.give_back(span.first, span.count));
+        }
+        self.free_credit(consumer, count);
+    }
+
+    fn give_back(&mut self, first: u64, count: u32) {
+        self.unsettled = self.unsettled.saturating_sub(u64::from(count));
+        self.make_ready(first, count);
+    }
+
+    /// Messages that were out of the queue's reach are ready again.
+    fn make_ready(&mut self, first: u64, count: u32) {
+        self.ready += u64::from(count);
+        self.levels.of(first).ready += u64::from(count);
+        if self.settings.max_bytes.is_some()
+            && let Some((start, entry)) = self.entries.range(..=first).next_back()
+        {
+            let from = (first - start) as u32;
+            self.ready_bodies += entry.chunk.body_bytes(from, from + count);
+        }
+        self.returned.insert(first, count);
+    }
+
+    /// A quorum queue counts how often each message came back (compat.md 2.8).
+    fn give_back_counted(&mut self, span: &Span, failed: bool, now: u64, effects: &mut Effects<O>) {
+        for sequence in span.first..span.first + u64::from(span.count) {
+            let returns = self.counted.entry(sequence).or_default();
+            returns.acquired = returns.acquired.saturating_add(1);
+            returns.failed = returns.failed.saturating_add(u32::from(failed));
+            let returns = *returns;
+            if self.settings.delivery_limit.is_some_and(|limit| returns.failed > limit) {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                self.doom(sequence, 1, Reason::DeliveryLimit, effects);
+            } else if let Some(wait) = self.settings.retry.wait(returns, failed) {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                self.delayed.insert((now.saturating_add(wait), sequence), ());
+            } else {
+                self.give_back(sequence, 1);
+            }
+        }
+    }
+
+    /// New settings. What cannot change stays as it is.
+    fn configure(&mut self, settings: Arc<QueueSettings>) {
+        let bounded = self.settings.max_bytes.is_some();
+        self.settings = settings;
+        if self.settings.max_bytes.is_some() && !bounded {
+            self.count_bodies();
+        }
     }
 }

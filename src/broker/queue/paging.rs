@@ -28,6 +28,8 @@ pub(super) struct Middle {
     /// How many of them are transient.
     pub transient: u64,
     pub bytes: u64,
+    /// Bytes of their bodies.
+    pub bodies: u64,
     pub loading: bool,
     /// Ready bytes in memory before it.
     pub ahead: u64,
@@ -48,24 +50,32 @@ impl<O: Outlet> Queue<O> {
     /// Drops chunks from memory that are on disk (`done` is the last finished epoch), but for `keep` bytes at the head.
     pub fn evict(&mut self, done: u64, keep: usize) {
         self.evict_unsettled(done, keep);
-        for first in self.evictable(keep) {
+        for at in 0..self.levels.len() {
+            self.evict_level(at, done, keep);
+        }
+    }
+
+    fn evict_level(&mut self, at: usize, done: u64, keep: usize) {
+        for first in self.evictable(at, keep) {
             let Some(entry) = self.entries.get(&first) else { return };
             let untouched = entry.next == 0 && entry.settled.count() == 0;
             if !untouched || entry.stored.is_none_or(|epoch| epoch > done) {
                 return;
             }
             let (messages, bytes) = (u64::from(entry.chunk.count()), entry.chunk.bytes().len() as u64);
+            let bodies = entry.chunk.body_bytes(0, entry.chunk.count());
             let (end, transient) = (entry.chunk.end(), !entry.chunk.durable());
-            let ahead = match &self.middle {
+            let ahead = match &self.levels.at(at).middle {
                 Some(middle) => middle.ahead,
-                None => self.ready_bytes_before(first),
+                None => self.ready_bytes_before(at, first),
             };
-            let start = Middle { first, end, messages: 0, transient: 0, bytes: 0, loading: false, ahead };
-            let middle = self.middle.get_or_insert(start);
+            let start = Middle { first, end, messages: 0, transient: 0, bytes: 0, bodies: 0, loading: false, ahead };
+            let middle = self.levels.at_mut(at).middle.get_or_insert(start);
             middle.end = end;
             middle.messages += messages;
             middle.transient += if transient { messages } else { 0 };
             middle.bytes += bytes;
+            middle.bodies += bodies;
             self.entries.remove(&first);
         }
     }
@@ -73,6 +83,10 @@ impl<O: Outlet> Queue<O> {
     /// Drops the records of messages in consumers' hands that are on disk, but for the oldest `keep` bytes: those are
     /// acknowledged first. If they come back, they are read again.
     fn evict_unsettled(&mut self, done: u64, keep: usize) {
+        if self.settings.max_bytes.is_some() {
+            // What comes back is counted by its body.
+            return;
+        }
         for first in self.unsettled_beyond(keep) {
             let Some(entry) = self.entries.get_mut(&first) else { continue };
             if entry.stored.is_some_and(|epoch| epoch <= done)
@@ -87,9 +101,12 @@ impl<O: Outlet> Queue<O> {
     /// Keys of the chunks that are all in consumers' hands, beyond the oldest `keep` bytes.
     fn unsettled_beyond(&self, keep: usize) -> Vec<u64> {
         let mut kept = 0;
-        let held = self.entries.range(..self.first_ready_entry()).filter(|(first, entry)| {
-            let returned = self.returned.range(**first..entry.chunk.end()).next().is_some();
-            !entry.absent && !returned && entry.next == entry.chunk.count()
+        let held = (0..self.levels.len()).flat_map(|at| {
+            let begin = self.levels.at(at).base;
+            self.entries.range(begin..self.first_ready_entry(at).max(begin))
+        });
+        let held = held.filter(|(first, entry)| {
+            !entry.absent && entry.next == entry.chunk.count() && !self.returned.any_in(**first..entry.chunk.end())
         });
         let beyond = held.skip_while(|(_, entry)| {
             kept += entry.chunk.memory();
@@ -100,7 +117,7 @@ impl<O: Outlet> Queue<O> {
 
     /// Whether the queue holds chunks in memory beyond `keep` bytes at its head.
     pub fn is_long(&self, keep: usize) -> bool {
-        !self.evictable(keep).is_empty() || !self.unsettled_beyond(keep).is_empty()
+        (0..self.levels.len()).any(|at| !self.evictable(at, keep).is_empty()) || !self.unsettled_beyond(keep).is_empty()
     }
 
     /// Whether transient messages of this queue were written to disk.
@@ -115,16 +132,18 @@ impl<O: Outlet> Queue<O> {
             self.disk.fetching = Some(first);
             return Some(LoadRequest { first, end: entry.chunk.end(), bytes: 1 });
         }
-        let middle = self.middle.as_mut().filter(|middle| !middle.loading)?;
+        let level = self.loadable()?;
+        let level = self.levels.at_mut(level);
+        level.head = head;
+        let middle = level.middle.as_mut()?;
         middle.loading = true;
-        self.disk.head = head;
         Some(LoadRequest { first: middle.first, end: middle.end, bytes: head })
     }
 
     /// A read found no space, which is not the fault of what is read: the request can be made again.
     pub fn load_again(&mut self) {
         self.disk.fetching = None;
-        if let Some(middle) = &mut self.middle {
+        for middle in self.levels.iter_mut().filter_map(|level| level.middle.as_mut()) {
             middle.loading = false;
         }
     }
@@ -141,15 +160,19 @@ impl<O: Outlet> Queue<O> {
         self.damage.as_deref()
     }
 
-    /// Key of the chunk of the first requeued message, if its records are on disk only.
+    /// Key of the chunk of the next requeued or doomed message, if its records are on disk only.
     fn absent_front(&self) -> Option<u64> {
-        let (first, _) = self.returned.first_key_value()?;
-        let (start, entry) = self.entries.range(..=*first).next_back()?;
-        entry.absent.then_some(*start)
+        let ready = (0..self.levels.len()).find(|at| self.levels.at(*at).ready > 0);
+        let returned = ready.and_then(|at| self.returned.first(self.levels.at(at).range())).map(|(first, _)| first);
+        let doomed = self.doomed.front().map(|(first, _, _)| *first);
+        returned.into_iter().chain(doomed).find_map(|first| {
+            let (start, entry) = self.entries.range(..=first).next_back()?;
+            entry.absent.then_some(*start)
+        })
     }
 
     /// The records of requeued messages were read.
-    fn fetched(&mut self, first: u64, chunks: Vec<StoredChunk>) -> Result<(), String> {
+    fn fetched(&mut self, first: u64, chunks: Vec<StoredChunk>, effects: &mut Effects<O>) -> Result<(), String> {
         self.disk.fetching = None;
         // It may have been settled by a purge meanwhile.
         let Some(entry) = self.entries.get_mut(&first).filter(|entry| entry.absent) else { return Ok(()) };
@@ -157,6 +180,7 @@ impl<O: Outlet> Queue<O> {
         let stored = stored.ok_or_else(|| format!("messages from {first} on are not on disk where they should be"))?;
         entry.chunk = Arc::new(stored.chunk);
         entry.absent = false;
+        self.bury_read(effects);
         Ok(())
     }
 
@@ -172,10 +196,11 @@ impl<O: Outlet> Queue<O> {
         effects: &mut Effects<O>,
     ) -> Result<(), String> {
         if self.disk.fetching == Some(first) {
-            return self.fetched(first, chunks);
+            return self.fetched(first, chunks, effects);
         }
         // A purge may have dropped what was being read.
-        let Some(middle) = self.middle.as_mut().filter(|middle| middle.first == first) else { return Ok(()) };
+        let level = self.levels.of(first);
+        let Some(middle) = level.middle.as_mut().filter(|middle| middle.first == first) else { return Ok(()) };
         middle.loading = false;
         for StoredChunk { chunk, settled } in chunks {
             let live = chunk.count().saturating_sub(settled.count());
@@ -185,7 +210,9 @@ impl<O: Outlet> Queue<O> {
             }
             let bytes = chunk.bytes().len() as u64;
             middle.bytes = middle.bytes.saturating_sub(bytes);
+            middle.bodies = middle.bodies.saturating_sub(chunk.body_bytes(0, chunk.count()));
             middle.ahead += bytes;
+            self.timed |= chunk.is_timed();
             let chunk = Arc::new(chunk);
             if live > 0 {
                 self.entries.insert(chunk.first(), Entry::from_disk(chunk, settled));
@@ -196,10 +223,11 @@ impl<O: Outlet> Queue<O> {
         middle.first = end.max(middle.first);
         if middle.first >= middle.end {
             let (missing, transient) = (middle.messages, middle.transient);
-            self.middle = None;
+            level.middle = None;
+            level.ready = level.ready.saturating_sub(missing);
             self.ready = self.ready.saturating_sub(missing);
             if missing > transient {
-                self.disk.messages = self.disk.messages.saturating_sub(missing);
+                level.messages = level.messages.saturating_sub(missing);
                 return Err(format!("{missing} messages are not on disk where they should be"));
             }
             effects.lost += missing;
@@ -207,41 +235,58 @@ impl<O: Outlet> Queue<O> {
         Ok(())
     }
 
+    /// Whether [`Queue::load_request`] has something to ask for.
     pub(super) fn wants_load(&self) -> bool {
-        let absent = self.disk.fetching.is_none() && self.absent_front().is_some();
-        absent || self.middle.is_some_and(|middle| !middle.loading)
+        (self.disk.fetching.is_none() && self.absent_front().is_some()) || self.loadable().is_some()
     }
 
     /// Whether the head in memory is short while more is on disk.
     pub(super) fn wants_read_ahead(&self) -> bool {
-        self.middle.is_some_and(|middle| middle.ahead < self.disk.head as u64 / 2)
+        self.levels.iter().any(|level| level.middle.is_some())
     }
 
-    /// Messages of the head were handed out.
-    pub(super) fn shorten_head(&mut self, bytes: usize) {
-        if let Some(middle) = &mut self.middle {
-            middle.ahead = middle.ahead.saturating_sub(bytes as u64);
-        }
+    /// The level whose middle is to be read next: one that has nothing else, or one that will soon have nothing.
+    fn loadable(&self) -> Option<usize> {
+        let idle = |at: &usize| self.levels.at(*at).middle.is_some_and(|middle| !middle.loading);
+        let starves = |at: &usize| {
+            let level = self.levels.at(*at);
+            let before = level.middle.map_or(level.base, |middle| middle.first);
+            let first = self.first_ready_entry(*at).min(before);
+            self.entries.range(first..before).all(|(_, entry)| entry.ready_span().is_none())
+        };
+        let short = |at: &usize| {
+            let level = self.levels.at(*at);
+            level.middle.is_some_and(|middle| middle.ahead < level.head as u64 / 2)
+        };
+        let levels = || (0..self.levels.len()).filter(idle);
+        levels().find(starves).or_else(|| levels().find(short))
     }
 
-    fn ready_bytes_before(&self, end: u64) -> u64 {
-        let head = self.entries.range(self.first_ready_entry()..end).map(|(_, entry)| entry);
+    fn ready_bytes_before(&self, at: usize, end: u64) -> u64 {
+        let head = self.entries.range(self.first_ready_entry(at)..end).map(|(_, entry)| entry);
         head.map(|entry| entry.chunk.span_bytes(entry.next, entry.chunk.count()) as u64).sum()
     }
 
-    pub(super) fn drop_middle(&mut self) {
-        if let Some(middle) = self.middle.take() {
+    pub(super) fn drop_middle(&mut self, at: usize) {
+        let bounded = self.settings.max_bytes.is_some();
+        let level = self.levels.at_mut(at);
+        if let Some(middle) = level.middle.take() {
             self.disk.dropped.push((middle.first, middle.end));
-            let durable = || self.entries.values().filter(|entry| entry.chunk.durable());
-            self.disk.messages = durable().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
-            self.disk.bytes = durable().map(|entry| entry.chunk.bytes().len() as u64).sum();
+            let range = level.range();
+            let durable =
+                || self.entries.range(range.clone()).map(|(_, entry)| entry).filter(|entry| entry.chunk.durable());
+            level.messages = durable().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
+            level.bytes = durable().map(|entry| entry.chunk.bytes().len() as u64).sum();
+            level.bodies = if bounded { durable().map(Entry::open_bodies).sum() } else { 0 };
+            level.changed = true;
             self.disk.changed = true;
         }
     }
 
     /// Takes transient chunks that are to leave memory and are not on disk.
     pub(super) fn collect_spills(&mut self, epoch: u64, keep: usize, room: &mut usize, collected: &mut Collected) {
-        for first in self.evictable(keep).into_iter().chain(self.unsettled_beyond(keep)) {
+        let ready = (0..self.levels.len()).flat_map(|at| self.evictable(at, keep));
+        for first in ready.chain(self.unsettled_beyond(keep)).collect::<Vec<u64>>() {
             if *room == 0 {
                 collected.more = true;
                 return;
@@ -259,13 +304,16 @@ impl<O: Outlet> Queue<O> {
         }
     }
 
-    /// Keys of the chunks that may leave memory, in order: those behind the middle, or behind `keep` ready bytes.
-    fn evictable(&self, keep: usize) -> Vec<u64> {
-        if let Some(middle) = &self.middle {
-            return self.entries.range(middle.end..).map(|(first, _)| *first).collect();
+    /// Keys of a level's chunks that may leave memory, in order: those behind the middle, or behind `keep` ready bytes.
+    fn evictable(&self, at: usize, keep: usize) -> Vec<u64> {
+        let level = self.levels.at(at);
+        let end = level.range().end;
+        if let Some(middle) = &level.middle {
+            return self.entries.range(middle.end..end).map(|(first, _)| *first).collect();
         }
+        let keep = keep / self.levels.len();
         let mut kept = 0;
-        let ready = self.entries.range(self.first_ready_entry()..);
+        let ready = self.entries.range(self.first_ready_entry(at)..end);
         let beyond = ready.skip_while(|(_, entry)| {
             kept += entry.chunk.memory();
             kept <= keep || entry.next > 0

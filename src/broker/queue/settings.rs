@@ -1,9 +1,13 @@
 //! What a queue's arguments and policies amount to (compat.md 2.9): the only form in which the queue machine knows them.
 
+use crate::broker::message::Returns;
 use crate::name::Name;
 
 /// Most priority levels: `x-max-priority` is at most 255.
 pub const PRIORITY_MAX: u8 = 255;
+
+/// Priorities of a quorum queue from this one on are high (compat.md 0, row 11).
+const QUORUM_HIGH: u8 = 5;
 
 /// Kinds of queue (`x-queue-type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,4 +108,54 @@ pub struct QueueSettings {
     pub consumer_timeout: Option<u64>,
     /// Deduplication.
     pub deduplication: Option<Deduplication>,
+}
+
+impl Retry {
+    /// Whether some messages wait.
+    pub fn is_on(&self) -> bool {
+        self.kind != RetryKind::Disabled
+    }
+
+    /// Milliseconds that a message waits which came back so often; `failed`: its last delivery failed.
+    pub fn wait(&self, returns: Returns, failed: bool) -> Option<u64> {
+        let waits = match self.kind {
+            RetryKind::Disabled => false,
+            RetryKind::All => true,
+            RetryKind::Failed => failed,
+            RetryKind::Returned => !failed,
+        };
+        // A message that only ever came back unharmed waits the least time.
+        let times = u64::from(returns.failed.max(1));
+        waits.then(|| self.min_ms.saturating_mul(times).min(self.max_ms.max(self.min_ms)))
+    }
+}
+
+impl QueueSettings {
+    /// Whether the queue has a length limit.
+    #[inline]
+    pub fn is_bounded(&self) -> bool {
+        self.max_length.is_some() || self.max_bytes.is_some()
+    }
+
+    /// The number of the lowest level; None: there is one.
+    pub(super) fn highest_level(&self) -> Option<u8> {
+        match self.kind {
+            QueueKind::Quorum => Some(1),
+            QueueKind::Classic => self.max_priority,
+        }
+    }
+
+    /// The level that a message of this priority belongs to, for [`super::Command::Enqueue`].
+    pub fn level_of(&self, priority: u8) -> usize {
+        match self.kind {
+            QueueKind::Quorum => usize::from(priority < QUORUM_HIGH),
+            QueueKind::Classic => usize::from(self.max_priority.unwrap_or(0).saturating_sub(priority)),
+        }
+    }
+
+    /// Whether messages may be refused.
+    #[inline]
+    pub fn refuses(&self) -> bool {
+        self.is_bounded() && self.overflow != Overflow::DropHead
+    }
 }

@@ -1,10 +1,10 @@
 //! What a queue has for the disk, and its state there.
 
 use super::entry::{Entry, Settled};
-use super::paging::Middle;
-use super::{Outlet, Queue};
+use super::level::Level;
+use super::{Outlet, Queue, QueueSettings};
 use crate::broker::message::Chunk;
-use crate::limits::HEAD_BYTES;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,7 +21,14 @@ pub struct QueueState {
     pub bytes: u64,
     /// Messages below were possibly delivered. An unclean stop makes it `next_sequence`.
     pub maybe_delivered: u64,
+    /// Bytes of the bodies of stored messages that are not settled; [`BODIES_UNKNOWN`] while nobody counts them.
+    pub body_bytes: u64,
+    /// Whether some message may have a deadline.
+    pub timed: bool,
 }
+
+/// The bodies were not counted: the queue had no limit for them.
+pub const BODIES_UNKNOWN: u64 = u64::MAX;
 
 /// A stored chunk of which nothing is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,55 +54,29 @@ pub struct Collected {
     pub deletes: Vec<Deleted>,
     /// Ranges of sequence numbers of which nothing is left.
     pub dropped: Vec<(u64, u64)>,
-    /// The queue's state after all that; None for a transient queue.
-    pub state: Option<QueueState>,
+    /// The states of the queue's levels after all that, each with its index; none for a transient queue.
+    pub states: SmallVec<[(u8, QueueState); 1]>,
     /// The room given was not enough: there is more for the same epoch.
     pub more: bool,
 }
 
 /// Book-keeping for the next commit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Disk {
     announced: bool,
     pub changed: bool,
     /// Durable chunks not yet collected.
     fresh: VecDeque<u64>,
-    /// The epoch being collected and the first message that is not its own: what arrives while an epoch is written in
+    /// The epoch being collected and how many of the fresh chunks are its own: what arrives while an epoch is written in
     /// pieces belongs to the next one, or a fast publisher could keep it open.
-    collecting: (u64, u64),
+    collecting: (u64, usize),
     touched: Vec<u64>,
     deletes: Vec<Deleted>,
     pub dropped: Vec<(u64, u64)>,
     /// Whether transient chunks were ever written.
     pub spilled: bool,
-    /// The chunk of requeued messages that is being read.
+    /// The chunk of requeued or doomed messages that is being read.
     pub fetching: Option<u64>,
-    /// Ready bytes that are kept in memory at the head.
-    pub head: usize,
-    pub messages: u64,
-    pub bytes: u64,
-    /// Messages below this number may have been delivered before the last restart.
-    pub maybe_delivered: u64,
-}
-
-impl Default for Disk {
-    fn default() -> Disk {
-        Disk {
-            announced: false,
-            changed: false,
-            fresh: VecDeque::new(),
-            collecting: (0, 0),
-            touched: Vec::new(),
-            deletes: Vec::new(),
-            dropped: Vec::new(),
-            spilled: false,
-            fetching: None,
-            head: HEAD_BYTES,
-            messages: 0,
-            bytes: 0,
-            maybe_delivered: 0,
-        }
-    }
 }
 
 impl Disk {
@@ -108,14 +89,6 @@ impl Disk {
 
     pub fn fresh(&mut self, chunk: &Chunk) {
         self.fresh.push_back(chunk.first());
-        self.messages += u64::from(chunk.count());
-        self.bytes += chunk.bytes().len() as u64;
-        self.changed = true;
-    }
-
-    pub fn settled(&mut self, messages: u32, bytes: usize) {
-        self.messages = self.messages.saturating_sub(u64::from(messages));
-        self.bytes = self.bytes.saturating_sub(bytes as u64);
         self.changed = true;
     }
 
@@ -135,26 +108,16 @@ impl Disk {
 }
 
 impl<O: Outlet> Queue<O> {
-    /// A durable queue as it was stored, its messages on disk only.
-    pub fn recover(auto_delete: bool, state: QueueState) -> Queue<O> {
-        let mut queue = Queue::new(true, auto_delete);
-        queue.next_sequence = state.next_sequence;
-        queue.cursor = state.first;
-        queue.ready = state.messages;
-        queue.disk.messages = state.messages;
-        queue.disk.bytes = state.bytes;
-        queue.disk.maybe_delivered = state.maybe_delivered;
-        if state.messages > 0 {
-            let (first, end) = (state.first, state.next_sequence);
-            queue.middle = Some(Middle {
-                first,
-                end,
-                messages: state.messages,
-                transient: 0,
-                bytes: state.bytes,
-                loading: false,
-                ahead: 0,
-            });
+    /// A durable queue as it was stored, its messages on disk only: the states of its levels, each with its index.
+    pub fn recover(auto_delete: bool, settings: Arc<QueueSettings>, states: &[(u8, QueueState)]) -> Queue<O> {
+        let mut queue = Queue::new(true, auto_delete, settings);
+        for (at, state) in states {
+            queue.levels.at_mut(usize::from(*at)).recover(*state);
+            queue.timed |= state.timed;
+        }
+        queue.ready = queue.levels.iter().map(|level| level.ready).sum();
+        if queue.settings.max_bytes.is_some() {
+            queue.ready_bodies = queue.levels.iter().map(|level| level.bodies).sum();
         }
         queue
     }
@@ -166,7 +129,7 @@ impl<O: Outlet> Queue<O> {
         self.disk.announced = false;
         self.disk.changed = false;
         if self.disk.collecting.0 != epoch {
-            self.disk.collecting = (epoch, self.next_sequence);
+            self.disk.collecting = (epoch, self.disk.fresh.len());
         }
         let mut collected = Collected::default();
         self.collect_fresh(epoch, room, &mut collected);
@@ -184,18 +147,22 @@ impl<O: Outlet> Queue<O> {
         if let Some(keep) = spill {
             self.collect_spills(epoch, keep, room, &mut collected);
         }
-        collected.state = self.durable.then(|| self.state());
+        if self.durable {
+            collected.states = self.states(false);
+            self.levels.iter_mut().for_each(|level| level.changed = false);
+        }
         collected
     }
 
     fn collect_fresh(&mut self, epoch: u64, room: &mut usize, collected: &mut Collected) {
-        let end = self.disk.collecting.1;
-        while let Some(first) = self.disk.fresh.front().copied().filter(|first| *first < end) {
+        while self.disk.collecting.1 > 0 {
+            let Some(first) = self.disk.fresh.front().copied() else { return };
             if *room == 0 {
                 collected.more = true;
                 return;
             }
             self.disk.fresh.pop_front();
+            self.disk.collecting.1 -= 1;
             if let Some(entry) = self.entries.get_mut(&first) {
                 *room = room.saturating_sub(entry.chunk.bytes().len());
                 entry.stored = Some(epoch);
@@ -208,20 +175,34 @@ impl<O: Outlet> Queue<O> {
         }
     }
 
-    /// The queue's state for the disk, as if the node stopped uncleanly after it.
-    pub fn state(&self) -> QueueState {
-        let first = self.entries.first_key_value().map_or(self.next_sequence, |(first, _)| *first);
-        let first = self.middle.map_or(first, |middle| first.min(middle.first));
+    /// The states of the levels for the disk, as if the node stopped uncleanly after it: of all, or of those that changed.
+    pub fn states(&self, all: bool) -> SmallVec<[(u8, QueueState); 1]> {
+        let levels = self.levels.iter().enumerate();
+        let wanted = levels.filter(|(_, level)| all || level.changed || self.levels.len() == 1);
+        wanted.map(|(at, level)| (at as u8, self.state(level))).collect()
+    }
+
+    fn state(&self, level: &Level) -> QueueState {
+        let first = self.entries.range(level.range()).next().map_or(level.next_sequence, |(first, _)| *first);
+        let first = level.middle.map_or(first, |middle| first.min(middle.first));
         // What is not collected yet is not on disk, and not counted.
-        let uncollected = || self.disk.fresh.iter().filter_map(|first| self.entries.get(first));
+        let bounded = self.settings.max_bytes.is_some();
+        let range = level.range();
+        let uncollected = || {
+            let fresh = self.disk.fresh.iter().filter(|first| range.contains(*first));
+            fresh.filter_map(|first| self.entries.get(first))
+        };
         let messages = uncollected().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
         let bytes = uncollected().map(|entry| entry.chunk.bytes().len() as u64).sum();
+        let bodies = if bounded { uncollected().map(Entry::open_bodies).sum() } else { 0 };
         QueueState {
-            next_sequence: self.next_sequence,
+            next_sequence: level.next_sequence,
             first,
-            messages: self.disk.messages.saturating_sub(messages),
-            bytes: self.disk.bytes.saturating_sub(bytes),
-            maybe_delivered: self.cursor.max(self.disk.maybe_delivered),
+            messages: level.messages.saturating_sub(messages),
+            bytes: level.bytes.saturating_sub(bytes),
+            maybe_delivered: level.cursor.max(level.maybe_delivered),
+            body_bytes: if bounded { level.bodies.saturating_sub(bodies) } else { BODIES_UNKNOWN },
+            timed: self.timed,
         }
     }
 }

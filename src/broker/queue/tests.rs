@@ -32,16 +32,22 @@ struct Stage {
     queue: Queue<Journal>,
     journal: Journal,
     ledger: Arc<Ledger>,
+    now: u64,
 }
 
 impl Stage {
     fn new(durable: bool) -> Stage {
-        Stage { queue: Queue::new(durable, true), journal: Journal::default(), ledger: Arc::default() }
+        Stage {
+            queue: Queue::new(durable, true, Arc::default()),
+            journal: Journal::default(),
+            ledger: Arc::default(),
+            now: 0,
+        }
     }
 
     fn apply(&mut self, command: Command<Journal>) -> Effects<Journal> {
         let mut effects = Effects::default();
-        self.queue.apply(command, &mut effects);
+        self.queue.apply(command, self.now, &mut effects);
         effects
     }
 
@@ -56,10 +62,11 @@ impl Stage {
                 persistent: durable,
                 priority: 0,
                 deadline_ms: 0,
+                died: false,
             });
         }
         let chunk = builder.finish(durable, &self.ledger);
-        self.apply(Command::Enqueue(chunk))
+        self.apply(Command::Enqueue(chunk, 0))
     }
 
     fn spec(&self, id: u64) -> ConsumerSpec<Journal> {
@@ -84,7 +91,7 @@ impl Stage {
     }
 
     fn requeue(&mut self, first: u64, count: u32, chunk_end: u64) {
-        self.apply(Command::Requeue { spans: vec![Span { first, count, chunk_end }], consumer: None });
+        self.apply(Command::Requeue { spans: vec![Span { first, count, chunk_end }], consumer: None, failed: false });
     }
 
     fn delivered(&self) -> Deliveries {
@@ -168,7 +175,7 @@ fn without_acks_a_message_is_settled_when_it_is_handed_out() {
     assert_eq!(stage.counts(), (0, 0, 1));
     let collected = stage.queue.collect(1, None, &mut usize::MAX.clone());
     assert!(collected.puts.is_empty() && collected.deletes.is_empty(), "it never reaches the disk");
-    assert_eq!(collected.state.map(|state| (state.messages, state.next_sequence)), Some((0, 3)));
+    assert_eq!(collected.states.first().map(|(_, state)| (state.messages, state.next_sequence)), Some((0, 3)));
 }
 
 #[test]
@@ -196,7 +203,7 @@ fn a_durable_chunk_is_put_once_its_settlements_follow_and_in_the_end_it_is_delet
     assert!(stage.settle(&[(1, 2)], 1).dirty);
     let second = stage.queue.collect(2, None, &mut usize::MAX.clone());
     assert_eq!((second.puts.len(), second.settled.len(), second.deletes.len()), (0, 1, 0));
-    assert_eq!(second.state.map(|state| state.messages), Some(6));
+    assert_eq!(second.states.first().map(|(_, state)| state.messages), Some(6));
     stage.settle(&[(0, 1), (3, 1)], 1);
     let third = stage.queue.collect(3, None, &mut usize::MAX.clone());
     assert_eq!(third.deletes, [Deleted { first: 0, durable: true, settled: true }]);
@@ -210,11 +217,11 @@ fn the_middle_of_a_long_queue_is_on_disk_and_get_asks_for_it() {
     }
     stage.queue.collect(1, None, &mut usize::MAX.clone());
     stage.queue.evict(0, 0);
-    assert!(matches!(stage.queue.take(true, &mut Effects::default()), Taken::Message(..)), "epoch 1 is not done");
+    assert!(matches!(stage.queue.take(true, 0, &mut Effects::default()), Taken::Message(..)), "epoch 1 is not done");
     stage.queue.evict(1, 0);
     let mut effects = Effects::default();
-    assert!(matches!(stage.queue.take(true, &mut effects), Taken::Message(..)), "a chunk begun stays");
-    assert!(matches!(stage.queue.take(true, &mut effects), Taken::OnDisk));
+    assert!(matches!(stage.queue.take(true, 0, &mut effects), Taken::Message(..)), "a chunk begun stays");
+    assert!(matches!(stage.queue.take(true, 0, &mut effects), Taken::OnDisk));
     assert!(effects.load);
     assert_eq!(stage.queue.load_request(1000), Some(LoadRequest { first: 2, end: 6, bytes: 1000 }));
     assert_eq!(stage.queue.load_request(1000), None, "it is being read");
@@ -244,7 +251,7 @@ fn paged(durable: bool) -> Stage {
         stage.enqueue(2, 100, durable);
     }
     stage.queue.collect(1, Some(0), &mut usize::MAX.clone());
-    stage.queue.take(true, &mut Effects::default());
+    stage.queue.take(true, 0, &mut Effects::default());
     stage.queue.evict(1, 0);
     stage
 }
