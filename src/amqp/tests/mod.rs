@@ -4,6 +4,7 @@
 mod channels;
 mod consuming;
 mod definitions;
+mod ending;
 mod fuzz;
 mod handshake;
 mod publishing;
