@@ -37,6 +37,8 @@ pub struct Connection {
     pub(super) deadline: Option<Instant>,
     /// Why it ended, for the log.
     pub(super) fault: Option<String>,
+    /// Who it was, if no AMQP client.
+    pub(super) stranger: Option<&'static str>,
     pub(super) now: Now,
 }
 
@@ -89,6 +91,7 @@ impl Connection {
             phase: Phase::ExpectHeader,
             deadline,
             fault: None,
+            stranger: None,
             now,
         }
     }
@@ -232,6 +235,11 @@ impl Connection {
     /// Why the connection ends, if not by the client's wish: for the log.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
+    }
+
+    /// For the log: what came to the wrong port, such as "an HTTP client".
+    pub fn stranger(&self) -> Option<&'static str> {
+        self.stranger
     }
 
     fn begin(&mut self, now: Now) {

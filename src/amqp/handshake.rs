@@ -39,7 +39,10 @@ impl Connection {
             }
             Some(Err(answer)) => {
                 self.output_mut().frames().extend_from_slice(answer);
-                self.fault = Some("not an AMQP 0-9-1 protocol header".to_owned());
+                self.stranger = stranger(bytes);
+                if self.stranger.is_none() {
+                    self.fault = Some("not an AMQP 0-9-1 protocol header".to_owned());
+                }
                 self.finish();
                 bytes.len()
             }
@@ -167,6 +170,17 @@ impl Connection {
         self.fault = Some(reason);
         self.deadline = Some(self.end_by(true));
         self.phase = Phase::Refused;
+    }
+}
+
+/// Who does not know what this port is for, by its first bytes.
+fn stranger(bytes: &[u8]) -> Option<&'static str> {
+    let http: [&[u8]; 4] = [b"GET ", b"HEAD ", b"POST ", b"PUT "];
+    match bytes {
+        // The record header of a ClientHello.
+        [0x16, 0x03, ..] => Some("a TLS client"),
+        _ if http.iter().any(|method| bytes.starts_with(method)) => Some("an HTTP client"),
+        _ => None,
     }
 }
 
