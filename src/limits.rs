@@ -6,11 +6,14 @@ pub const SHORT_STRING_MAX: usize = 255;
 /// Bytes of a frame around its payload: type, channel, size, end marker.
 pub const FRAME_OVERHEAD: usize = 8;
 
-/// Largest frame taken before tune-ok, in bytes (compat.md 1.1, `initial_frame_max`).
+/// Largest frame taken before open-ok, in bytes (compat.md 1.1, `initial_frame_max`).
 pub const INITIAL_FRAME_MAX: u32 = 8192;
 
 /// Smallest `frame_max` a client may negotiate, in bytes (RabbitMQ 4.2 with 4096 still accepted).
 pub const FRAME_MAX_MIN: u32 = 4096;
+
+/// Largest frame that is looked at after our connection.close, in bytes: a close with the longest text has 266.
+pub const CLOSE_FRAME_BYTES: u32 = 512;
 
 /// Bytes a connection may make us hold before it has logged in.
 pub const BEFORE_LOGIN_BYTES: usize = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection};
 use std::collections::BTreeMap;
-use warren::wire::frame::{Frame, FrameKind, PROTOCOL_HEADER, read_frame};
+use warren::wire::frame::{Frame, FrameKind, PROTOCOL_HEADER, PROTOCOL_HEADER_1_0, read_frame};
 use warren::wire::method::read_method;
 use warren::wire::properties::{Properties, read_content_header};
 
@@ -43,13 +43,14 @@ impl Replies {
     pub fn feed(&mut self, bytes: &[u8]) {
         assert!(bytes.is_empty() || !self.over, "output after the last word: {bytes:?}");
         self.buffer.extend_from_slice(bytes);
-        if !self.began && self.buffer.starts_with(PROTOCOL_HEADER) {
-            assert_eq!(self.buffer, PROTOCOL_HEADER, "nothing follows the answer to a wrong protocol header");
+        let refusals = [PROTOCOL_HEADER, PROTOCOL_HEADER_1_0];
+        if !self.began && refusals.iter().any(|header| self.buffer.starts_with(*header)) {
+            assert_eq!(self.buffer.len(), 8, "nothing follows the answer to a wrong protocol header");
             self.buffer.clear();
             self.over = true;
             return;
         }
-        if !self.began && PROTOCOL_HEADER.starts_with(&self.buffer) {
+        if !self.began && refusals.iter().any(|header| header.starts_with(&self.buffer)) {
             return;
         }
         self.began = true;

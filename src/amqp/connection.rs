@@ -32,10 +32,13 @@ pub struct Connection {
     pub(super) out: Output,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) phase: Phase,
-    /// When the phase ends by itself: handshake, refusal, closing.
+    /// When the phase ends by itself: handshake, refusal, closing, or closed with output that nobody reads. None while it
+    /// is open.
     pub(super) deadline: Option<Instant>,
     /// Why it ended, for the log.
     pub(super) fault: Option<String>,
+    /// Who it was, if no AMQP client.
+    pub(super) stranger: Option<&'static str>,
     pub(super) now: Now,
 }
 
@@ -51,9 +54,10 @@ pub(super) enum Phase {
     ExpectTuneOk(Login),
     ExpectOpen(Login, Tuned),
     Open(Box<Open>),
-    /// We have sent connection.close. `readable`: frames can still be told apart.
+    /// We have sent connection.close. `skip`: bytes to drop before the next frame; all there are when frames can no
+    /// longer be told apart.
     Closing {
-        readable: bool,
+        skip: u64,
     },
     /// Failed before login: the socket stays open until the deadline, and is not listened to.
     Refused,
@@ -87,6 +91,7 @@ impl Connection {
             phase: Phase::ExpectHeader,
             deadline,
             fault: None,
+            stranger: None,
             now,
         }
     }
@@ -122,7 +127,7 @@ impl Connection {
                 Phase::ExpectHeader => self.on_protocol_header(rest),
                 Phase::ExpectStartOk | Phase::ExpectTuneOk(_) | Phase::ExpectOpen(..) => self.on_handshake(rest),
                 Phase::Open(_) => self.walk(rest),
-                Phase::Closing { readable } => self.on_closing(rest, *readable),
+                Phase::Closing { skip } => self.on_closing(rest, *skip),
                 Phase::Refused | Phase::Closed => rest.len(),
             };
             if count == 0 {
@@ -141,17 +146,11 @@ impl Connection {
 
     /// The deadline has come.
     pub fn on_deadline(&mut self, now: Now) {
-        if self.is_finished() {
-            return;
-        }
         self.begin(now);
         if self.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
-            self.deadline = None;
-            let handshake = !matches!(self.phase, Phase::Closing { .. } | Phase::Refused);
-            if handshake {
-                self.fault = Some("handshake timeout".to_owned());
-            }
-            self.phase = Phase::Closed;
+            self.expire();
+        }
+        if self.is_finished() {
             return;
         }
         let deaf = !self.wants_read();
@@ -169,10 +168,14 @@ impl Connection {
         }
     }
 
-    /// When [`on_deadline`](Connection::on_deadline) is to be called. A finished connection has nothing to wait for.
+    /// When [`on_deadline`](Connection::on_deadline) is to be called. A finished connection waits only for its output to be
+    /// read.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.is_finished() {
+            return self.deadline.filter(|_| self.out.len() > 0);
+        }
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-        [self.deadline, heartbeat].into_iter().flatten().min().filter(|_| !self.is_finished())
+        [self.deadline, heartbeat].into_iter().flatten().min()
     }
 
     /// Bytes for the socket.
@@ -232,6 +235,11 @@ impl Connection {
     /// Why the connection ends, if not by the client's wish: for the log.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
+    }
+
+    /// For the log: what came to the wrong port, such as "an HTTP client".
+    pub fn stranger(&self) -> Option<&'static str> {
+        self.stranger
     }
 
     fn begin(&mut self, now: Now) {

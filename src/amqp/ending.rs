@@ -4,19 +4,24 @@ use super::connection::{Connection, Phase};
 use super::error::{AmqpError, Code, Scope, short_text};
 use super::output::Output;
 use crate::clock::Now;
+use crate::limits::{CLOSE_FRAME_BYTES, FRAME_OVERHEAD};
+use crate::wire::WireError;
 use crate::wire::frame::{FrameKind, read_frame};
 use crate::wire::method::method_id;
 use amq_protocol::protocol::{AMQPClass, connection};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Longest wait for close-ok (compat.md 1.5.7).
+/// Longest wait for close-ok, and for the peer to read the last output (compat.md 1.5.7).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wait before the socket is closed when nothing more can be read from it (compat.md 1.1).
-const UNREADABLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same for a client that is not logged in, or of which nothing more can be read (compat.md 1.1).
+const SHORT_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Largest frame that is waited for while closing, in bytes, if frames have no limit.
-const UNLIMITED_READ: u32 = 131_072;
+/// The same while the node stops: clients that live answer within a round trip.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// All input is dropped.
+const EVERYTHING: u64 = u64::MAX;
 
 impl Connection {
     /// Turns an error into frames: the one place where that happens.
@@ -39,37 +44,58 @@ impl Connection {
             class_id,
             method_id,
         })));
-        let longest = if error.is_out_of_sync() { UNREADABLE_TIMEOUT } else { CLOSE_TIMEOUT };
-        let beat = self.heartbeat.as_ref().map_or(longest, |heartbeat| heartbeat.interval());
-        self.deadline = Some(self.now.monotonic + longest.min(beat));
+        self.deadline = Some(self.end_by(error.is_out_of_sync()));
         self.fault = Some(error.text().to_owned());
-        self.phase = Phase::Closing { readable: !error.is_out_of_sync() };
+        self.phase = Phase::Closing { skip: if error.is_out_of_sync() { EVERYTHING } else { 0 } };
     }
 
     /// The client closes: everything is given back, exclusive queues are deleted, then it is told.
     pub(super) fn on_client_close(&mut self) {
         self.leave();
-        self.write_close_ok();
-    }
-
-    pub(super) fn write_close_ok(&mut self) {
         self.write(AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
+        self.finish();
     }
 
-    /// Bytes after our connection.close: all are ignored but close-ok and a close that crosses ours.
-    pub(super) fn on_closing(&mut self, bytes: &[u8], readable: bool) -> usize {
-        let limit = if self.settings.frame_max == 0 { UNLIMITED_READ } else { self.settings.frame_max };
-        if !readable {
-            return bytes.len();
+    /// The connection is over as soon as its output is written.
+    pub(super) fn finish(&mut self) {
+        self.deadline = Some(self.end_by(false));
+        self.phase = Phase::Closed;
+    }
+
+    /// When an ending that begins now is over, whatever the peer does. `soon`: nothing more can be read from it.
+    pub(super) fn end_by(&self, soon: bool) -> Instant {
+        // An open connection has no deadline: one that has is still in its handshake, whose deadline stands.
+        let longest = if soon || self.deadline.is_some() { SHORT_CLOSE_TIMEOUT } else { CLOSE_TIMEOUT };
+        let beat = self.heartbeat.as_ref().map_or(longest, |heartbeat| heartbeat.interval());
+        let end = self.now.monotonic + longest.min(beat);
+        self.deadline.map_or(end, |deadline| deadline.min(end))
+    }
+
+    /// The deadline of the phase has come: the socket is closed without another word.
+    pub(super) fn expire(&mut self) {
+        let reason = match self.phase {
+            Phase::Closing { .. } | Phase::Refused => None,
+            Phase::Closed => Some("the client does not read"),
+            _ => Some("handshake timeout"),
+        };
+        self.on_disconnect();
+        self.fault = self.fault.take().or(reason.map(str::to_owned));
+    }
+
+    /// Bytes after our connection.close: all are dropped but close-ok and a close that crosses ours. Larger frames than
+    /// those are not waited for.
+    pub(super) fn on_closing(&mut self, bytes: &[u8], skip: u64) -> usize {
+        if skip > 0 {
+            return self.skip(bytes, skip);
         }
-        match read_frame(bytes, limit) {
+        match read_frame(bytes, CLOSE_FRAME_BYTES) {
             Ok(None) => 0,
             Ok(Some((frame, length))) => {
                 if frame.kind == FrameKind::Method && frame.channel == 0 {
                     match method_id(frame.payload) {
                         (10, 51) => self.phase = Phase::Closed,
                         (10, 50) => {
-                            self.write_close_ok();
+                            self.write(AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
                             self.phase = Phase::Closed;
                         }
                         _ => {}
@@ -77,11 +103,16 @@ impl Connection {
                 }
                 length
             }
-            Err(_) => {
-                self.phase = Phase::Closing { readable: false };
-                bytes.len()
-            }
+            Err(WireError::FrameTooLarge { size, .. }) => self.skip(bytes, u64::from(size) + FRAME_OVERHEAD as u64),
+            Err(_) => self.skip(bytes, EVERYTHING),
         }
+    }
+
+    fn skip(&mut self, bytes: &[u8], skip: u64) -> usize {
+        let count = usize::try_from(skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+        let left = if skip == EVERYTHING { EVERYTHING } else { skip - count as u64 };
+        self.phase = Phase::Closing { skip: left };
+        count
     }
 
     /// The node stops: clients are told.
@@ -93,14 +124,17 @@ impl Connection {
                 self.close(&AmqpError::new(Code::ConnectionForced, explanation));
             }
             Phase::Closing { .. } => {}
-            _ => self.phase = Phase::Closed,
+            _ => self.finish(),
         }
+        let end = now.monotonic + STOP_TIMEOUT;
+        self.deadline = self.deadline.map(|deadline| deadline.min(end));
     }
 
     /// The socket is gone: unsettled messages go back, consumers and exclusive queues go.
     pub fn on_disconnect(&mut self) {
         self.leave();
         self.out = Output::default();
+        self.deadline = None;
     }
 
     /// The peer is silent for too long: the socket is closed without a frame.
@@ -115,6 +149,5 @@ impl Connection {
             open.end();
             self.out = std::mem::take(&mut open.link.out);
         }
-        self.deadline = None;
     }
 }

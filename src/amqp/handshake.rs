@@ -16,10 +16,6 @@ use crate::value::Value;
 use crate::wire::frame::{Frame, FrameKind, read_frame, read_protocol_header};
 use crate::wire::method::{read_method, table_from_amq, table_to_amq};
 use amq_protocol::protocol::{AMQPClass, connection};
-use std::time::Duration;
-
-/// How long a client that failed before login keeps its socket, so that it does not try again at once.
-const REFUSED_FOR: Duration = Duration::from_secs(3);
 
 /// Longest `connection_name` of a client that is kept, in bytes.
 const NAME_MAX: usize = 255;
@@ -43,8 +39,11 @@ impl Connection {
             }
             Some(Err(answer)) => {
                 self.output_mut().frames().extend_from_slice(answer);
-                self.fault = Some("not an AMQP 0-9-1 protocol header".to_owned());
-                self.phase = Phase::Closed;
+                self.stranger = stranger(bytes);
+                if self.stranger.is_none() {
+                    self.fault = Some("not an AMQP 0-9-1 protocol header".to_owned());
+                }
+                self.finish();
                 bytes.len()
             }
         }
@@ -64,11 +63,7 @@ impl Connection {
 
     /// A frame before connection.open. Returns how many bytes were used.
     pub(super) fn on_handshake(&mut self, bytes: &[u8]) -> usize {
-        let limit = match &self.phase {
-            Phase::ExpectOpen(_, tuned) => tuned.read_max,
-            _ => INITIAL_FRAME_MAX,
-        };
-        match read_frame(bytes, limit) {
+        match read_frame(bytes, INITIAL_FRAME_MAX) {
             Ok(None) => 0,
             Ok(Some((frame, length))) => {
                 self.on_handshake_frame(&frame);
@@ -95,7 +90,7 @@ impl Connection {
         };
         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
         match (phase, method) {
-            (_, connection::AMQPMethod::Close(_)) => self.write_close_ok(),
+            (_, connection::AMQPMethod::Close(_)) => self.on_client_close(),
             (Phase::ExpectStartOk, connection::AMQPMethod::StartOk(start_ok)) => self.on_start_ok(start_ok),
             (Phase::ExpectTuneOk(login), connection::AMQPMethod::TuneOk(tune_ok)) => self.on_tune_ok(login, &tune_ok),
             (Phase::ExpectOpen(login, tuned), connection::AMQPMethod::Open(open)) => self.on_open(login, tuned, &open),
@@ -169,11 +164,23 @@ impl Connection {
         self.write(AMQPClass::Connection(connection::AMQPMethod::OpenOk(connection::OpenOk {})));
     }
 
-    /// Gives up on a client that has not logged in, without a word. `reason` is for the log.
+    /// Gives up on a client that has not logged in, without a word. It keeps its socket for a while, so that it does not
+    /// try again at once. `reason` is for the log.
     fn refuse(&mut self, reason: String) {
         self.fault = Some(reason);
-        self.deadline = Some(self.now.monotonic + REFUSED_FOR);
+        self.deadline = Some(self.end_by(true));
         self.phase = Phase::Refused;
+    }
+}
+
+/// Who does not know what this port is for, by its first bytes.
+fn stranger(bytes: &[u8]) -> Option<&'static str> {
+    let http: [&[u8]; 4] = [b"GET ", b"HEAD ", b"POST ", b"PUT "];
+    match bytes {
+        // The record header of a ClientHello.
+        [0x16, 0x03, ..] => Some("a TLS client"),
+        _ if http.iter().any(|method| bytes.starts_with(method)) => Some("an HTTP client"),
+        _ => None,
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Open {
     pub(super) deferred: usize,
     /// They are as many as may be, and another one is next.
     pub(super) deferred_full: bool,
+    /// connection.close is next and has to wait for channels: what they deferred came before it.
+    pub(super) close_waits: bool,
     /// The client was told that it is blocked.
     pub(super) told_blocked: bool,
 }
@@ -79,6 +81,7 @@ impl Open {
             held: false,
             deferred: 0,
             deferred_full: false,
+            close_waits: false,
             told_blocked: false,
         }
     }
@@ -191,7 +194,10 @@ impl Open {
             FrameKind::Method => {}
         }
         match read_method(frame.payload)? {
-            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Step::ClientCloses),
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
+                self.close_waits = self.has_waiting();
+                Ok(if self.close_waits { Step::Wait } else { Step::ClientCloses })
+            }
             // Passwords do not expire, so a new one changes nothing.
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
                 let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
@@ -243,6 +249,13 @@ impl Open {
     fn write_close_ok(&mut self, number: u16) {
         let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
         self.link.out.method(number, &AMQPClass::Channel(ok));
+    }
+
+    /// Whether a channel waits, or has frames that came while it did.
+    pub(super) fn has_waiting(&self) -> bool {
+        let waits =
+            |slot: &Slot| matches!(slot, Slot::Open(channel) if channel.is_waiting() || !channel.deferred.is_empty());
+        self.slots.values().any(waits)
     }
 
     fn defer(&mut self, number: u16, bytes: &[u8]) -> Step {

@@ -52,6 +52,7 @@ impl Open {
         if self.held {
             self.held = self.link.must_still_wait();
         }
+        self.close_waits = self.close_waits && self.has_waiting();
         self.tell_blocked();
         fault
     }
@@ -74,7 +75,7 @@ impl Open {
 
     /// Whether frames were left because something has to happen first that no more bytes can bring about.
     pub fn has_stopped(&self) -> bool {
-        self.held || self.deferred_full
+        self.held || self.deferred_full || self.close_waits
     }
 
     /// Whether the frames that come now are deferred ones.

@@ -1,10 +1,9 @@
 //! One task a connection: bytes from the socket to the machine, the machine's output to the socket.
 
+use super::input::Input;
 use crate::amqp::Connection;
 use crate::clock::Now;
 use crate::engine::Outbox;
-use crate::limits::READ_BYTES;
-use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,52 +19,59 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// Where the alarm clock stands while the machine has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
-thread_local! {
-    /// Where sockets are read into: one a thread, so that an idle connection holds no buffer.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Drives `connection` until either side is done.
 pub async fn drive(stream: TcpStream, connection: Connection, stop: CancellationToken) {
     tracing::info!(connection = %connection.name(), "accepted");
-    let mut driver = Driver { stream, connection, unused: Vec::new(), stalled: false };
-    let orderly = driver.run(&stop).await.is_ok();
+    let mut driver = Driver { stream, connection, input: Input::default() };
+    let end = driver.run(&stop).await;
     driver.connection.on_disconnect();
-    let name = driver.connection.name();
-    match driver.connection.fault() {
-        Some(reason) => tracing::warn!(connection = %name, reason, "closed because of an error"),
-        None if orderly => tracing::info!(connection = %name, "closed"),
-        None => tracing::info!(connection = %name, "the client went without closing"),
-    }
-    if orderly {
+    tell(&driver.connection, &end, stop.is_cancelled());
+    if matches!(end, Ok(End::Orderly)) {
         driver.linger().await;
+    }
+}
+
+/// Logs how a connection ended. While the node stops, clients that fail are expected.
+fn tell(connection: &Connection, end: &Result<End, Gone>, stopping: bool) {
+    let name = connection.name();
+    match (connection.stranger(), connection.fault()) {
+        (Some(stranger), _) => tracing::info!(connection = %name, "closed: {stranger} on the AMQP port"),
+        (None, Some(reason)) if stopping => tracing::info!(connection = %name, reason, "closed"),
+        (None, Some(reason)) => tracing::warn!(connection = %name, reason, "closed because of an error"),
+        (None, None) if end.is_ok() => tracing::info!(connection = %name, "closed"),
+        (None, None) => tracing::info!(connection = %name, "the client went without closing"),
     }
 }
 
 /// The peer has gone.
 struct Gone;
 
+/// Our end of a connection.
+enum End {
+    /// The last output is written.
+    Orderly,
+    /// A deadline came: nobody waits for what was not written or read.
+    Expired,
+}
+
 struct Driver {
     stream: TcpStream,
     connection: Connection,
-    /// Bytes read that the machine has not used: the start of a frame, or what it does not want yet.
-    unused: Vec<u8>,
-    /// The machine stopped before the end of what it was offered: it is offered again when it wants to read.
-    stalled: bool,
+    input: Input,
 }
 
 impl Driver {
-    async fn run(&mut self, stop: &CancellationToken) -> Result<(), Gone> {
+    async fn run(&mut self, stop: &CancellationToken) -> Result<End, Gone> {
         let mut alarm = Box::pin(tokio::time::sleep(NO_DEADLINE));
         let mut stopping = false;
         loop {
             self.write()?;
-            if self.stalled && self.connection.wants_read() {
-                self.offer();
+            if self.input.is_stalled() && self.connection.wants_read() {
+                self.input.offer(&mut self.connection);
                 continue;
             }
             if self.connection.is_finished() && self.connection.output().is_empty() {
-                return Ok(());
+                return Ok(End::Orderly);
             }
             let outbox = self.connection.outbox().cloned();
             if outbox.as_ref().is_some_and(|outbox| !outbox.rest()) {
@@ -94,6 +100,9 @@ impl Driver {
                     let now = Now::read();
                     if self.connection.deadline().is_some_and(|deadline| deadline <= now.monotonic) {
                         self.connection.on_deadline(now);
+                        if self.connection.is_finished() {
+                            return Ok(End::Expired);
+                        }
                     }
                 }
                 () = stop.cancelled(), if !stopping => {
@@ -110,42 +119,16 @@ impl Driver {
         self.connection.on_wake(Now::read());
     }
 
-    /// Offers again what the machine did not want before.
-    fn offer(&mut self) {
-        let used = self.connection.on_bytes(&self.unused, Now::read());
-        self.unused.drain(..used.min(self.unused.len()));
-        self.stalled = !self.unused.is_empty() && !self.connection.wants_read();
-    }
-
     fn read(&mut self) -> Result<(), Gone> {
         if !self.connection.wants_read() {
             return Ok(());
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let before = self.unused.len();
-            if scratch.len() < before + READ_BYTES {
-                scratch.resize(before + READ_BYTES, 0);
-            }
-            let Some((front, back)) = scratch.split_at_mut_checked(before) else { return Err(Gone) };
-            front.copy_from_slice(&self.unused);
-            let read = match self.stream.try_read(back) {
-                Ok(0) => return Err(Gone),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(_) => return Err(Gone),
-            };
-            let bytes = scratch.get(..before + read).unwrap_or_default();
-            let used = self.connection.on_bytes(bytes, Now::read());
-            let left = bytes.get(used..).unwrap_or_default();
-            if left.is_empty() {
-                self.unused = Vec::new();
-            } else {
-                self.unused.clear();
-                self.unused.extend_from_slice(left);
-            }
-            self.stalled = !self.unused.is_empty() && !self.connection.wants_read();
-            Ok(())
-        })
+        match self.input.read(&self.stream, &mut self.connection) {
+            Ok(0) => Err(Gone),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(_) => Err(Gone),
+        }
     }
 
     fn write(&mut self) -> Result<(), Gone> {

@@ -1,14 +1,17 @@
 //! Sockets: accepts them and drives one connection machine each.
 
 mod drive;
+mod input;
+mod place;
 
 use crate::amqp::{Connection, Peer, Settings};
 use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::engine::Broker;
+use place::Place;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -70,21 +73,19 @@ pub async fn accept(listener: TcpListener, service: Service) {
 }
 
 fn welcome(stream: TcpStream, address: SocketAddr, service: &Service) {
-    let full = service.connection_max > 0 && service.open.load(Ordering::Relaxed) >= service.connection_max;
-    if full {
+    let Some(place) = Place::take(&service.open, service.connection_max) else {
         tracing::warn!(%address, limit = service.connection_max, "connection refused: node connection limit reached");
         return;
-    }
+    };
     let local = stream.local_addr().map(|local| local.to_string()).unwrap_or_default();
     let peer = Peer { address: address.to_string(), local, loopback: address.ip().to_canonical().is_loopback() };
     // Without TCP_NODELAY the connection is slower, not wrong.
     let _ = stream.set_nodelay(service.nodelay);
     let (settings, broker, auth) = (service.settings.clone(), service.broker.clone(), service.auth.clone());
     let connection = Connection::new(settings, broker, auth, peer, Now::read());
-    service.open.fetch_add(1, Ordering::Relaxed);
-    let (open, stop) = (service.open.clone(), service.stop.clone());
+    let stop = service.stop.clone();
     service.tasks.spawn(async move {
+        let _place = place;
         drive::drive(stream, connection, stop).await;
-        open.fetch_sub(1, Ordering::Relaxed);
     });
 }

@@ -6,11 +6,14 @@ use crate::limits::FRAME_OVERHEAD;
 /// Last byte of every frame.
 pub const FRAME_END: u8 = 0xCE;
 
-/// The header of AMQP 0-9-1: what clients send first, and what we answer to any other header.
+/// The header of AMQP 0-9-1: what clients send first, and what is answered to a version near it.
 pub const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\x00\x00\x09\x01";
 
 /// The header of AMQP 0-9, which is served as 0-9-1.
 const PROTOCOL_HEADER_0_9: &[u8; 8] = b"AMQP\x01\x01\x00\x09";
+
+/// The header of AMQP 1.0 with SASL: what RabbitMQ, which speaks it, answers to anything else.
+pub const PROTOCOL_HEADER_1_0: &[u8; 8] = b"AMQP\x03\x01\x00\x00";
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +115,17 @@ pub fn frame_header(kind: FrameKind, channel: u16, size: u32) -> [u8; 7] {
 /// and close.
 pub fn read_protocol_header(buf: &[u8]) -> Option<Result<(), &'static [u8; 8]>> {
     let begun = buf.get(..8).unwrap_or(buf);
-    let possible = [PROTOCOL_HEADER, PROTOCOL_HEADER_0_9].iter().any(|header| header.starts_with(begun));
-    match (possible, begun.len()) {
-        (false, _) => Some(Err(PROTOCOL_HEADER)),
-        (true, 8) => Some(Ok(())),
-        (true, _) => None,
+    if [PROTOCOL_HEADER, PROTOCOL_HEADER_0_9].iter().any(|header| begun == *header) {
+        return Some(Ok(()));
     }
+    let known = [PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, PROTOCOL_HEADER_1_0];
+    if begun.len() < 8 && known.iter().any(|header| header.starts_with(begun)) {
+        return None;
+    }
+    Some(Err(match begun {
+        [b'A', b'M', b'Q', b'P', 0, 0, minor, ..] if *minor >= 9 => PROTOCOL_HEADER,
+        // AMQP 1.0 is not spoken here: its own header would be a promise.
+        _ if begun == PROTOCOL_HEADER_1_0 => PROTOCOL_HEADER,
+        _ => PROTOCOL_HEADER_1_0,
+    }))
 }

@@ -84,13 +84,22 @@ fn both_headers_we_speak_are_accepted_at_their_last_byte() {
 
 #[test]
 fn other_headers_are_refused_at_the_first_wrong_byte() {
-    let refused = Some(Err(b"AMQP\0\0\x09\x01"));
-    for (header, first_wrong) in
-        [(&b"GET / HT"[..], 0), (b"\x16\x03\x01\0\xA5\x01\0\0", 0), (b"AMQP\x03\x01\0\0", 4), (b"AMQP\0\0\x09\x02", 7)]
-    {
-        assert_eq!(read_protocol_header(&header[..first_wrong]), None);
-        assert_eq!(read_protocol_header(&header[..=first_wrong]), refused);
-        assert_eq!(read_protocol_header(header), refused);
+    let ours = b"AMQP\0\0\x09\x01";
+    let later = b"AMQP\x03\x01\0\0";
+    for (header, first_wrong, answer) in [
+        (&b"GET / HT"[..], 0, later),
+        (b"\x16\x03\x01\0\xA5\x01\0\0", 0, later),
+        (b"AMQP\0\0\x09\x02", 7, ours),
+        (b"AMQP\0\0\x0A\0", 6, ours),
+        (b"AMQP\0\0\x08\0", 6, later),
+        (b"AMQP\0\x01\0\0", 5, later),
+        (b"AMQP\x02\x01\0\0", 4, later),
+        (b"AMQP\x03\x01\0\x01", 7, later),
+        (b"AMQP\0\x01\0\x09", 5, later),
+    ] {
+        assert_eq!(read_protocol_header(&header[..first_wrong]), None, "{header:?}");
+        assert_eq!(read_protocol_header(&header[..=first_wrong]), Some(Err(answer)), "{header:?}");
+        assert_eq!(read_protocol_header(header), Some(Err(answer)), "{header:?}");
     }
-    assert_eq!(read_protocol_header(b"AMQP\0\x01\0\x09"), refused, "the two are not mixed");
+    assert_eq!(read_protocol_header(later), Some(Err(ours)), "its echo would say that it is spoken");
 }

@@ -32,20 +32,39 @@ fn amqplain(user: &str, password: &str) -> String {
 }
 
 #[test]
-fn other_protocols_are_told_ours_and_closed() {
-    let headers: [&[u8]; 6] = [
-        b"AMQP\x00\x00\x09\x02",
-        b"AMQP\x00\x00\x08\x00",
-        b"AMQP\x03\x01\x00\x00",
-        b"AMQP\x00\x01\x00\x00",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+fn other_protocols_are_answered_with_a_header_and_closed() {
+    let headers: [(&[u8], &[u8]); 8] = [
+        (b"AMQP\x00\x00\x09\x02", b"AMQP\x00\x00\x09\x01"),
+        (b"AMQP\x00\x00\x0a\x00", b"AMQP\x00\x00\x09\x01"),
+        (b"AMQP\x00\x00\x08\x00", b"AMQP\x03\x01\x00\x00"),
+        (b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00"),
+        (b"AMQP\x02\x01\x00\x00", b"AMQP\x03\x01\x00\x00"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"AMQP\x03\x01\x00\x00"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"AMQP\x03\x01\x00\x00"),
+        (b"\r\n\r\n", b"AMQP\x03\x01\x00\x00"),
     ];
-    for header in headers {
+    for (header, answer) in headers {
         let mut client = Client::raw(addr()).unwrap();
         client.send_bytes(header).unwrap();
-        assert_eq!(client.recv_bytes(9).unwrap(), b"AMQP\x00\x00\x09\x01", "{header:?}");
+        assert_eq!(client.recv_bytes(9).unwrap(), answer, "{header:?}");
     }
+}
+
+#[test]
+fn who_came_to_the_wrong_port_is_logged_plainly() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = broker_with(dir.path(), "");
+    for hello in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
+        let mut client = Client::raw(broker.addr).unwrap();
+        client.send_bytes(hello).unwrap();
+        client.recv_bytes(9).unwrap();
+    }
+    assert!(broker.term().unwrap().success());
+    let log = broker.stderr();
+    for line in ["an HTTP client on the AMQP port", "a TLS client on the AMQP port"] {
+        assert!(log.lines().any(|logged| logged.contains("INFO") && logged.contains(line)), "{line}: {log}");
+    }
+    assert!(!log.contains("WARN"), "{log}");
 }
 
 #[test]

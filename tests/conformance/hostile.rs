@@ -84,16 +84,70 @@ fn a_table_nested_deep_in_headers_harms_nobody() {
     assert_eq!(counts(&mut client, &name), (0, 0));
 }
 
+/// Memory of a broker, in kilobytes.
+fn resident(broker: &Broker) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid())).expect("a Linux process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its resident memory");
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse().ok()).expect("kilobytes")
+}
+
+/// Processor time a broker has used, in hundredths of a second.
+fn processor_time(broker: &Broker) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", broker.pid())).expect("a Linux process");
+    let fields = stat.rsplit_once(')').expect("its name").1.split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
+}
+
+#[test]
+fn a_large_frame_costs_no_more_than_its_size() {
+    const SIZE: usize = 200 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[limits]\nframe_max = 0\nmax_message_size = \"256MiB\"\n");
+    let mut client = open_at(broker.addr);
+    let (before, used) = (resident(&broker), processor_time(&broker));
+    let publish = basic::Publish { routing_key: "nowhere".into(), ..Default::default() };
+    client.send(CH, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))).unwrap();
+    client.send_frame(2, CH, &crate::framing::content_header(60, 0, SIZE as u64)).unwrap();
+    client.send_frame(3, CH, &vec![1; SIZE]).unwrap();
+    client.sync(CH).unwrap();
+    let used = processor_time(&broker) - used;
+    assert!(used < 300, "{used} hundredths of a second");
+    eventually("its memory is given back", || resident(&broker) < before + (SIZE as u64 / 4096));
+}
+
+#[test]
+fn a_client_that_closes_and_does_not_read_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[listener]\nconnection_max = 2\n");
+    let mut other = open_at(broker.addr);
+    let name = queue(&mut other);
+    let mut deaf = open_with(broker.addr, &Options { heartbeat: 1, ..Default::default() });
+    deaf.send(
+        CH,
+        AMQPClass::Basic(basic::AMQPMethod::Consume(basic::Consume {
+            queue: name.as_str().into(),
+            no_ack: true,
+            ..Default::default()
+        })),
+    )
+    .unwrap();
+    let body = vec![b'x'; 1 << 20];
+    for _ in 0..32 {
+        other.publish(CH, "", &name, &BasicProperties::default(), &body).unwrap();
+        other.sync(CH).unwrap();
+    }
+    let close = connection::Close { reply_code: 200, reply_text: "bye".into(), class_id: 0, method_id: 0 };
+    deaf.send(0, AMQPClass::Connection(connection::AMQPMethod::Close(close))).unwrap();
+    assert!(Client::open(broker.addr, &Options::default()).is_err(), "two are connected");
+    eventually("its place is free", || Client::open(broker.addr, &Options::default()).is_ok());
+    drop(deaf);
+}
+
 #[test]
 fn a_flood_before_login_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let broker = broker_with(dir.path(), "");
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid())).expect("a Linux process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its resident memory");
-        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("kilobytes")
-    };
-    let before = resident();
+    let before = resident(&broker);
     let floods: [Vec<u8>; 4] = [
         // A frame that announces 4 GB, one that announces what is allowed but never ends, junk, heartbeats.
         [&b"AMQP\0\0\x09\x01\x01\0\0\xff\xff\xff\xff"[..], &[0; 500_000]].concat(),
@@ -111,7 +165,7 @@ fn a_flood_before_login_is_not_kept() {
         })
         .collect();
     open_at(broker.addr).sync(CH).unwrap();
-    let grown = resident().saturating_sub(before);
+    let grown = resident(&broker).saturating_sub(before);
     assert!(grown < 200 * 64, "{grown} KB for 200 clients");
     for stream in clients {
         let _ = stream.shutdown(Shutdown::Both);

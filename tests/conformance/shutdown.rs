@@ -44,6 +44,19 @@ fn clients_that_do_not_answer_do_not_keep_the_broker() {
 }
 
 #[test]
+fn an_idle_client_that_does_not_answer_delays_the_end_by_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = broker_with(dir.path(), "");
+    let mut clients: Vec<Client> = (0..3).map(|_| open_at(broker.addr)).collect();
+    clients.iter_mut().for_each(|client| client.answer_closes(false));
+    let asked = std::time::Instant::now();
+    assert_eq!(broker.term().unwrap().code(), Some(0), "{}", broker.stderr());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    let log = broker.stderr();
+    assert!(log.contains("CONNECTION_FORCED") && !log.contains("WARN"), "{log}");
+}
+
+#[test]
 fn a_data_directory_serves_one_broker() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = Broker::start(dir.path(), &[]);

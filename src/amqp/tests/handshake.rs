@@ -3,13 +3,20 @@
 use super::*;
 
 #[test]
-fn other_protocols_get_our_header_and_are_closed() {
+fn other_protocols_get_a_header_and_are_closed() {
     let node = node();
-    for header in [&b"GET / HT"[..], b"AMQP\0\0\x09\x02", b"AMQP\x03\x01\0\0", b"\x16\x03\x01\0"] {
+    for (header, answer, stranger) in [
+        (&b"GET / HTTP/1.1\r\n"[..], b"AMQP\x03\x01\0\0", Some("an HTTP client")),
+        (b"\x16\x03\x01\0\xA5\x01\0\0", b"AMQP\x03\x01\0\0", Some("a TLS client")),
+        (b"AMQP\0\0\x08\0", b"AMQP\x03\x01\0\0", None),
+        (b"AMQP\0\0\x09\x02", PROTOCOL_HEADER, None),
+    ] {
         let mut client = node.accept();
         client.send(header);
-        assert_eq!(client.connection.output(), PROTOCOL_HEADER, "{header:?}");
+        assert_eq!(client.connection.output(), answer, "{header:?}");
         assert!(client.connection.is_finished());
+        assert_eq!(client.connection.stranger(), stranger);
+        assert_eq!(client.connection.fault().is_none(), stranger.is_some(), "who came to the wrong port is no error");
     }
 }
 

@@ -4,6 +4,7 @@
 mod channels;
 mod consuming;
 mod definitions;
+mod ending;
 mod fuzz;
 mod handshake;
 mod publishing;
@@ -13,7 +14,7 @@ use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::engine::{Broker, Options};
 use crate::store::committer::SyncPolicy;
-use crate::store::memory::MemoryStorage;
+use crate::store::memory::{Fault, MemoryStorage};
 use crate::value::Table;
 use crate::wire::frame::{FrameKind, PROTOCOL_HEADER, read_frame};
 use crate::wire::method::{read_method, table_to_amq, write_method};

@@ -219,3 +219,49 @@ fn incomplete_messages_of_all_channels_together_are_bounded() {
     let text = "RESOURCE_ERROR - incomplete messages of all channels are larger than 2097152 bytes";
     assert_eq!(client.closed(), (506, text.to_owned(), 60, 40));
 }
+
+/// A client on channel 1, and what declares a durable queue and publishes to it, then closes.
+fn declare_publish_and(closes: (u16, AMQPClass)) -> Vec<u8> {
+    let declare = queue::Declare { queue: "q".into(), durable: true, ..Default::default() };
+    let mut bytes = Vec::new();
+    write_method(&mut bytes, 1, &AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
+    for body in [b"one", b"two"] {
+        bytes.extend(message(1, "", "q", false, &PropertiesBuilder::default(), body));
+    }
+    write_method(&mut bytes, closes.0, &closes.1);
+    bytes
+}
+
+#[test]
+fn what_is_published_behind_a_declaration_is_kept_when_the_connection_closes() {
+    let node = node();
+    let mut client = node.channel();
+    node.storage.fail_at(1, Fault::Full);
+    let close = connection::Close { reply_code: 200, reply_text: "bye".into(), class_id: 0, method_id: 0 };
+    client.send(&declare_publish_and((0, AMQPClass::Connection(connection::AMQPMethod::Close(close)))));
+    client.nothing();
+    assert!(!client.connection.wants_read(), "what follows a close that waits is left where it is");
+    node.storage.heal();
+    let seen = client.read_until(|seen| seen.len() >= 2);
+    assert!(matches!(&seen[0], Seen::Method(1, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_)))), "{seen:?}");
+    let close_ok = AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
+    assert_eq!(seen[1..], [Seen::Method(0, close_ok)]);
+    assert!(client.connection.is_finished());
+    assert_eq!(node.channel().ready("q"), 2);
+}
+
+#[test]
+fn what_is_published_behind_a_declaration_is_kept_when_the_channel_closes() {
+    let node = node();
+    let mut client = node.channel();
+    node.storage.fail_at(1, Fault::Full);
+    let close = channel::Close { reply_code: 200, reply_text: "bye".into(), class_id: 0, method_id: 0 };
+    client.send(&declare_publish_and((1, AMQPClass::Channel(channel::AMQPMethod::Close(close)))));
+    client.nothing();
+    node.storage.heal();
+    let seen = client.read_until(|seen| seen.len() >= 2);
+    let close_ok = AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}));
+    assert_eq!(seen[1..], [Seen::Method(1, close_ok)]);
+    client.open_channel(1);
+    assert_eq!(client.ready("q"), 2);
+}
