@@ -1,3 +1,5 @@
+//! Content headers edited byte for byte.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Histories of dead letters.
+
 use super::super::content::tests::payload;
 use super::*;
 

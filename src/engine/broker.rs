@@ -100,26 +100,30 @@ impl Broker {
         if self.stopping.load(Ordering::Acquire) || self.committer.has_failed() {
             return Err(Refusal::Unavailable("the node is stopping".into()));
         }
-        let vhost = self.vhosts.get(vhost).ok_or_else(|| Refusal::VhostNotFound(vhost.to_owned()))?;
+        let vhost = self.vhost(vhost)?;
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(self.clone(), vhost.clone(), id);
         self.sessions.lock().insert(id, session.outbox().clone());
         Ok(session)
     }
 
+    pub(super) fn vhost(&self, name: &str) -> Result<&Arc<Vhost>, Refusal> {
+        self.vhosts.get(name).ok_or_else(|| Refusal::VhostNotFound(name.to_owned()))
+    }
+
     pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
         self.vhosts.values().flat_map(|vhost| vhost.queues()).collect()
     }
 
-    /// Where a queue's dead letters go under one of their keys, the exchange internal or not. None: no such exchange.
+    /// Where a queue's dead letters go under their keys, the exchange internal or not. None: no such exchange.
     pub(super) fn dead_letter_route(
         &self,
         queue: &QueueDefinition,
         exchange: &Name,
-        key: &[u8],
+        keys: &[&[u8]],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Option<Route> {
-        self.vhosts.get(queue.vhost.as_str())?.route_internally(exchange.as_str(), key, headers)
+        self.vhosts.get(queue.vhost.as_str())?.route_internally(exchange.as_str(), keys, headers)
     }
 
     /// The node's name in server-properties.

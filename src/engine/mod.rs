@@ -5,6 +5,7 @@
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
+//! - [`policies`]: policies of virtual hosts.
 //! - [`relay`]: carries dead letters. [`timers`]: tells queues that time has passed.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
@@ -13,6 +14,7 @@ pub mod broker;
 pub mod loader;
 pub mod memory;
 pub mod outbox;
+pub mod policies;
 pub mod publish;
 pub mod queue_handle;
 mod relay;

@@ -26,15 +26,6 @@ pub struct PublishTag {
 }
 
 impl Route {
-    /// Adds the queues of another route, each once.
-    pub(super) fn join(&mut self, other: Route) {
-        for target in other.targets {
-            if !self.targets.iter().any(|known| Arc::ptr_eq(known, &target)) {
-                self.targets.push(target);
-            }
-        }
-    }
-
     /// Whether it leads nowhere.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()

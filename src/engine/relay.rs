@@ -4,7 +4,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
-use super::publish::{Batch, Route};
+use super::publish::Batch;
 use super::queue_handle::QueueHandle;
 use crate::broker::content::Content;
 use crate::broker::dead_letter::{Death, Letter};
@@ -50,10 +50,13 @@ struct Carrier {
     relay: Arc<Relay>,
     batch: Batch,
     /// Dead letters whose targets have them in memory, by the epoch that makes them durable there.
-    arriving: VecDeque<(Epoch, Arc<QueueHandle>, Vec<(u64, u32)>)>,
+    arriving: VecDeque<Arrival>,
     /// At-least-once dead letters that found no target.
     stranded: Vec<(Instant, Arc<QueueHandle>, Dead)>,
 }
+
+/// Dead letters of a queue: the epoch that they wait for, and their numbers there.
+type Arrival = (Epoch, Arc<QueueHandle>, Vec<(u64, u32)>);
 
 impl Relay {
     /// Takes dead letters of a queue.
@@ -100,7 +103,7 @@ impl Carrier {
             let found = settings.dead_letters.as_ref().map(|letters| self.publish(broker, queue, letters, &dead));
             let at_least_once = settings.dead_letters.as_ref().is_some_and(|letters| letters.at_least_once);
             if at_least_once && dead.waits && found == Some(false) {
-                self.stranded.push((Instant::now() + RETRY, queue.clone(), dead));
+                self.stranded.push((Now::read().monotonic + RETRY, queue.clone(), dead));
             } else if dead.waits {
                 spans.push((dead.run.first(), dead.run.count));
             }
@@ -145,12 +148,10 @@ impl Carrier {
             tracing::warn!("{}: a message with damaged properties cannot be dead-lettered", queue.resource());
             return true;
         };
-        let mut route = Route::default();
-        for key in &letter.keys {
-            let mut headers = || Table::decode(Content::parse(&letter.header)?.headers()).ok();
-            let found = broker.dead_letter_route(queue.definition(), &letters.exchange, key, &mut headers);
-            route.join(found.unwrap_or_default());
-        }
+        let keys: Vec<&[u8]> = letter.keys.iter().map(Vec::as_slice).collect();
+        let mut headers = || Table::decode(Content::parse(&letter.header)?.headers()).ok();
+        let found = broker.dead_letter_route(queue.definition(), &letters.exchange, &keys, &mut headers);
+        let mut route = found.unwrap_or_default();
         route.targets.retain(|target| letter.may_enter(target.name().as_str(), death.reason));
         let parts = Parts {
             exchange_and_key: &letter.exchange_and_key,
@@ -166,7 +167,7 @@ impl Carrier {
     }
 
     fn retry(&mut self, broker: &Arc<Broker>) {
-        let now = Instant::now();
+        let now = Now::read().monotonic;
         let due: Vec<_> = self.stranded.extract_if(.., |(due, _, _)| *due <= now).collect();
         for (_, queue, dead) in due {
             self.carry(broker, &queue, vec![dead]);

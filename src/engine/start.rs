@@ -3,11 +3,12 @@
 use super::broker::{Broker, BrokerSteward, Options};
 use super::loader::Loader;
 use super::memory::Memory;
+use super::policies::PolicySets;
 use super::queue_handle::QueueHandle;
 use super::relay::Relay;
 use super::stored;
 use super::timers::Timers;
-use super::vhost::{Vhost, settings_of};
+use super::vhost::Vhost;
 use crate::broker::identity::QueueId;
 use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
@@ -37,11 +38,12 @@ impl Broker {
         let memory = Memory::new(options.memory_budget);
         let committer = Committer::new(storage, recovered.last_epoch);
         let mut restored = Restored::new(&recovered)?;
+        restored.policies(&recovered)?;
         restored.exchanges_and_queues(&recovered, &memory)?;
         restored.bindings(&recovered)?;
         let next_queue = restored.next_queue;
         memory.share(restored.queues.len());
-        let vhost = Vhost::new(restored.topology, restored.queues);
+        let vhost = Vhost::new(restored.topology, restored.queues, restored.policies);
         let vhosts = HashMap::from([(vhost.name().clone(), Arc::new(vhost))]);
         let (loader, requests) = Loader::new();
         let clock = options.clock.clone();
@@ -66,6 +68,7 @@ struct Restored {
     vhost: Name,
     topology: Topology,
     queues: HashMap<QueueId, Arc<QueueHandle>>,
+    policies: PolicySets,
     next_queue: QueueId,
 }
 
@@ -74,7 +77,8 @@ impl Restored {
         let vhost = Name::new(DEFAULT_VHOST).ok_or_else(|| damaged("virtual host"))?;
         let highest = recovered.queues.keys().max().map_or(1, |id| id.0 + 1);
         let topology = Topology::new(vhost.clone());
-        Ok(Restored { vhost, topology, queues: HashMap::new(), next_queue: QueueId(highest) })
+        let (queues, policies) = (HashMap::new(), PolicySets::default());
+        Ok(Restored { vhost, topology, queues, policies, next_queue: QueueId(highest) })
     }
 
     fn exchanges_and_queues(&mut self, recovered: &Recovered, memory: &Memory) -> Result<(), StoreError> {
@@ -93,7 +97,8 @@ impl Restored {
                         states.iter_mut().for_each(|(_, state)| state.maybe_delivered = state.next_sequence);
                     }
                     self.topology.add_queue(definition.name.clone(), id, true);
-                    let (settings, keep) = (settings_of(&definition), memory.keep().clone());
+                    let settings = Arc::new(self.policies.settings_of(&definition));
+                    let keep = memory.keep().clone();
                     let queue = QueueHandle::new(id, definition, settings, Some(&states), keep);
                     self.queues.insert(id, queue);
                     self.next_queue = self.next_queue.max(QueueId(id.0 + 1));
@@ -102,9 +107,19 @@ impl Restored {
                     let id = stored::read_next_queue(fields).ok_or_else(|| damaged("next queue's number"))?;
                     self.next_queue = self.next_queue.max(id);
                 }
-                Some(DefinitionKind::Binding) => {}
+                Some(DefinitionKind::Binding | DefinitionKind::Policy) => {}
                 None => return Err(damaged("definition of unknown kind")),
             }
+        }
+        Ok(())
+    }
+
+    fn policies(&mut self, recovered: &Recovered) -> Result<(), StoreError> {
+        let is_policy = |key: &[u8]| DefinitionKind::of(key) == Some(DefinitionKind::Policy);
+        for (_, fields) in recovered.definitions.iter().filter(|(key, _)| is_policy(key)) {
+            let (vhost, policy, operator) = stored::read_policy(fields).ok_or_else(|| damaged("policy"))?;
+            self.check_vhost(&vhost)?;
+            self.policies.of(operator).set(policy);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::queue_handle::QueueDefinition;
 use crate::broker::identity::QueueId;
+use crate::broker::policy::{ApplyTo, Policy};
 use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec};
 use crate::name::Name;
 use crate::store::keys::{DefinitionKind, definition};
@@ -60,6 +61,38 @@ pub fn put_binding(vhost: &Name, binding: &Binding) -> Change {
 /// Removes a binding.
 pub fn delete_binding(vhost: &Name, binding: &Binding) -> Change {
     Change::Delete(Family::Definitions, binding_key(vhost, binding))
+}
+
+/// Stores a policy.
+pub fn put_policy(vhost: &Name, policy: &Policy, operator: bool) -> Change {
+    let mut fields = fields(vhost);
+    put_text(&mut fields, "name", policy.name.as_str());
+    fields.insert("operator", Value::Bool(operator));
+    put_text(&mut fields, "pattern", &policy.pattern);
+    put_text(&mut fields, "apply_to", policy.apply_to.name());
+    fields.insert("definition", Value::Table(policy.definition.clone()));
+    fields.insert("priority", Value::I64(policy.priority));
+    Change::Put(Family::Definitions, policy_key(vhost, &policy.name, operator), records::definition(&fields))
+}
+
+/// Removes a policy.
+pub fn delete_policy(vhost: &Name, name: &Name, operator: bool) -> Change {
+    Change::Delete(Family::Definitions, policy_key(vhost, name, operator))
+}
+
+/// Reads what [`put_policy`] stored: the virtual host, the policy, whether it is an operator policy. None when a field is
+/// missing or wrong.
+pub fn read_policy(fields: &Table) -> Option<(Name, Policy, bool)> {
+    let operator = fields.get("operator")?.as_bool()?;
+    let policy = Policy::new(
+        name(fields, "name")?,
+        fields.get("pattern")?.as_str()?,
+        ApplyTo::parse(fields.get("apply_to")?.as_str()?)?,
+        fields.get("definition")?.as_table()?.clone(),
+        fields.get("priority")?.as_integer()?,
+        operator,
+    );
+    Some((name(fields, "vhost")?, policy.ok()?, operator))
 }
 
 /// Reads what [`put_exchange`] stored. None when a field is missing.
@@ -122,6 +155,11 @@ fn name(fields: &Table, key: &str) -> Option<Name> {
 
 fn exchange_key(vhost: &Name, name: &Name) -> Vec<u8> {
     definition(DefinitionKind::Exchange, &[vhost.as_str().as_bytes(), name.as_str().as_bytes()])
+}
+
+fn policy_key(vhost: &Name, name: &Name, operator: bool) -> Vec<u8> {
+    let parts = [vhost.as_str().as_bytes(), &[u8::from(operator)], name.as_str().as_bytes()];
+    definition(DefinitionKind::Policy, &parts)
 }
 
 fn queue_key(id: QueueId) -> Vec<u8> {

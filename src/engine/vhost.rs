@@ -2,14 +2,14 @@
 //! under it, so that their order on disk is the order in which they happened.
 
 use super::broker::Broker;
+use super::policies::PolicySets;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::session::{DeclaredQueue, QueueSpec};
 use super::{Epoch, stored};
-use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, queue_kind};
+use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue};
 use crate::broker::identity::{ConnectionId, QueueId};
-use crate::broker::policy::{Sources, effective};
-use crate::broker::queue::{Command, QueueSettings};
+use crate::broker::queue::Command;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
 use crate::broker::topology::{Binding, Destination, Exchange, ExchangeSpec, Removed, Topology};
 use crate::name::Name;
@@ -36,15 +36,18 @@ pub struct Vhost {
 pub(super) struct Definitions {
     pub topology: Topology,
     pub queues: HashMap<QueueId, Arc<QueueHandle>>,
+    pub policies: PolicySets,
     /// The epoch of the last durable change.
     defined: Epoch,
 }
 
 impl Vhost {
-    pub(super) fn new(topology: Topology, queues: HashMap<QueueId, Arc<QueueHandle>>) -> Vhost {
+    pub(super) fn new(topology: Topology, queues: HashMap<QueueId, Arc<QueueHandle>>, policies: PolicySets) -> Vhost {
         let name = topology.vhost().clone();
         let version = AtomicU64::new(topology.version());
-        Vhost { name, definitions: RwLock::new(Definitions { topology, queues, defined: 0 }), version }
+        let mut definitions = Definitions { topology, queues, policies, defined: 0 };
+        definitions.apply_policies_to_exchanges();
+        Vhost { name, definitions: RwLock::new(definitions), version }
     }
 
     /// Its name.
@@ -60,8 +63,12 @@ impl Vhost {
         self.definitions.read().queues.values().cloned().collect()
     }
 
+    pub(super) fn with_policies<T>(&self, run: impl FnOnce(&mut PolicySets) -> T) -> T {
+        run(&mut self.definitions.write().policies)
+    }
+
     /// Runs a change of the definitions. What it leaves in the second value is stored; the answer waits for the epoch.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         broker: &Broker,
         run: impl FnOnce(&mut Definitions, &mut Vec<Change>) -> Result<T, Refusal>,
@@ -82,6 +89,9 @@ impl Vhost {
     pub(super) fn declare_exchange(&self, broker: &Broker, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
         let change = self.change(broker, |definitions, changes| {
             let created = definitions.topology.declare_exchange(spec.clone())?;
+            if created {
+                definitions.apply_policies_to(&spec.name);
+            }
             if created && spec.durable {
                 changes.push(stored::put_exchange(&self.name, &spec));
             }
@@ -156,18 +166,18 @@ impl Vhost {
         if found.spec().internal {
             return Err(Refusal::InternalExchange(resource(exchange)));
         }
-        Ok(definitions.route(found, key, headers))
+        Ok(definitions.route(found, &[key], headers))
     }
 
     /// As [`Vhost::route`], for what the broker itself publishes: to internal exchanges too. None: no such exchange.
     pub(super) fn route_internally(
         &self,
         exchange: &str,
-        key: &[u8],
+        keys: &[&[u8]],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Option<Route> {
         let definitions = self.definitions.read();
-        Some(definitions.route(definitions.topology.exchange(exchange)?, key, headers))
+        Some(definitions.route(definitions.topology.exchange(exchange)?, keys, headers))
     }
 
     /// A queue that the connection may use.
@@ -266,9 +276,9 @@ impl Vhost {
 }
 
 impl Definitions {
-    fn route(&self, exchange: &Exchange, key: &[u8], headers: &mut dyn FnMut() -> Option<Table>) -> Route {
+    fn route(&self, exchange: &Exchange, keys: &[&[u8]], headers: &mut dyn FnMut() -> Option<Table>) -> Route {
         let mut queues = Vec::new();
-        self.topology.route(exchange, key, headers, &mut queues);
+        self.topology.route_keys(exchange, keys, headers, &mut queues);
         Route { targets: queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect() }
     }
 
@@ -295,7 +305,7 @@ impl Definitions {
             changes.push(stored::put_next_queue(QueueId(id.0 + 1)));
         }
         self.topology.add_queue(definition.name.clone(), id, definition.is_stored());
-        let settings = settings_of(&definition);
+        let settings = Arc::new(self.policies.settings_of(&definition));
         let queue = QueueHandle::new(id, definition, settings, None, broker.memory().keep().clone());
         self.queues.insert(id, queue.clone());
         broker.memory().share(self.queues.len());
@@ -317,13 +327,6 @@ fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resourc
         }
     }
     equivalent_queue(resource, &current.arguments, &wanted.arguments)
-}
-
-/// What a queue's arguments amount to.
-pub(super) fn settings_of(definition: &QueueDefinition) -> Arc<QueueSettings> {
-    // It was checked when the queue was declared.
-    let kind = queue_kind(&definition.arguments, &Resource::queue(&definition.vhost, &definition.name));
-    Arc::new(effective(kind.unwrap_or_default(), Sources::arguments(&definition.arguments)))
 }
 
 /// Removes all that is on disk of a queue.

@@ -45,6 +45,8 @@ pub enum DefinitionKind {
     Binding,
     /// The next queue's number.
     NextQueue,
+    /// A policy.
+    Policy,
 }
 
 impl DefinitionKind {
@@ -55,12 +57,13 @@ impl DefinitionKind {
             DefinitionKind::Queue => b'q',
             DefinitionKind::Binding => b'b',
             DefinitionKind::NextQueue => b'n',
+            DefinitionKind::Policy => b'p',
         }
     }
 
     /// The kind of a key. None when it is none of them.
     pub fn of(key: &[u8]) -> Option<DefinitionKind> {
-        let all = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue];
+        let all = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy];
         all.into_iter().find(|kind| key.first() == Some(&kind.byte()))
     }
 }

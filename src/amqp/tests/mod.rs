@@ -7,6 +7,7 @@ mod definitions;
 mod ending;
 mod fuzz;
 mod handshake;
+mod policies;
 mod publishing;
 
 use super::{Connection, Peer, Settings};

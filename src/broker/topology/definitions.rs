@@ -42,6 +42,22 @@ pub(super) struct QueueEnd {
 }
 
 impl Topology {
+    /// Sets the alternate exchanges that policies name; one that an exchange's arguments name counts before it.
+    pub fn set_alternates(&mut self, named: impl Fn(&Name) -> Option<Name>) {
+        let mut changed = false;
+        for exchange in self.exchanges.values_mut().filter(|exchange| !exchange.name().as_str().is_empty()) {
+            changed |= exchange.set_alternate(named(exchange.name()));
+        }
+        self.version += u64::from(changed);
+    }
+
+    /// The same for one exchange.
+    pub fn set_alternate(&mut self, exchange: &Name, named: Option<Name>) {
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            self.version += u64::from(exchange.set_alternate(named));
+        }
+    }
+
     /// An empty virtual host with its predeclared exchanges.
     pub fn new(vhost: Name) -> Topology {
         let predeclared = PREDECLARED.iter().filter_map(|(name, kind, internal)| {

@@ -139,6 +139,15 @@ impl Exchange {
         self.alternate.as_ref()
     }
 
+    /// Sets the alternate that a policy names; true when that changes where messages go.
+    pub(super) fn set_alternate(&mut self, policy: Option<Name>) -> bool {
+        let argument = self.spec.arguments.get(ALTERNATE_EXCHANGE).and_then(Value::as_str).and_then(Name::new);
+        let alternate = argument.or(policy);
+        let changed = alternate != self.alternate;
+        self.alternate = alternate;
+        changed
+    }
+
     /// Bindings that have this exchange as their source, in no order.
     pub fn outgoing(&self) -> impl ExactSizeIterator<Item = &Arc<Bound>> {
         self.outgoing.iter()

@@ -1,6 +1,6 @@
 //! What a queue's arguments, its policy and its operator policy amount to (compat.md 2.9).
 
-use super::queue::{DeadLetters, Deduplication, Overflow, QueueKind, QueueSettings, Retry, RetryKind};
+use crate::broker::queue::{DeadLetters, Deduplication, Overflow, QueueKind, QueueSettings, Retry, RetryKind};
 use crate::name::Name;
 use crate::value::{Table, Value};
 

@@ -1,0 +1,84 @@
+//! Policies take effect at once on what is there, and outlive a restart (compat.md 2.9).
+
+use super::*;
+use crate::broker::policy::{ApplyTo, Object, Policy};
+use crate::broker::queue::QueueKind;
+use crate::name::Name;
+use crate::value::Value;
+
+fn policy(name: &str, apply_to: ApplyTo, definition: &[(&'static str, Value)], operator: bool) -> Policy {
+    let definition = definition.iter().cloned().collect();
+    Policy::new(Name::new(name).unwrap(), "^q", apply_to, definition, 0, operator).unwrap()
+}
+
+fn declare(client: &mut Client, exchange: &str) {
+    let declare = exchange::Declare { exchange: exchange.into(), kind: "direct".into(), ..Default::default() };
+    client.method(1, AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)));
+    assert!(matches!(client.only(), (1, AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_)))));
+}
+
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+#[test]
+fn a_limit_reaches_a_queue_that_is_full_and_leaves_it_again() {
+    let node = node();
+    let mut client = node.channel();
+    client.declare(1, queue::Declare { queue: "q".into(), ..Default::default() });
+    (0..10).for_each(|_| client.publish("", "q", b"m"));
+    assert_eq!(client.ready("q"), 10);
+    node.broker.set_policy("/", policy("p", ApplyTo::Queues, &[("max-length", 4.into())], false), false).unwrap();
+    assert_eq!(client.ready("q"), 4, "the oldest had to go");
+    node.broker.set_policy("/", policy("o", ApplyTo::Queues, &[("max-length", 2.into())], true), true).unwrap();
+    assert_eq!(client.ready("q"), 2, "the operator's word is the least");
+    let object = Object::Queue(QueueKind::Classic);
+    assert_eq!(node.broker.policy_of("/", "q", object).unwrap(), [Some(name("p")), Some(name("o"))]);
+    assert_eq!(node.broker.policy_of("/", "other", object).unwrap(), [None, None]);
+    for (which, operator) in [("p", false), ("o", true)] {
+        assert!(node.broker.remove_policy("/", &name(which), operator).unwrap());
+        assert!(!node.broker.remove_policy("/", &name(which), operator).unwrap());
+    }
+    (0..10).for_each(|_| client.publish("", "q", b"m"));
+    assert_eq!(client.ready("q"), 12);
+}
+
+#[test]
+fn an_exchange_gets_an_alternate_unless_it_has_one() {
+    let node = node();
+    let mut client = node.channel();
+    client.declare(1, queue::Declare { queue: "lost".into(), ..Default::default() });
+    declare(&mut client, "q.before");
+    let definition = [("alternate-exchange", "amq.fanout".into())];
+    node.broker.set_policy("/", policy("p", ApplyTo::Exchanges, &definition, false), false).unwrap();
+    declare(&mut client, "q.after");
+    declare(&mut client, "x.not");
+    client.bind("lost", "amq.fanout", "");
+    ["q.before", "q.after", "x.not"].iter().for_each(|exchange| client.publish(exchange, "k", b"m"));
+    assert_eq!(client.ready("lost"), 2);
+    node.broker.remove_policy("/", &name("p"), false).unwrap();
+    client.publish("q.before", "k", b"m");
+    assert_eq!(client.ready("lost"), 2);
+}
+
+#[test]
+fn policies_are_there_after_a_restart() {
+    let storage = Arc::new(MemoryStorage::default());
+    let options = || {
+        let clock = Arc::new(crate::clock::SystemClock);
+        Options { memory_budget: 1 << 28, sync: SyncPolicy::Always, clock }
+    };
+    let broker = Broker::start(storage.clone(), options()).unwrap();
+    broker.set_policy("/", policy("p", ApplyTo::Queues, &[("max-length", 4.into())], false), false).unwrap();
+    broker.set_policy("/", policy("o", ApplyTo::All, &[("expires", 9000.into())], true), true).unwrap();
+    broker.set_policy("/", policy("gone", ApplyTo::All, &[("expires", 9000.into())], true), true).unwrap();
+    broker.remove_policy("/", &name("gone"), true).unwrap();
+    broker.stop().unwrap();
+    let broker = Broker::start(storage, options()).unwrap();
+    let names = |operator| {
+        let policies = broker.policies("/", operator).unwrap();
+        policies.iter().map(|policy| policy.name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((names(false), names(true)), (vec!["p".to_owned()], vec!["o".to_owned()]));
+    broker.stop().unwrap();
+}

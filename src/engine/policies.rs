@@ -1,0 +1,127 @@
+//! Policies of virtual hosts: set, removed, listed; every change reaches live queues and exchanges at once
+//! (compat.md 2.9).
+
+use super::Epoch;
+use super::broker::Broker;
+use super::queue_handle::QueueDefinition;
+use super::stored;
+use super::vhost::{Definitions, Vhost};
+use crate::broker::arguments::queue_kind;
+use crate::broker::policy::{Object, Policies, Policy, Sources, effective};
+use crate::broker::queue::QueueSettings;
+use crate::broker::refusal::{Refusal, Resource};
+use crate::name::Name;
+use crate::store::Change;
+use crate::value::Value;
+
+/// The two sorts of policies of a virtual host.
+#[derive(Debug, Default)]
+pub(super) struct PolicySets {
+    policies: Policies,
+    operator: Policies,
+}
+
+impl PolicySets {
+    pub fn of(&mut self, operator: bool) -> &mut Policies {
+        if operator { &mut self.operator } else { &mut self.policies }
+    }
+
+    /// What a queue's arguments and policies amount to.
+    pub fn settings_of(&self, definition: &QueueDefinition) -> QueueSettings {
+        // It was checked when the queue was declared.
+        let kind = queue_kind(&definition.arguments, &Resource::queue(&definition.vhost, &definition.name));
+        let kind = kind.unwrap_or_default();
+        let (name, object) = (definition.name.as_str(), Object::Queue(kind));
+        let policy = self.policies.of(name, object).map(|policy| &policy.definition);
+        let operator = self.operator.of(name, object).map(|policy| &policy.definition);
+        effective(kind, Sources { arguments: &definition.arguments, policy, operator })
+    }
+
+    /// The alternate exchange that an exchange's policy names.
+    fn alternate_of(&self, exchange: &str) -> Option<Name> {
+        let policy = self.policies.of(exchange, Object::Exchange)?;
+        policy.definition.get("alternate-exchange").and_then(Value::as_str).and_then(Name::new)
+    }
+}
+
+impl Definitions {
+    /// Every exchange has the alternate exchange that its policy names, unless its arguments name one.
+    pub(super) fn apply_policies_to_exchanges(&mut self) {
+        let policies = &self.policies;
+        self.topology.set_alternates(|name| policies.alternate_of(name.as_str()));
+    }
+
+    /// The same for one exchange.
+    pub(super) fn apply_policies_to(&mut self, exchange: &Name) {
+        self.topology.set_alternate(exchange, self.policies.alternate_of(exchange.as_str()));
+    }
+}
+
+impl Vhost {
+    fn change_policies(
+        &self,
+        broker: &Broker,
+        run: impl FnOnce(&mut Definitions, &mut Vec<Change>),
+    ) -> Result<Option<Epoch>, Refusal> {
+        let (queues, epoch) = self.change(broker, |definitions, changes| {
+            run(definitions, changes);
+            definitions.apply_policies_to_exchanges();
+            let queues = definitions.queues.values();
+            Ok(queues.map(|queue| (queue.clone(), definitions.policies.settings_of(queue.definition()))).collect())
+        })?;
+        let queues: Vec<_> = queues;
+        for (queue, settings) in queues {
+            if *queue.settings() != settings {
+                queue.configure(broker, settings);
+            }
+        }
+        Ok(epoch)
+    }
+}
+
+impl Broker {
+    /// Sets a policy of a virtual host, or an operator policy. It is effective when this returns, and on disk at the epoch.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn set_policy(&self, vhost: &str, policy: Policy, operator: bool) -> Result<Option<Epoch>, Refusal> {
+        let vhost = self.vhost(vhost)?;
+        vhost.change_policies(self, |definitions, changes| {
+            changes.push(stored::put_policy(vhost.name(), &policy, operator));
+            definitions.policies.of(operator).set(policy);
+        })
+    }
+
+    /// Removes a policy. False when there was none.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn remove_policy(&self, vhost: &str, name: &Name, operator: bool) -> Result<bool, Refusal> {
+        let (vhost, mut found) = (self.vhost(vhost)?, false);
+        vhost.change_policies(self, |definitions, changes| {
+            found = definitions.policies.of(operator).remove(name.as_str());
+            if found {
+                changes.push(stored::delete_policy(vhost.name(), name, operator));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The policies of a virtual host, by name.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn policies(&self, vhost: &str, operator: bool) -> Result<Vec<Policy>, Refusal> {
+        Ok(self.vhost(vhost)?.with_policies(|policies| policies.of(operator).iter().cloned().collect()))
+    }
+
+    /// The names of the policy and the operator policy that count for an object.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn policy_of(&self, vhost: &str, name: &str, object: Object) -> Result<[Option<Name>; 2], Refusal> {
+        Ok(self.vhost(vhost)?.with_policies(|policies| {
+            [false, true].map(|operator| policies.of(operator).of(name, object).map(|policy| policy.name.clone()))
+        }))
+    }
+}
