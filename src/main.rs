@@ -35,7 +35,10 @@ fn serve(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(format!("cannot start: {error}"))),
     };
-    report(runtime.block_on(run(config)).map_err(|error| error.to_string()))
+    let outcome = runtime.block_on(run(config));
+    // A stuck disk must not keep the process.
+    runtime.shutdown_background();
+    report(outcome.map_err(|error| error.to_string()))
 }
 
 async fn run(config: &Config) -> Result<(), NodeError> {

@@ -3,9 +3,9 @@
 
 use crate::amqp::Settings;
 use crate::auth::Authenticator;
-use crate::clock::SystemClock;
+use crate::clock::{Now, SystemClock};
 use crate::config::{Config, SyncMode};
-use crate::engine::{Broker, Options};
+use crate::engine::{Broker, Found, Options};
 use crate::listener::{Service, accept, bind};
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
@@ -14,12 +14,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How often free space on the data directory's disk is looked at.
 const DISK_CHECK: Duration = Duration::from_secs(1);
+/// What a disk that is slow, but not stuck, needs for the last commit beyond the shutdown timeout.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// Why a node does not start, or stops.
 #[derive(Debug)]
@@ -65,26 +67,33 @@ impl Node {
     /// # Errors
     /// When the data directory is in use or damaged, or an address cannot be listened on.
     pub fn start(config: &Config) -> Result<Node, NodeError> {
+        let started = Now::read().monotonic;
+        // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
+        let mut listeners = Vec::new();
+        for address in &config.listener.address {
+            let refused = |error| NodeError::Listen(*address, error);
+            let listener = bind(*address, config.listener.backlog).map_err(refused)?;
+            listeners.push((listener.local_addr().map_err(refused)?, listener));
+        }
+        let auth = Arc::new(authenticator(config)?);
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let service = Service {
             settings: Arc::new(settings(config)),
             broker: broker.clone(),
-            auth: Arc::new(authenticator(config)?),
+            auth,
             connection_max: config.listener.connection_max as usize,
             open: Arc::default(),
             nodelay: config.listener.nodelay,
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
+        tell_start(config, broker.found(), started);
         let mut addresses = Vec::new();
-        for address in &config.listener.address {
-            let refused = |error| NodeError::Listen(*address, error);
-            let listener = bind(*address, config.listener.backlog).map_err(refused)?;
-            let bound = listener.local_addr().map_err(refused)?;
-            tracing::info!(address = %bound, "listening");
-            addresses.push(bound);
+        for (address, listener) in listeners {
+            tracing::info!(%address, "listening");
+            addresses.push(address);
             tokio::spawn(accept(listener, service.clone()));
         }
         if config.disk.free_limit > 0 {
@@ -111,13 +120,32 @@ impl Node {
     pub async fn stop(self) -> Result<(), NodeError> {
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_err() {
+        let deadline = tokio::time::Instant::from_std(Now::read().monotonic) + self.shutdown_timeout;
+        if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
         }
         let broker = self.broker;
-        let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
-        stopped.map_err(|error| NodeError::Failed(error.to_string()))?.map_err(NodeError::from)
+        let stopped = tokio::task::spawn_blocking(move || broker.stop());
+        let Ok(stopped) = tokio::time::timeout_at(deadline + LAST_COMMIT, stopped).await else {
+            return Err(NodeError::Failed("the disk did not take the last commit in time".to_owned()));
+        };
+        stopped.map_err(|error| NodeError::Failed(error.to_string()))??;
+        tracing::info!("stopped");
+        Ok(())
     }
+}
+
+/// One line for whoever reads the log.
+fn tell_start(config: &Config, found: Found, started: Instant) {
+    let sync = match config.durability.sync {
+        SyncMode::Always => "always",
+        SyncMode::Interval => "interval",
+        SyncMode::Never => "never",
+    };
+    let Found { queues, messages, clean_stop } = found;
+    let milliseconds = Now::read().monotonic.saturating_duration_since(started).as_millis() as u64;
+    let (version, data_dir) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
+    tracing::info!(version, %data_dir, sync, queues, messages, clean_stop, milliseconds, "started");
 }
 
 /// The engine's settings.

@@ -29,6 +29,7 @@ impl Connection {
         match &mut self.phase {
             Phase::Open(open) if error.code().scope() == Scope::Channel && channel != 0 => {
                 open.fail_channel(channel, error);
+                tracing::warn!(connection = %self.name(), channel, error = error.text(), "channel closed");
             }
             _ => self.close(error),
         }

@@ -120,9 +120,10 @@ impl Connection {
                 self.phase = Phase::ExpectTuneOk(Login { identity, capabilities });
             }
             Err(denied) => {
-                let reason = format!("login of {credentials:?} refused: {denied}");
+                let (connection, user) = (self.name(), String::from_utf8_lossy(&credentials.user));
+                tracing::warn!(%connection, ?user, mechanism, reason = %denied, "login refused");
                 if !capabilities.authentication_failure_close {
-                    return self.refuse(reason);
+                    return self.refuse("login refused".to_owned());
                 }
                 self.close(&AmqpError::new(
                     Code::AccessRefused,
@@ -131,7 +132,6 @@ impl Connection {
                          logfile."
                     ),
                 ));
-                self.fault = Some(reason);
             }
         }
     }
@@ -157,6 +157,8 @@ impl Connection {
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
         };
         let Login { identity, capabilities } = login;
+        let (connection, name) = (self.name(), self.client_name.as_deref().unwrap_or_default());
+        tracing::info!(%connection, ?name, user = ?identity.user.as_str(), vhost = ?session.vhost().as_str(), "opened");
         let mut link = Link::new(session, self.settings.clone(), capabilities, identity.user, tuned, self.now);
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;

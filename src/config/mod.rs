@@ -151,7 +151,7 @@ settings! {
 
     /// Who may log in.
     auth: AuthConfig {
-        /// User made in an empty data directory, with all permissions on virtual host "/".
+        /// The user who may log in, with all permissions on virtual host "/". Read at every start.
         default_user: Name = r#""guest""#, OneName;
         /// That user's password.
         default_password: Secret = r#""guest""#, Password;

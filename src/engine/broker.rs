@@ -34,6 +34,17 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What a start found on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Queues.
+    pub queues: usize,
+    /// Messages in them.
+    pub messages: u64,
+    /// Whether the last stop was clean: messages that were never delivered are known.
+    pub clean_stop: bool,
+}
+
 /// The broker.
 pub struct Broker {
     vhosts: HashMap<Name, Arc<Vhost>>,
@@ -53,6 +64,7 @@ pub struct Broker {
     failure: Mutex<Option<String>>,
     failed: tokio::sync::Notify,
     stopping: AtomicBool,
+    found: Found,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -70,6 +82,7 @@ impl Broker {
         memory: Memory,
         next_queue: QueueId,
         clock: Arc<dyn Clock>,
+        found: Found,
     ) -> Broker {
         Broker {
             vhosts,
@@ -88,6 +101,7 @@ impl Broker {
             failure: Mutex::default(),
             failed: tokio::sync::Notify::new(),
             stopping: AtomicBool::new(false),
+            found,
             threads: Mutex::default(),
         }
     }
@@ -124,6 +138,11 @@ impl Broker {
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Option<Route> {
         self.vhosts.get(queue.vhost.as_str())?.route_internally(exchange.as_str(), keys, headers)
+    }
+
+    /// What the start found on disk.
+    pub fn found(&self) -> Found {
+        self.found
     }
 
     /// The node's name in server-properties.

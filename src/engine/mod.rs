@@ -21,11 +21,13 @@ mod relay;
 pub mod session;
 mod start;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub mod vhost;
 
 pub use crate::store::committer::Epoch;
-pub use broker::{Broker, Options};
+pub use broker::{Broker, Found, Options};
 pub use outbox::{Item, Outbox};
 pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;

@@ -1,6 +1,6 @@
 //! From what is on disk to a running broker.
 
-use super::broker::{Broker, BrokerSteward, Options};
+use super::broker::{Broker, BrokerSteward, Found, Options};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::policies::PolicySets;
@@ -46,8 +46,11 @@ impl Broker {
         let vhost = Vhost::new(restored.topology, restored.queues, restored.policies);
         let vhosts = HashMap::from([(vhost.name().clone(), Arc::new(vhost))]);
         let (loader, requests) = Loader::new();
+        let messages = recovered.queues.values().flatten().map(|(_, state)| state.messages).sum();
+        let found = Found { queues: recovered.queues.len(), messages, clean_stop: recovered.clean_stop };
         let clock = options.clock.clone();
-        let broker = Arc::new(Broker::new(vhosts, committer.clone(), loader, memory, next_queue, clock));
+        let broker = Broker::new(vhosts, committer.clone(), loader, memory, next_queue, clock, found);
+        let broker = Arc::new(broker);
         let steward = Arc::new(BrokerSteward(Arc::downgrade(&broker)));
         let no_thread = |error: std::io::Error| StoreError::Failed(format!("no thread can be started: {error}"));
         broker.threads.lock().push(committer.start(options.sync, steward).map_err(no_thread)?);

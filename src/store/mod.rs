@@ -86,6 +86,8 @@ pub enum StoreError {
     Full(String),
     /// Another process has the data directory.
     InUse(String),
+    /// The data directory cannot be used as one: its path, and the system's words.
+    Directory(String, String),
     /// What was read is not what was written.
     Corrupt(String),
     /// Everything else: nothing more may be written.
@@ -97,6 +99,10 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Full(text) => write!(f, "no space left on the data directory's disk: {text}"),
             StoreError::InUse(path) => write!(f, "the data directory {path} is in use by another broker"),
+            StoreError::Directory(path, error) => write!(
+                f,
+                "cannot open the data directory {path}: {error}; it must be a directory that this user may write to"
+            ),
             StoreError::Corrupt(text) => write!(f, "the data directory is damaged: {text}"),
             StoreError::Failed(text) => write!(f, "the disk failed: {text}"),
         }

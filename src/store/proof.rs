@@ -36,13 +36,14 @@ impl Proof {
     /// Opens the file in `dir`, or makes it.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it; [`StoreError::Corrupt`] when it is damaged, or missing beside
+    /// [`StoreError::InUse`] when another process has it; [`StoreError::Directory`] when it may not be written; [`StoreError::Corrupt`] when it is damaged, or missing beside
     /// other files of a store.
     pub fn open(dir: &Path) -> Result<Proof, StoreError> {
         let path = dir.join(NAME);
         let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", path.display()));
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = opened.map_err(failed)?;
+        let refused = |error: std::io::Error| StoreError::Directory(dir.display().to_string(), error.to_string());
+        let file = opened.map_err(refused)?;
         let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&file, exclusive).map_err(|_| StoreError::InUse(dir.display().to_string()))?;
         let mut content = [0; HEAD + TAIL];

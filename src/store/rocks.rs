@@ -47,8 +47,8 @@ impl RocksStorage {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Corrupt`] when it cannot be read.
     pub fn open(path: &Path) -> Result<RocksStorage, StoreError> {
-        let failed = |error| StoreError::Failed(format!("{}: {error}", path.display()));
-        std::fs::create_dir_all(path).map_err(failed)?;
+        let refused = |error: std::io::Error| StoreError::Directory(path.display().to_string(), error.to_string());
+        std::fs::create_dir_all(path).map_err(refused)?;
         let proof = Proof::open(path)?;
         check_for_holes(path, &proof)?;
         let mut db = open_db(path)?;

@@ -78,3 +78,62 @@ fn a_port_that_is_taken_is_told() {
     let Err(refusal) = Broker::try_start(dir.path(), port, &[]) else { panic!("two on one port") };
     assert!(refusal.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{refusal}");
 }
+
+#[test]
+fn a_start_that_fails_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Broker::start(dir.path(), &[]);
+    let mut client = open_at(first.addr);
+    client.declare_queue(CH, "q", true).unwrap();
+    client.confirm_select(CH).unwrap();
+    client.publish(CH, "", "q", &BasicProperties::default().with_delivery_mode(2), b"m").unwrap();
+    client.wait_confirms(CH).unwrap();
+    assert!(first.term().unwrap().success());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::thread::spawn(move || taken.incoming().for_each(drop));
+    assert!(Broker::try_start(dir.path(), port, &[]).is_err());
+    let second = Broker::start(dir.path(), &[]);
+    let mut client = open_at(second.addr);
+    assert!(!take(&mut client, "q").redelivered, "after a clean stop it is known that nobody had it");
+}
+
+#[test]
+fn a_data_directory_that_is_none_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let Err(refusal) = Broker::try_start(&path, free_port(), &[]) else { panic!("{path:?} is a data directory") };
+        assert!(refusal.contains(&format!("cannot open the data directory {}: ", path.display())), "{refusal}");
+    }
+}
+
+#[test]
+fn the_log_tells_the_life_of_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(dir.path(), &[]);
+    let refused = Client::open(broker.addr, &Options { user: "nobody\n".into(), ..Default::default() });
+    assert!(refused.is_err());
+    eventually("a refused login is told at once", || broker.stderr().contains("login refused"));
+    let mut client = open_at(broker.addr);
+    channel_refuses(
+        &mut client,
+        |client| client.declare_passive(CH, "none"),
+        (404, "NOT_FOUND - no queue 'none' in vhost '/'"),
+        QUEUE_DECLARE,
+    );
+    client.close().unwrap();
+    assert!(broker.term().unwrap().success());
+    let log = broker.stderr();
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    for words in [
+        &["started", version.as_str(), "sync=\"always\"", "queues=0", "messages=0", "clean_stop=false"][..],
+        &["login refused", "user=\"nobody\\n\"", "mechanism=\"PLAIN\""],
+        &["opened", "user=\"guest\"", "vhost=\"/\""],
+        &["channel closed", "channel=1", "NOT_FOUND - no queue 'none' in vhost '/'"],
+        &["stopped"],
+    ] {
+        assert!(log.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?} in {log}");
+    }
+}

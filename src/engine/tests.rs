@@ -1,0 +1,183 @@
+//! Publishers, consumers and whoever deletes their queues, all at once, over a disk in memory.
+
+use super::*;
+use crate::broker::message::{Parts, Run};
+use crate::broker::queue::Taken;
+use crate::clock::SystemClock;
+use crate::name::Name;
+use crate::store::committer::SyncPolicy;
+use crate::store::memory::MemoryStorage;
+use crate::value::Table;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const QUEUES: [&str; 3] = ["a", "b", "c"];
+const TIME: Duration = Duration::from_millis(1500);
+/// If all is not over by then, something waits for something that waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn declare(session: &Session, name: &str) {
+    let spec = QueueSpec {
+        name: Name::new(name),
+        durable: name != "c",
+        exclusive: false,
+        auto_delete: false,
+        arguments: Table::new(),
+    };
+    session.declare_queue(spec).unwrap();
+}
+
+/// Publisher and number in a message's body.
+fn read(run: &Run, at: u32) -> (u64, u64) {
+    let body = run.chunk.record(run.index + at).unwrap().body;
+    let number = |range: std::ops::Range<usize>| u64::from_le_bytes(body[range].try_into().unwrap());
+    (number(0..8), number(8..16))
+}
+
+fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
+    let session = broker.open_session("/").unwrap();
+    let mut batch = Batch::default();
+    let mut number = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..20 {
+            let key = QUEUES[(number % 3) as usize];
+            let route = session.route("", key.as_bytes(), &mut || None).unwrap();
+            let mut body = publisher.to_le_bytes().to_vec();
+            body.extend_from_slice(&number.to_le_bytes());
+            body.resize(16 + (number % 500) as usize, b'.');
+            let exchange_and_key = [&[0, key.len() as u8], key.as_bytes()].concat();
+            let parts = Parts {
+                exchange_and_key: &exchange_and_key,
+                header: b"",
+                body: &body,
+                persistent: number.is_multiple_of(2),
+                priority: 0,
+                deadline_ms: 0,
+                died: false,
+            };
+            batch.push(broker, &route, &parts, None);
+            number += 1;
+        }
+        batch.flush(broker);
+        if session.must_hold() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    session.close();
+    number
+}
+
+/// Consumes from a queue, again whenever it was deleted. Messages that come for the first time keep their publisher's order.
+fn consume(broker: &Arc<Broker>, name: &str, no_ack: bool, stop: &AtomicBool, seen: &AtomicU64) {
+    let session = broker.open_session("/").unwrap();
+    let queue = Name::new(name).unwrap();
+    let mut held = None;
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    while !stop.load(Ordering::Relaxed) {
+        let prefetch = (!no_ack).then_some(50);
+        let spec = ConsumeSpec { channel: 1, no_ack, exclusive: false, priority: 0, prefetch, shared: None };
+        if held.is_none() {
+            held = session.consume(&queue, spec).ok();
+        }
+        let Some((id, handle)) = held.clone() else { continue };
+        let mut items = Vec::new();
+        session.outbox().take(&mut items);
+        if items.is_empty() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        for item in items {
+            match item {
+                Item::Run { run, .. } => {
+                    for at in 0..run.count {
+                        let (publisher, number) = read(&run, at);
+                        let before = last.insert(publisher, number);
+                        let in_order = before.is_none_or(|before| before < number) || run.redelivered;
+                        assert!(in_order, "{number} of {publisher} after {before:?} in {name}");
+                    }
+                    seen.fetch_add(run.count.into(), Ordering::Relaxed);
+                    session.credit(&handle, id, run.bytes() as u64);
+                    if !no_ack && run.first().is_multiple_of(7) {
+                        last.clear();
+                        session.requeue(&handle, vec![run.span()], Some(id), false);
+                    } else if !no_ack {
+                        session.settle(&handle, vec![(run.first(), run.count)], Some(id));
+                    }
+                }
+                Item::Cancelled { .. } => held = None,
+                Item::Loaded { .. } => {}
+            }
+        }
+    }
+    if let Some((id, handle)) = held {
+        session.cancel(&handle, id);
+    }
+    session.close();
+}
+
+/// Purges, gets, deletes and declares.
+fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
+    let session = broker.open_session("/").unwrap();
+    for round in 0_usize.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = Name::new(QUEUES[round % 3]).unwrap();
+        match round % 5 {
+            0 => drop(session.purge_queue(&name)),
+            1 => drop(session.delete_queue(&name, false, false)),
+            2 | 3 => {
+                if let Ok((handle, Taken::Message(run, _))) = session.get(&name, false, 1) {
+                    session.discard(&handle, vec![run.span()], None);
+                }
+            }
+            _ => QUEUES.iter().for_each(|name| declare(&session, name)),
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    QUEUES.iter().for_each(|name| declare(&session, name));
+    session.close();
+}
+
+fn everything_at_once() {
+    let options = Options { memory_budget: 8 << 20, sync: SyncPolicy::Always, clock: Arc::new(SystemClock) };
+    let broker = Broker::start(Arc::new(MemoryStorage::default()), options).unwrap();
+    let session = broker.open_session("/").unwrap();
+    QUEUES.iter().for_each(|name| declare(&session, name));
+    let (stop, seen) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (broker_ref, stop_ref, seen_ref) = (&broker, &stop, &seen);
+    std::thread::scope(|scope| {
+        let publishers: Vec<_> =
+            (0..3).map(|publisher| scope.spawn(move || publish(broker_ref, publisher, stop_ref))).collect();
+        for name in QUEUES {
+            scope.spawn(move || consume(broker_ref, name, false, stop_ref, seen_ref));
+            scope.spawn(move || consume(broker_ref, name, true, stop_ref, seen_ref));
+        }
+        scope.spawn(move || meddle(broker_ref, stop_ref));
+        std::thread::sleep(TIME);
+        stop_ref.store(true, Ordering::Relaxed);
+        let published: u64 = publishers.into_iter().map(|publisher| publisher.join().unwrap()).sum();
+        assert!(published > 1000, "{published} published");
+    });
+    assert!(seen.load(Ordering::Relaxed) > 1000, "{seen:?} delivered");
+    for name in QUEUES {
+        session.delete_queue(&Name::new(name).unwrap(), false, false).unwrap();
+    }
+    session.close();
+    broker.stop().unwrap();
+    assert_eq!(broker.memory().ledger().bytes(), 0, "memory is counted that nobody holds");
+}
+
+#[test]
+fn publishers_consumers_and_deletions_do_not_get_in_each_others_way() {
+    let (done, finished) = std::sync::mpsc::channel();
+    let run = std::thread::spawn(move || {
+        everything_at_once();
+        let _ = done.send(());
+    });
+    match finished.recv_timeout(PATIENCE) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("a deadlock"),
+        _ => run.join().unwrap(),
+    }
+}
