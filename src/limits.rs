@@ -3,6 +3,9 @@
 /// Longest AMQP short string, in bytes (spec 4.2.5.3).
 pub const SHORT_STRING_MAX: usize = 255;
 
+/// Bytes that the publishes of a transaction may take before it is committed.
+pub const TRANSACTION_BYTES: u64 = 128 * 1024 * 1024;
+
 /// Bytes of a frame around its payload: type, channel, size, end marker.
 pub const FRAME_OVERHEAD: usize = 8;
 
@@ -45,8 +48,8 @@ pub const HEAD_BYTES: usize = 1024 * 1024;
 /// Appended bytes that make the committer close an epoch though nobody waits for it.
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Chunk bytes that one write to disk takes: RocksDB copies them twice.
-pub const WRITE_BYTES: usize = 8 * 1024 * 1024;
+/// Chunk bytes that one write to disk takes: RocksDB copies them twice, and the smallest memory budgets feel it.
+pub const WRITE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that a connection's turn may add to queues: a message for many queues counts once for each.
 pub const TURN_BYTES: usize = 8 * 1024 * 1024;

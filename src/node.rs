@@ -166,6 +166,7 @@ fn settings(config: &Config) -> Settings {
         heartbeat: config.limits.heartbeat,
         max_message_size: config.limits.max_message_size,
         consumer_max_per_channel: config.limits.consumer_max_per_channel,
+        consumer_timeout: config.limits.consumer_timeout,
         unconfirmed_bytes_max: config.limits.unconfirmed_bytes_max,
         handshake_timeout: config.listener.handshake_timeout,
         product: "Warren".to_owned(),

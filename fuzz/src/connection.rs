@@ -102,6 +102,7 @@ impl World {
             heartbeat: 60,
             max_message_size: MESSAGE_MAX,
             consumer_max_per_channel: 3,
+            consumer_timeout: std::time::Duration::from_secs(1800),
             unconfirmed_bytes_max: if on(0) { 256 } else { 16 * 1024 * 1024 },
             handshake_timeout: Duration::from_secs(10),
             product: "Warren".to_owned(),

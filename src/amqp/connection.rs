@@ -150,6 +150,12 @@ impl Connection {
         if self.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
             self.expire();
         }
+        if let Phase::Open(open) = &mut self.phase
+            && open.ack_deadline().is_some_and(|deadline| now.monotonic >= deadline)
+            && let Some((channel, error)) = open.late_ack(now.monotonic)
+        {
+            self.fail(channel, &error);
+        }
         if self.is_finished() {
             return;
         }
@@ -175,7 +181,8 @@ impl Connection {
             return self.deadline.filter(|_| self.out.len() > 0);
         }
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-        [self.deadline, heartbeat].into_iter().flatten().min()
+        let acks = if let Phase::Open(open) = &self.phase { open.ack_deadline() } else { None };
+        [self.deadline, heartbeat, acks].into_iter().flatten().min()
     }
 
     /// Bytes for the socket.

@@ -12,6 +12,11 @@ use crate::limits::OUTPUT_BYTES;
 use crate::name::Name;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Late acknowledgements are looked for no more, and no less, often than this.
+const ACK_CHECK_MIN: Duration = Duration::from_millis(100);
+const ACK_CHECK_MAX: Duration = Duration::from_secs(60);
 
 /// What the channels of a connection share.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) struct Link {
     /// Bytes of message bodies that are not complete.
     assembling: u64,
     pub has_published: bool,
+    /// The shortest time that a delivery may wait for its acknowledgement.
+    ack_timeout: Option<Duration>,
     /// Whether publishers are to wait, as far as this turn has asked.
     hold: Option<bool>,
 }
@@ -80,8 +87,24 @@ impl Link {
             flight: Flight::default(),
             assembling: 0,
             has_published: false,
+            ack_timeout: None,
             hold: None,
         }
+    }
+
+    /// A consumer has begun that may hold messages for so long, if it is not the node's own time.
+    pub fn expect_acks_within(&mut self, timeout: Option<Duration>) {
+        let longest = self.settings.consumer_timeout;
+        let timeout = timeout.unwrap_or(longest);
+        if !timeout.is_zero() {
+            self.ack_timeout = Some(self.ack_timeout.map_or(timeout, |shortest| shortest.min(timeout)));
+        }
+    }
+
+    /// How often late acknowledgements are looked for: RabbitMQ does it once a minute. None while nothing can be late.
+    pub fn ack_interval(&self) -> Option<Duration> {
+        let timeout = self.ack_timeout.or(Some(self.settings.consumer_timeout).filter(|timeout| !timeout.is_zero()));
+        timeout.map(|timeout| (timeout / 4).clamp(ACK_CHECK_MIN, ACK_CHECK_MAX))
     }
 
     /// A turn begins.

@@ -13,6 +13,7 @@ use crate::wire::hot::{Hot, read_hot};
 use crate::wire::method::{method_id, read_method};
 use amq_protocol::protocol::{AMQPClass, channel, connection};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// An open connection.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Open {
     pub(super) close_waits: bool,
     /// The client was told that it is blocked.
     pub(super) told_blocked: bool,
+    /// When late acknowledgements were last looked for.
+    acks_checked: Instant,
 }
 
 /// ```text
@@ -71,6 +74,7 @@ enum Step {
 impl Open {
     pub fn new(link: Link) -> Open {
         Open {
+            acks_checked: link.now.monotonic,
             link,
             slots: BTreeMap::new(),
             open_channels: 0,
@@ -84,6 +88,21 @@ impl Open {
             close_waits: false,
             told_blocked: false,
         }
+    }
+
+    /// When to look for late acknowledgements next.
+    pub fn ack_deadline(&self) -> Option<Instant> {
+        Some(self.acks_checked + self.link.ack_interval()?)
+    }
+
+    /// A channel on which an acknowledgement is late.
+    pub fn late_ack(&mut self, now: Instant) -> Option<(u16, AmqpError)> {
+        self.acks_checked = now;
+        let node = self.link.settings.consumer_timeout;
+        self.slots.iter().find_map(|(number, slot)| match slot {
+            Slot::Open(channel) => channel.check_acks(now, node).err().map(|error| (*number, error)),
+            Slot::Closing => None,
+        })
     }
 
     /// A turn begins.

@@ -15,6 +15,8 @@ pub struct Settings {
     pub max_message_size: u64,
     /// Consumers a channel; 0 = no limit.
     pub consumer_max_per_channel: u32,
+    /// How long a delivery may wait for its acknowledgement; 0 = for ever.
+    pub consumer_timeout: Duration,
     /// Bytes a connection may have published and not yet on disk before it is not read any further.
     pub unconfirmed_bytes_max: u64,
     /// Time for the whole handshake, up to connection.open.

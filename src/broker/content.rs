@@ -22,6 +22,8 @@ pub struct Content<'a> {
     headers: Range<usize>,
     /// The headers table with its length.
     table: Range<usize>,
+    /// The reply-to with its length.
+    reply_to: Range<usize>,
     /// The expiration with its length.
     expiration: Range<usize>,
 }
@@ -45,8 +47,14 @@ impl<'a> Content<'a> {
             headers = begin + 4..table.end;
         }
         reader.take([12, 11].into_iter().filter(|bit| has(*bit)).count())?;
-        for _ in [10, 9].into_iter().filter(|bit| has(*bit)) {
+        if has(10) {
             reader.short_string()?;
+        }
+        let begin = at(&reader);
+        let mut reply_to = begin..begin;
+        if has(9) {
+            reader.short_string()?;
+            reply_to = begin..at(&reader);
         }
         let begin = at(&reader);
         let mut expiration = begin..begin;
@@ -54,12 +62,26 @@ impl<'a> Content<'a> {
             reader.short_string()?;
             expiration = begin..at(&reader);
         }
-        Some(Content { payload, flags, headers, table, expiration })
+        Some(Content { payload, flags, headers, table, reply_to, expiration })
     }
 
     /// The entries of the headers table, as bytes; none without a table.
     pub fn headers(&self) -> &'a [u8] {
         self.payload.get(self.headers.clone()).unwrap_or_default()
+    }
+
+    /// The `reply-to` property.
+    pub fn reply_to(&self) -> Option<&'a [u8]> {
+        self.payload.get(self.reply_to.clone())?.get(1..)
+    }
+
+    /// The payload with another `reply-to`. None when the name is too long.
+    pub fn with_reply_to(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let mut payload = self.payload.get(..self.reply_to.start)?.to_vec();
+        payload.push(u8::try_from(name.len()).ok()?);
+        payload.extend_from_slice(name);
+        payload.extend_from_slice(self.payload.get(self.reply_to.end..)?);
+        Some(payload)
     }
 
     /// The `expiration` property.

@@ -115,6 +115,9 @@ settings! {
         max_message_size: u64 = r#""16MiB""#, Size { min: 1, max: BODY_SIZE_CEILING, zero: false };
         /// Consumers a channel; 0 = no limit.
         consumer_max_per_channel: u32 = "0", Count { min: 0, max: u32::MAX };
+        /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 = for ever. Queues and
+        /// consumers may say otherwise (x-consumer-timeout).
+        consumer_timeout: Duration = r#""30m""#, Span { min_ms: 0, max_ms: 31_536_000_000, unit: Unit::Seconds };
         /// Bytes a connection may have published and not yet confirmed or stored; past it, its socket is not read.
         unconfirmed_bytes_max: u64 = r#""32MiB""#, Size { min: 1, max: INTEGER_MAX, zero: false };
     }

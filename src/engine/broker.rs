@@ -7,6 +7,7 @@ use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::relay::Relay;
+use super::replies::Replies;
 use super::session::Session;
 use super::timers::Timers;
 use super::vhost::Vhost;
@@ -55,6 +56,7 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     timers: Arc<Timers>,
     relay: Arc<Relay>,
+    replies: Replies,
     sessions: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     /// Connections whose publishes wait for memory.
     held: Mutex<Vec<Arc<Outbox>>>,
@@ -93,6 +95,7 @@ impl Broker {
             clock,
             timers: Arc::default(),
             relay: Arc::default(),
+            replies: Replies::default(),
             sessions: Mutex::default(),
             held: Mutex::default(),
             next_queue: AtomicU64::new(next_queue.0),
@@ -215,6 +218,10 @@ impl Broker {
 
     pub(super) fn timers(&self) -> &Arc<Timers> {
         &self.timers
+    }
+
+    pub(super) fn replies(&self) -> &Replies {
+        &self.replies
     }
 
     pub(super) fn relay(&self) -> &Arc<Relay> {

@@ -6,7 +6,7 @@
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
 //! - [`policies`]: policies of virtual hosts.
-//! - [`relay`]: carries dead letters. [`timers`]: tells queues that time has passed.
+//! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 pub mod alarms;
@@ -18,6 +18,7 @@ pub mod policies;
 pub mod publish;
 pub mod queue_handle;
 mod relay;
+pub mod replies;
 pub mod session;
 mod start;
 mod stored;
@@ -31,4 +32,5 @@ pub use broker::{Broker, Found, Options};
 pub use outbox::{Item, Outbox};
 pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;
+pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};

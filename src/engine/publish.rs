@@ -1,6 +1,7 @@
 //! Routes, and the chunks that a connection packs during one turn.
 
 use super::broker::Broker;
+use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
@@ -14,6 +15,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Route {
     pub(super) targets: SmallVec<[Arc<QueueHandle>; 1]>,
+    /// The channel that takes the message as a direct reply.
+    pub(super) reply: Option<Arc<ReplyTarget>>,
 }
 
 /// Which publish a message is: for the queue that refuses it.
@@ -28,7 +31,17 @@ pub struct PublishTag {
 impl Route {
     /// Whether it leads nowhere.
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.targets.is_empty() && self.reply.is_none()
+    }
+
+    /// The route of a direct reply; it leads nowhere when the requester has gone.
+    pub(super) fn to_reply(reply: Option<Arc<ReplyTarget>>) -> Route {
+        Route { targets: SmallVec::new(), reply }
+    }
+
+    /// Whether the route is good for later messages with the same exchange and key.
+    pub fn lasts(&self) -> bool {
+        self.reply.is_none()
     }
 }
 
@@ -84,6 +97,9 @@ impl Batch {
                 pending.tags.resize(pending.builder.count() as usize - 1, None);
                 pending.tags.push(tag);
             }
+        }
+        if let Some(reply) = &route.reply {
+            reply.deliver(parts, broker.memory().ledger());
         }
         self.bytes += parts.record_len();
         self.spread += parts.record_len() * route.targets.len();

@@ -5,6 +5,7 @@ use super::broker::Broker;
 use super::outbox::{Outbox, Outlet};
 use super::publish::Route;
 use super::queue_handle::QueueHandle;
+use super::replies::{self, REPLY_TO, ReplyTarget};
 use super::vhost::Vhost;
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Span;
@@ -194,7 +195,46 @@ impl Session {
         key: &[u8],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Result<Route, Refusal> {
-        self.vhost.route(exchange, key, headers)
+        if exchange.is_empty() && replies::is_target(key) {
+            let name = std::str::from_utf8(key).unwrap_or_default();
+            return Ok(Route::to_reply(self.broker.replies().find(self.vhost(), name)));
+        }
+        self.vhost.route(exchange, &[key], headers)
+    }
+
+    /// As [`Session::route`], with several keys: those of CC and BCC beside the routing key.
+    ///
+    /// # Errors
+    /// `NotFound`, `InternalExchange`.
+    pub fn route_keys(
+        &self,
+        exchange: &str,
+        keys: &[&[u8]],
+        headers: &mut dyn FnMut() -> Option<Table>,
+    ) -> Result<Route, Refusal> {
+        self.vhost.route(exchange, keys, headers)
+    }
+
+    /// Makes a channel one that takes direct replies. None when there is no randomness for its name.
+    pub fn open_replies(&self, channel: u16) -> Option<(ConsumerId, Arc<ReplyTarget>)> {
+        let id = self.broker.next_consumer();
+        let outlet = Outlet { outbox: self.outbox.clone(), channel };
+        Some((id, self.broker.replies().open(self.vhost(), outlet, id)?))
+    }
+
+    /// Replies to the channel go nowhere from now on.
+    pub fn close_replies(&self, target: &ReplyTarget) {
+        self.broker.replies().close(target);
+    }
+
+    /// Whether somebody takes direct replies under this name.
+    pub fn takes_replies(&self, name: &Name) -> bool {
+        name.as_str() == REPLY_TO || self.broker.replies().find(self.vhost(), name.as_str()).is_some()
+    }
+
+    /// The epoch that takes what was settled or published before this call.
+    pub fn open_epoch(&self) -> Epoch {
+        self.broker.committer().open_epoch()
     }
 
     /// Starts a consumer.

@@ -153,7 +153,7 @@ impl Vhost {
     pub(super) fn route(
         &self,
         exchange: &str,
-        key: &[u8],
+        keys: &[&[u8]],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Result<Route, Refusal> {
         let definitions = self.definitions.read();
@@ -166,7 +166,7 @@ impl Vhost {
         if found.spec().internal {
             return Err(Refusal::InternalExchange(resource(exchange)));
         }
-        Ok(definitions.route(found, &[key], headers))
+        Ok(definitions.route(found, keys, headers))
     }
 
     /// As [`Vhost::route`], for what the broker itself publishes: to internal exchanges too. None: no such exchange.
@@ -279,7 +279,7 @@ impl Definitions {
     fn route(&self, exchange: &Exchange, keys: &[&[u8]], headers: &mut dyn FnMut() -> Option<Table>) -> Route {
         let mut queues = Vec::new();
         self.topology.route_keys(exchange, keys, headers, &mut queues);
-        Route { targets: queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect() }
+        Route { targets: queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(), reply: None }
     }
 
     fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {

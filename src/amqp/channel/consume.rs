@@ -8,7 +8,7 @@ use crate::broker::content::with_headers;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
 use crate::broker::refusal::{Refusal, Resource};
-use crate::engine::{ConsumeSpec, Item, QueueHandle};
+use crate::engine::{ConsumeSpec, Item, QueueHandle, REPLY_TO, ReplyTarget};
 use crate::limits::CONSUMER_WINDOW_BYTES;
 use crate::value::{Table, Value};
 use crate::wire::hot::write_deliver;
@@ -20,15 +20,52 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a consumer's deliveries come from.
+#[derive(Debug)]
+enum Source {
+    Queue(Arc<QueueHandle>),
+    /// Direct replies to this channel.
+    Replies(Arc<ReplyTarget>),
+}
 
 /// A consumer.
 #[derive(Debug)]
 pub(super) struct Consumer {
     tag: ShortString,
-    pub queue: Arc<QueueHandle>,
+    source: Source,
     pub no_ack: bool,
+    /// How long it may hold a message, by its own wish.
+    pub timeout: Option<Duration>,
     /// Bytes written to the output that the queue does not know of yet.
     taken: u64,
+}
+
+impl Consumer {
+    /// Its queue, if it has one.
+    pub fn queue(&self) -> Option<&Arc<QueueHandle>> {
+        match &self.source {
+            Source::Queue(queue) => Some(queue),
+            Source::Replies(_) => None,
+        }
+    }
+
+    /// It gets nothing more.
+    pub fn stop(&self, link: &Link, id: ConsumerId) {
+        match &self.source {
+            Source::Queue(queue) => link.session.cancel(queue, id),
+            Source::Replies(target) => link.session.close_replies(target),
+        }
+    }
+
+    /// Its connection has taken bytes.
+    fn credit(&self, link: &Link, id: ConsumerId, bytes: u64) {
+        match &self.source {
+            Source::Queue(queue) => link.session.credit(queue, id, bytes),
+            Source::Replies(target) => target.taken(bytes),
+        }
+    }
 }
 
 /// All consumers of a channel.
@@ -45,6 +82,14 @@ impl Consumers {
 
     pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
         self.by_id.get(&id)
+    }
+
+    /// Where direct replies to this channel arrive.
+    pub fn replies(&self) -> Option<&Arc<ReplyTarget>> {
+        self.by_id.values().find_map(|consumer| match &consumer.source {
+            Source::Replies(target) => Some(target),
+            Source::Queue(_) => None,
+        })
     }
 
     fn insert(&mut self, id: ConsumerId, consumer: Consumer) {
@@ -67,6 +112,9 @@ impl Channel {
     pub(super) fn on_consume(&mut self, link: &mut Link, consume: &basic::Consume) -> Result<(), AmqpError> {
         let tag = self.consumer_tag(link, &consume.consumer_tag)?;
         let queue = self.queue_name(&consume.queue)?;
+        if queue.as_str() == REPLY_TO {
+            return self.consume_replies(link, tag, consume);
+        }
         let arguments = table_from_amq(&consume.arguments);
         let priority = match arguments.get("x-priority") {
             None => 0,
@@ -76,6 +124,15 @@ impl Channel {
                 Refusal::InvalidArgument("x-priority".to_owned(), resource, reason)
             })?,
         };
+        let timeout = match arguments.get("x-consumer-timeout") {
+            None => None,
+            Some(value) => Some(value.as_integer().and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| {
+                let reason = format!("{{unacceptable_type,{}}}", value.type_name());
+                let resource = Resource::queue(link.session.vhost(), &queue);
+                Refusal::InvalidArgument("x-consumer-timeout".to_owned(), resource, reason)
+            })?),
+        };
+        let timeout = timeout.map(Duration::from_millis);
         let spec = ConsumeSpec {
             channel: self.number,
             no_ack: consume.no_ack,
@@ -85,7 +142,33 @@ impl Channel {
             shared: (!consume.no_ack).then(|| self.shared.credit()),
         };
         let (id, queue) = link.session.consume(&queue, spec)?;
-        self.consumers.insert(id, Consumer { tag: tag.clone(), queue, no_ack: consume.no_ack, taken: 0 });
+        link.expect_acks_within(timeout.or_else(|| queue_timeout(&queue)));
+        let source = Source::Queue(queue);
+        let no_ack = consume.no_ack;
+        self.consumers.insert(id, Consumer { tag: tag.clone(), source, no_ack, timeout, taken: 0 });
+        let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag: tag });
+        self.reply(link, consume.nowait, AMQPClass::Basic(ok));
+        Ok(())
+    }
+
+    /// A consumer of direct replies (compat.md 2.2).
+    fn consume_replies(
+        &mut self,
+        link: &mut Link,
+        tag: ShortString,
+        consume: &basic::Consume,
+    ) -> Result<(), AmqpError> {
+        if self.consumers.replies().is_some() {
+            return Err(AmqpError::new(Code::PreconditionFailed, "reply consumer already set"));
+        }
+        if !consume.no_ack {
+            return Err(AmqpError::new(Code::PreconditionFailed, "reply consumer cannot acknowledge"));
+        }
+        let none = || AmqpError::new(Code::InternalError, "no random bytes for a reply consumer");
+        let (id, target) = link.session.open_replies(self.number).ok_or_else(none)?;
+        let source = Source::Replies(target);
+        let (no_ack, timeout) = (true, None);
+        self.consumers.insert(id, Consumer { tag: tag.clone(), source, no_ack, timeout, taken: 0 });
         let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag: tag });
         self.reply(link, consume.nowait, AMQPClass::Basic(ok));
         Ok(())
@@ -113,9 +196,10 @@ impl Channel {
     /// if the socket lags, they go back instead, but for those that count as acknowledged.
     pub(super) fn on_cancel(&mut self, link: &mut Link, cancel: basic::Cancel) -> Result<(), AmqpError> {
         if let Some(id) = self.consumers.by_tag.get(cancel.consumer_tag.as_str()).copied()
-            && let Some(queue) = self.consumers.get(id).map(|consumer| consumer.queue.clone())
+            && let Some(consumer) = self.consumers.get(id)
         {
-            link.session.cancel(&queue, id);
+            consumer.stop(link, id);
+            let (queue, no_ack) = (consumer.queue().cloned(), consumer.no_ack);
             let number = self.number;
             let unsent = link.extract(|item| match item {
                 Item::Run { channel, consumer, .. } | Item::Cancelled { channel, consumer } => {
@@ -126,11 +210,9 @@ impl Channel {
             let mut returned = Returned::new(Fate::Returned);
             for item in unsent {
                 let Item::Run { run, .. } = item else { continue };
-                let no_ack = self.consumers.get(id).is_some_and(|consumer| consumer.no_ack);
-                if no_ack || !link.is_backed_up() {
-                    self.deliver(link, id, run);
-                } else {
-                    returned.add(&queue, Some(id), run.span());
+                match &queue {
+                    Some(queue) if !no_ack && link.is_backed_up() => returned.add(queue, Some(id), run.span()),
+                    _ => self.deliver(link, id, run),
                 }
             }
             self.requeue(link, returned);
@@ -168,12 +250,18 @@ impl Channel {
         }
         consumer.taken += run.bytes() as u64;
         if consumer.taken >= CONSUMER_WINDOW_BYTES as u64 / 2 {
-            link.session.credit(&consumer.queue, id, std::mem::take(&mut consumer.taken));
+            let taken = std::mem::take(&mut consumer.taken);
+            consumer.credit(link, id, taken);
         }
-        if !consumer.no_ack {
-            self.unacked.insert(first, consumer.queue.clone(), Some(id), run.span());
+        if let Some(queue) = consumer.queue().filter(|_| !consumer.no_ack) {
+            self.unacked.insert(first, queue.clone(), Some(id), run.span(), link.now.monotonic);
         }
     }
+}
+
+/// How long a queue lets consumers hold its messages, if it says so.
+pub(super) fn queue_timeout(queue: &QueueHandle) -> Option<Duration> {
+    queue.settings().consumer_timeout.map(Duration::from_millis)
 }
 
 /// A content header that says how often its message came back (compat.md 2.8).

@@ -74,7 +74,9 @@ impl Channel {
     /// The shared credit has grown: every consumer looks whether it can go on.
     pub fn poke_consumers(&self, link: &Link) {
         for (id, consumer) in self.consumers.iter().filter(|(_, consumer)| !consumer.no_ack) {
-            link.session.credit(&consumer.queue, *id, 0);
+            if let Some(queue) = consumer.queue() {
+                link.session.credit(queue, *id, 0);
+            }
         }
     }
 }

@@ -4,9 +4,9 @@ use super::consume::short;
 use super::{Channel, unimplemented_method};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
-use crate::broker::refusal::Refusal;
+use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec};
-use crate::engine::QueueSpec;
+use crate::engine::{DeclaredQueue, QueueSpec, is_reply_name};
 use crate::name::Name;
 use crate::wire::method::table_from_amq;
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
@@ -101,7 +101,13 @@ impl Channel {
 
     fn declare_queue(&mut self, link: &mut Link, declare: &queue::Declare) -> Result<(), AmqpError> {
         let name = stripped(&declare.queue)?;
-        let declared = if declare.passive {
+        let declared = if is_reply_name(name.as_str()) {
+            // Whatever the flags: it asks whether the requester is still there.
+            if !link.session.takes_replies(&name) {
+                return Err(Refusal::NotFound(Resource::queue(link.session.vhost(), &name)).into());
+            }
+            DeclaredQueue { name, messages: 0, consumers: 1, epoch: None }
+        } else if declare.passive {
             link.session.check_queue(&name)?
         } else {
             link.session.declare_queue(QueueSpec {
@@ -138,6 +144,10 @@ impl Channel {
         arguments: &FieldTable,
     ) -> Result<Binding, AmqpError> {
         let name = self.queue_name(queue)?;
+        if is_reply_name(name.as_str()) {
+            let explanation = "cannot bind or unbind to a volatile (direct reply-to) queue";
+            return Err(AmqpError::new(Code::AccessRefused, explanation));
+        }
         // Both empty: the queue's name is the key too.
         let both_empty = queue.as_str().is_empty() && routing_key.as_str().is_empty();
         let routing_key = if both_empty { name.clone() } else { exact(routing_key.as_str())? };

@@ -57,7 +57,7 @@ impl Channel {
                     write_content(out, self.number, header, record.body, link.tuned.frame_max);
                 }
                 if !no_ack {
-                    self.unacked.insert(tag, handle, None, run.span());
+                    self.unacked.insert(tag, handle, None, run.span(), link.now.monotonic);
                 }
             }
         }

@@ -2,9 +2,11 @@
 //!
 //! - [`publish`]: basic.publish and its checks. [`confirms`]: when publishes are acknowledged.
 //! - [`consume`]: consumers and deliveries. [`credit`]: prefetch. [`get`]: basic.get.
+//! - [`address`]: CC, BCC, direct reply-to. [`transaction`]: tx.
 //! - [`settle`]: ack, nack, reject, recover. [`unacked`]: what they refer to.
 //! - [`definitions`]: exchanges, queues, bindings.
 
+mod address;
 mod confirms;
 mod consume;
 mod credit;
@@ -12,6 +14,7 @@ mod definitions;
 mod get;
 mod publish;
 mod settle;
+mod transaction;
 mod unacked;
 
 pub(super) use publish::{PUBLISH, Publish};
@@ -22,11 +25,12 @@ use super::link::Link;
 use crate::engine::{Epoch, Item};
 use crate::name::Name;
 use crate::wire::hot::{write_ack, write_nack};
-use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm, tx};
+use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm};
 use confirms::{Confirm, Confirms};
 use consume::Consumers;
 use credit::SharedLimit;
 use publish::RouteCache;
+use transaction::Transaction;
 use unacked::Unacked;
 
 /// An open channel.
@@ -36,6 +40,7 @@ pub(super) struct Channel {
     assembly: Assembly,
     route: RouteCache,
     confirms: Option<Confirms>,
+    transaction: Option<Transaction>,
     unacked: Unacked,
     next_tag: u64,
     consumers: Consumers,
@@ -66,6 +71,7 @@ impl Channel {
             assembly: Assembly::default(),
             route: RouteCache::default(),
             confirms: None,
+            transaction: None,
             unacked: Unacked::default(),
             next_tag: 1,
             consumers: Consumers::default(),
@@ -98,15 +104,16 @@ impl Channel {
             AMQPClass::Basic(method) => self.on_basic(link, payload, method),
             AMQPClass::Exchange(method) => self.on_exchange(link, method),
             AMQPClass::Queue(method) => self.on_queue(link, method),
+            AMQPClass::Confirm(confirm::AMQPMethod::Select(_)) if self.transaction.is_some() => {
+                Err(AmqpError::new(Code::PreconditionFailed, "cannot switch from tx to confirm mode"))
+            }
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 self.confirms.get_or_insert_default();
                 let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
                 self.reply(link, select.nowait, AMQPClass::Confirm(ok));
                 Ok(())
             }
-            AMQPClass::Tx(tx::AMQPMethod::Select(_) | tx::AMQPMethod::Commit(_) | tx::AMQPMethod::Rollback(_)) => {
-                Err(AmqpError::new(Code::NotImplemented, "transactions are not supported"))
-            }
+            AMQPClass::Tx(method) => self.on_tx(link, method),
             AMQPClass::Channel(channel::AMQPMethod::Flow(flow)) if flow.active => {
                 let ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
                 self.reply(link, false, AMQPClass::Channel(ok));
@@ -180,9 +187,10 @@ impl Channel {
     pub fn release(&mut self, link: &mut Link) {
         link.unkeep(self.assembly.held());
         link.settlements.flush(&link.session);
+        self.roll_back();
         // Consumers first, or else they would be sent what comes back.
         for (id, consumer) in self.consumers.iter() {
-            link.session.cancel(&consumer.queue, *id);
+            consumer.stop(link, *id);
         }
         let number = self.number;
         let unsent = link.extract(|item| match item {
@@ -197,9 +205,9 @@ impl Channel {
         for item in unsent {
             if let Item::Run { consumer, run, .. } = item
                 && let Some(consumer) = self.consumers.get(consumer)
-                && !consumer.no_ack
+                && let Some(queue) = consumer.queue().filter(|_| !consumer.no_ack)
             {
-                returned.add(&consumer.queue, None, run.span());
+                returned.add(queue, None, run.span());
             }
         }
         returned.hand_over(&link.session);

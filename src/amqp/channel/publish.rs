@@ -1,10 +1,10 @@
 //! basic.publish: checks in RabbitMQ's order (compat.md 1.9), the route, and on into the turn's batch.
 
 use super::Channel;
+use super::address::{Address, is_special};
 use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
-use crate::broker::message::Parts;
 use crate::engine::{PublishTag, Route};
 use crate::limits::BODY_SIZE_CEILING;
 use crate::value::{Reader, Table};
@@ -28,11 +28,13 @@ pub(in crate::amqp) struct Publish<'a> {
 }
 
 /// What the properties of an accepted message say to the broker.
-#[derive(Clone, Copy, Debug)]
-struct Admitted {
-    persistent: bool,
-    priority: u8,
-    deadline_ms: u64,
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub persistent: bool,
+    pub priority: u8,
+    pub deadline_ms: u64,
+    /// The content header to keep, where it is not the publisher's.
+    header: Option<Vec<u8>>,
 }
 
 /// The last route of a channel.
@@ -61,8 +63,8 @@ impl Channel {
             self.assembly.begin(exchange_and_key, mandatory);
             return Ok(0);
         };
-        let admitted = self.admit(link, exchange_and_key, &header)?;
-        self.complete(link, exchange_and_key, mandatory, payload, body, admitted);
+        let admitted = self.admit(link, exchange_and_key, payload, &header)?;
+        self.complete(link, exchange_and_key, mandatory, payload, body, admitted)?;
         Ok(used)
     }
 
@@ -73,14 +75,14 @@ impl Channel {
     pub fn on_header(&mut self, link: &mut Link, payload: &[u8]) -> Result<(), AmqpError> {
         let header = read_content_header(payload)?;
         let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
-        let admitted = self.admit(link, &exchange_and_key, &header);
+        let admitted = self.admit(link, &exchange_and_key, payload, &header);
         self.assembly.exchange_and_key = exchange_and_key;
         let admitted = admitted?;
         self.assembly.header(payload, header.body_size);
         if self.assembly.due() == Due::Method {
-            self.complete_assembled(link, &[], admitted);
+            let completed = self.complete_assembled(link, &[], admitted);
             self.assembly.recycle(Vec::new());
-            return Ok(());
+            return completed;
         }
         link.keep(payload.len())
     }
@@ -116,17 +118,17 @@ impl Channel {
         let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
         let admitted = read_content_header(&header)
             .map_err(AmqpError::from)
-            .and_then(|parsed| self.admit(link, &exchange_and_key, &parsed));
+            .and_then(|parsed| self.admit(link, &exchange_and_key, &header, &parsed));
         (self.assembly.header, self.assembly.exchange_and_key) = (header, exchange_and_key);
-        self.complete_assembled(link, body, admitted?);
-        Ok(())
+        self.complete_assembled(link, body, admitted?)
     }
 
-    fn complete_assembled(&mut self, link: &mut Link, body: &[u8], admitted: Admitted) {
+    fn complete_assembled(&mut self, link: &mut Link, body: &[u8], admitted: Admitted) -> Result<(), AmqpError> {
         let header = std::mem::take(&mut self.assembly.header);
         let exchange_and_key = std::mem::take(&mut self.assembly.exchange_and_key);
-        self.complete(link, &exchange_and_key, self.assembly.mandatory, &header, body, admitted);
+        let completed = self.complete(link, &exchange_and_key, self.assembly.mandatory, &header, body, admitted);
         (self.assembly.header, self.assembly.exchange_and_key) = (header, exchange_and_key);
+        completed
     }
 
     /// All checks of a message but those on its body; leaves its route in the cache.
@@ -135,6 +137,7 @@ impl Channel {
         &mut self,
         link: &mut Link,
         exchange_and_key: &[u8],
+        payload: &[u8],
         header: &ContentHeader<'_>,
     ) -> Result<Admitted, AmqpError> {
         if header.body_size > link.settings.max_message_size {
@@ -154,10 +157,19 @@ impl Channel {
             let explanation = format!("user_id property set to '{given}' but authenticated user was '{real}'");
             return Err(AmqpError::new(Code::PreconditionFailed, explanation));
         }
+        let mut kept = None;
+        if is_special(&properties) {
+            let Address { keys, header } = self.address(payload)?;
+            if !keys.is_empty() {
+                self.route.find_all(link, exchange_and_key, &keys, &properties)?;
+            }
+            kept = header;
+        }
         Ok(Admitted {
             persistent: properties.delivery_mode() == Some(PERSISTENT),
             priority: properties.priority().unwrap_or(0),
             deadline_ms,
+            header: kept,
         })
     }
 
@@ -171,10 +183,15 @@ impl Channel {
         mandatory: bool,
         header: &[u8],
         body: &[u8],
-        admitted: Admitted,
-    ) {
-        let Some(route) = &self.route.route else { return };
+        mut admitted: Admitted,
+    ) -> Result<(), AmqpError> {
+        let Some(route) = &self.route.route else { return Ok(()) };
         link.has_published = true;
+        let kept = admitted.header.take();
+        let header = kept.as_deref().unwrap_or(header);
+        if let Some(transaction) = &mut self.transaction {
+            return transaction.publish(route, exchange_and_key, mandatory, (header, body), admitted);
+        }
         let mut tag = None;
         if let Some(confirms) = &mut self.confirms {
             let (sequence, first) = confirms.published();
@@ -188,11 +205,11 @@ impl Channel {
                 write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
                 write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
             }
-            return;
+            return Ok(());
         }
-        let Admitted { persistent, priority, deadline_ms } = admitted;
-        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died: false };
+        let parts = admitted.parts(exchange_and_key, header, body);
         link.batch.push(link.session.broker(), route, &parts, tag);
+        Ok(())
     }
 }
 
@@ -234,8 +251,27 @@ impl RouteCache {
         self.exchange_and_key.clear();
         self.exchange_and_key.extend_from_slice(exchange_and_key);
         self.version = version;
+        self.reusable = !consulted && route.lasts();
         self.route = Some(route);
-        self.reusable = !consulted;
+        Ok(())
+    }
+
+    /// The route of a message with more keys than its own: good for this message only.
+    fn find_all(
+        &mut self,
+        link: &Link,
+        exchange_and_key: &[u8],
+        more: &[Vec<u8>],
+        properties: &Properties<'_>,
+    ) -> Result<(), AmqpError> {
+        let mut names = Reader::new(exchange_and_key);
+        let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
+            return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
+        };
+        let keys: Vec<&[u8]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
+        let mut headers = || Table::decode(properties.headers()?).ok();
+        self.route = Some(link.session.route_keys(text(exchange)?, &keys, &mut headers)?);
+        self.reusable = false;
         Ok(())
     }
 }

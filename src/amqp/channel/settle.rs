@@ -1,12 +1,14 @@
 //! Acknowledgements of a consumer: ack, nack, reject, recover.
 
 use super::Channel;
+use super::consume::queue_timeout;
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::Span;
 use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 impl Channel {
     /// Messages are acknowledged.
@@ -15,6 +17,12 @@ impl Channel {
     /// The tag is not unsettled.
     #[inline]
     pub fn on_ack(&mut self, link: &mut Link, tag: u64, multiple: bool) -> Result<(), AmqpError> {
+        if let Some(transaction) = &mut self.transaction {
+            let known = self.unacked.take(tag, multiple, |held, skip, count| {
+                transaction.settle(held.part(skip, count), None);
+            });
+            return if known { Ok(()) } else { Err(unknown_tag(tag)) };
+        }
         let mut freed = 0;
         let (settlements, session) = (&mut link.settlements, &link.session);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
@@ -42,12 +50,39 @@ impl Channel {
     }
 
     fn refuse(&mut self, link: &mut Link, tag: u64, multiple: bool, fate: Fate) -> Result<(), AmqpError> {
+        if let Some(transaction) = &mut self.transaction {
+            let known = self.unacked.take(tag, multiple, |held, skip, count| {
+                transaction.settle(held.part(skip, count), Some(fate));
+            });
+            return if known { Ok(()) } else { Err(unknown_tag(tag)) };
+        }
         let mut returned = Returned::new(fate);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
             returned.add(&held.queue, held.consumer, held.span.part(skip, count));
         });
         self.requeue(link, returned);
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
+    }
+
+    /// Whether a delivery has waited for its acknowledgement for too long (compat.md 2.7): by its consumer's own word, its
+    /// queue's, or the node's.
+    ///
+    /// # Errors
+    /// The oldest that has.
+    pub fn check_acks(&self, now: Instant, node: Duration) -> Result<(), AmqpError> {
+        for run in self.unacked.iter() {
+            let own = run.consumer.and_then(|id| self.consumers.get(id)?.timeout);
+            let timeout = own.or_else(|| queue_timeout(&run.queue)).unwrap_or(node);
+            if !timeout.is_zero() && now.saturating_duration_since(run.since) >= timeout {
+                let (number, timeout) = (self.number, timeout.as_millis());
+                let explanation = format!(
+                    "delivery acknowledgement on channel {number} timed out. Timeout value used: {timeout} ms. This \
+                     timeout value can be configured, see consumers doc guide to learn more"
+                );
+                return Err(AmqpError::new(Code::PreconditionFailed, explanation));
+            }
+        }
+        Ok(())
     }
 
     /// basic.recover: all that is unsettled goes back.

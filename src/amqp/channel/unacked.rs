@@ -5,6 +5,7 @@ use crate::broker::message::Span;
 use crate::engine::QueueHandle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A run whose messages have consecutive delivery tags.
 #[derive(Debug)]
@@ -17,9 +18,22 @@ pub struct UnackedRun<Q = QueueHandle> {
     pub consumer: Option<ConsumerId>,
     /// The messages.
     pub span: Span,
+    /// When they were delivered.
+    pub since: Instant,
 }
 
 impl<Q> UnackedRun<Q> {
+    /// The messages `skip..skip + count` of this run.
+    pub fn part(&self, skip: u32, count: u32) -> UnackedRun<Q> {
+        UnackedRun {
+            first: self.first + u64::from(skip),
+            queue: self.queue.clone(),
+            consumer: self.consumer,
+            span: self.span.part(skip, count),
+            since: self.since,
+        }
+    }
+
     fn drop_front(&mut self, count: u32) {
         self.first += u64::from(count);
         self.span = self.span.part(count, self.span.count - count);
@@ -43,8 +57,27 @@ impl<Q> Default for Unacked<Q> {
 
 impl<Q> Unacked<Q> {
     /// Remembers a delivered run. Tags only grow.
-    pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, span: Span) {
-        self.runs.insert(first, UnackedRun { first, queue, consumer, span });
+    pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, span: Span, since: Instant) {
+        self.runs.insert(first, UnackedRun { first, queue, consumer, span, since });
+    }
+
+    /// All runs, in order of tags.
+    pub fn iter(&self) -> impl Iterator<Item = &UnackedRun<Q>> {
+        self.runs.values()
+    }
+
+    /// Takes back a run that was taken: its tags are unsettled again.
+    pub fn restore(&mut self, run: UnackedRun<Q>) {
+        // A run that has lost these messages at its front may stand under one of their tags.
+        if let Some((key, other)) = self.runs.range(..=run.first).next_back()
+            && other.first > run.first
+        {
+            let key = *key;
+            if let Some(other) = self.runs.remove(&key) {
+                self.runs.insert(other.first, other);
+            }
+        }
+        self.runs.insert(run.first, run);
     }
 
     /// Whether nothing is unsettled.
@@ -95,8 +128,8 @@ impl<Q> Unacked<Q> {
             let rest = held.span.part(skip + 1, behind);
             held.span.count = skip;
             if behind > 0 {
-                let (queue, consumer) = (held.queue.clone(), held.consumer);
-                self.insert(tag + 1, queue, consumer, rest);
+                let (queue, consumer, since) = (held.queue.clone(), held.consumer, held.since);
+                self.insert(tag + 1, queue, consumer, rest, since);
             }
         }
         true

@@ -11,7 +11,7 @@ fn span(first: u64, count: u32) -> Span {
 fn ten() -> Unacked<()> {
     let mut unacked = Unacked::default();
     for (tag, count) in [(1, 4), (5, 1), (6, 5)] {
-        unacked.insert(tag, Arc::new(()), Some(ConsumerId(tag)), span(tag + 99, count));
+        unacked.insert(tag, Arc::new(()), Some(ConsumerId(tag)), span(tag + 99, count), Instant::now());
     }
     unacked
 }
@@ -68,7 +68,7 @@ fn agrees_with_a_set_of_tags() {
         for _ in 0..100 {
             if random(3) == 0 {
                 let count = 1 + random(6) as u32;
-                unacked.insert(next, Arc::new(()), None, span(next + 99, count));
+                unacked.insert(next, Arc::new(()), None, span(next + 99, count), Instant::now());
                 set.extend(next..next + u64::from(count));
                 next += u64::from(count) + random(2);
             } else {

@@ -9,6 +9,7 @@ mod fuzz;
 mod handshake;
 mod policies;
 mod publishing;
+mod timeouts;
 
 use super::{Connection, Peer, Settings};
 use crate::auth::Authenticator;
@@ -47,6 +48,7 @@ pub fn node_with(memory_budget: u64) -> Node {
         heartbeat: 60,
         max_message_size: 1 << 20,
         consumer_max_per_channel: 0,
+        consumer_timeout: Duration::from_secs(1800),
         unconfirmed_bytes_max: 32 << 20,
         handshake_timeout: Duration::from_secs(10),
         product: "Warren".into(),

@@ -1,0 +1,99 @@
+//! Acknowledgements that come too late (compat.md 2.7), by the test's own clock.
+
+use super::*;
+use crate::value::Value;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Lets time pass in steps that a heartbeat allows.
+fn wait(client: &mut Client, minutes: u32) {
+    for _ in 0..minutes * 6 {
+        client.send(b"\x08\0\0\0\0\0\0\xce");
+        client.pass(MINUTE / 6);
+    }
+}
+
+fn text(timeout: Duration) -> String {
+    format!(
+        "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: {} ms. This timeout \
+         value can be configured, see consumers doc guide to learn more",
+        timeout.as_millis()
+    )
+}
+
+/// The channel was closed, heartbeats aside.
+fn closed(client: &mut Client) -> Option<(u16, String)> {
+    client.read().into_iter().find_map(|seen| match seen {
+        Seen::Method(1, AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
+            Some((close.reply_code, close.reply_text.to_string()))
+        }
+        _ => None,
+    })
+}
+
+fn held(client: &mut Client, arguments: Table, queue: &str) {
+    let consume =
+        basic::Consume { queue: queue.into(), arguments: table_to_amq(&arguments).unwrap(), ..Default::default() };
+    client.method(1, AMQPClass::Basic(basic::AMQPMethod::Consume(consume)));
+    client.publish("", queue, b"m");
+    client.read_until(|seen| seen.iter().any(|seen| matches!(seen, Seen::Body(..))));
+}
+
+#[test]
+fn the_nodes_time_is_half_an_hour() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    held(&mut client, Table::new(), "q");
+    wait(&mut client, 29);
+    assert_eq!(closed(&mut client), None);
+    wait(&mut client, 2);
+    assert_eq!(closed(&mut client), Some((406, text(MINUTE * 30))));
+    client.method(1, AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+    client.open_channel(1);
+    assert_eq!(client.ready("q"), 1, "the message is back");
+}
+
+#[test]
+fn consumers_and_queues_may_have_their_own() {
+    let node = node();
+    let five_minutes = || Table::from_iter([("x-consumer-timeout", Value::I64(300_000))]);
+    let mut client = node.channel();
+    client.queue("q", false);
+    held(&mut client, five_minutes(), "q");
+    wait(&mut client, 4);
+    assert_eq!(closed(&mut client), None);
+    wait(&mut client, 3);
+    assert_eq!(closed(&mut client), Some((406, text(MINUTE * 5))));
+
+    let mut client = node.channel();
+    let arguments = table_to_amq(&five_minutes()).unwrap();
+    client.declare(1, queue::Declare { queue: "short".into(), arguments, ..Default::default() });
+    held(&mut client, Table::new(), "short");
+    wait(&mut client, 7);
+    assert_eq!(closed(&mut client), Some((406, text(MINUTE * 5))));
+}
+
+#[test]
+fn what_is_acknowledged_in_time_starts_no_clock() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    held(&mut client, Table::new(), "q");
+    wait(&mut client, 20);
+    client.ack(1, false);
+    client.publish("", "q", b"m");
+    wait(&mut client, 20);
+    assert_eq!(closed(&mut client), None);
+}
+
+#[test]
+fn zero_is_for_ever() {
+    let mut node = node();
+    node.settings.consumer_timeout = Duration::ZERO;
+    let mut client = node.channel();
+    client.queue("q", false);
+    held(&mut client, Table::new(), "q");
+    wait(&mut client, 24 * 60);
+    assert_eq!(closed(&mut client), None);
+}
