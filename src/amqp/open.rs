@@ -98,9 +98,9 @@ impl Open {
     /// A channel on which an acknowledgement is late.
     pub fn late_ack(&mut self, now: Instant) -> Option<(u16, AmqpError)> {
         self.acks_checked = now;
-        let node = self.link.settings.consumer_timeout;
-        self.slots.iter().find_map(|(number, slot)| match slot {
-            Slot::Open(channel) => channel.check_acks(now, node).err().map(|error| (*number, error)),
+        let link = &mut self.link;
+        self.slots.iter_mut().find_map(|(number, slot)| match slot {
+            Slot::Open(channel) => channel.check_acks(link, now).err().map(|error| (*number, error)),
             Slot::Closing => None,
         })
     }

@@ -7,6 +7,7 @@ use crate::amqp::link::Link;
 use crate::broker::content::with_headers;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
+use crate::broker::queue::QueueSettings;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::engine::{ConsumeSpec, Item, QueueHandle, REPLY_TO, ReplyTarget};
 use crate::limits::CONSUMER_WINDOW_BYTES;
@@ -142,7 +143,7 @@ impl Channel {
             shared: (!consume.no_ack).then(|| self.shared.credit()),
         };
         let (id, queue) = link.session.consume(&queue, spec)?;
-        link.expect_acks_within(timeout.or_else(|| queue_timeout(&queue)));
+        link.expect_acks_within(timeout.or_else(|| queue_timeout(&queue.settings())));
         let source = Source::Queue(queue);
         let no_ack = consume.no_ack;
         self.consumers.insert(id, Consumer { tag: tag.clone(), source, no_ack, timeout, taken: 0 });
@@ -198,18 +199,9 @@ impl Channel {
         if let Some(id) = self.consumers.by_tag.get(cancel.consumer_tag.as_str()).copied()
             && let Some(consumer) = self.consumers.get(id)
         {
-            consumer.stop(link, id);
             let (queue, no_ack) = (consumer.queue().cloned(), consumer.no_ack);
-            let number = self.number;
-            let unsent = link.extract(|item| match item {
-                Item::Run { channel, consumer, .. } | Item::Cancelled { channel, consumer } => {
-                    *channel == number && *consumer == id
-                }
-                Item::Loaded { .. } => false,
-            });
             let mut returned = Returned::new(Fate::Returned);
-            for item in unsent {
-                let Item::Run { run, .. } = item else { continue };
+            for run in self.stop_consumer(link, id) {
                 match &queue {
                     Some(queue) if !no_ack && link.is_backed_up() => returned.add(queue, Some(id), run.span()),
                     _ => self.deliver(link, id, run),
@@ -223,7 +215,21 @@ impl Channel {
         Ok(())
     }
 
-    /// A consumer's queue was deleted. What it was sent stays unsettled, without effect.
+    /// Ends a consumer at its queue; it stays known to the channel. Returns what it was sent that is not written yet.
+    pub(super) fn stop_consumer(&self, link: &mut Link, id: ConsumerId) -> Vec<Run> {
+        let Some(consumer) = self.consumers.get(id) else { return Vec::new() };
+        consumer.stop(link, id);
+        let number = self.number;
+        let unsent = link.extract(|item| match item {
+            Item::Run { channel, consumer, .. } | Item::Cancelled { channel, consumer } => {
+                *channel == number && *consumer == id
+            }
+            Item::Loaded { .. } => false,
+        });
+        unsent.into_iter().filter_map(|item| if let Item::Run { run, .. } = item { Some(run) } else { None }).collect()
+    }
+
+    /// A consumer has lost its queue: deleted, or kept from it. What it was sent stays unsettled, without effect.
     pub fn on_queue_gone(&mut self, link: &mut Link, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(id) else { return };
         if link.capabilities.consumer_cancel_notify {
@@ -260,8 +266,8 @@ impl Channel {
 }
 
 /// How long a queue lets consumers hold its messages, if it says so.
-pub(super) fn queue_timeout(queue: &QueueHandle) -> Option<Duration> {
-    queue.settings().consumer_timeout.map(Duration::from_millis)
+pub(super) fn queue_timeout(settings: &QueueSettings) -> Option<Duration> {
+    settings.consumer_timeout.map(Duration::from_millis)
 }
 
 /// A content header that says how often its message came back (compat.md 2.8).

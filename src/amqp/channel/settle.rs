@@ -1,11 +1,12 @@
 //! Acknowledgements of a consumer: ack, nack, reject, recover.
 
 use super::Channel;
-use super::consume::queue_timeout;
+use super::consume::{Consumer, queue_timeout};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::Span;
+use crate::broker::queue::QueueKind;
 use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,25 +65,48 @@ impl Channel {
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
     }
 
-    /// Whether a delivery has waited for its acknowledgement for too long (compat.md 2.7): by its consumer's own word, its
-    /// queue's, or the node's.
+    /// Looks for deliveries that have waited for their acknowledgement for too long (compat.md 2.7): by their consumer's own
+    /// word, their queue's, or the node's. A quorum queue takes them back and cancels the consumer, if the client
+    /// understands that.
     ///
     /// # Errors
-    /// The oldest that has.
-    pub fn check_acks(&self, now: Instant, node: Duration) -> Result<(), AmqpError> {
+    /// The oldest for which the channel has to close.
+    pub fn check_acks(&mut self, link: &mut Link, now: Instant) -> Result<(), AmqpError> {
+        let node = link.settings.consumer_timeout;
+        let mut cancelled = Vec::new();
         for run in self.unacked.iter() {
-            let own = run.consumer.and_then(|id| self.consumers.get(id)?.timeout);
-            let timeout = own.or_else(|| queue_timeout(&run.queue)).unwrap_or(node);
-            if !timeout.is_zero() && now.saturating_duration_since(run.since) >= timeout {
-                let (number, timeout) = (self.number, timeout.as_millis());
-                let explanation = format!(
-                    "delivery acknowledgement on channel {number} timed out. Timeout value used: {timeout} ms. This \
-                     timeout value can be configured, see consumers doc guide to learn more"
-                );
-                return Err(AmqpError::new(Code::PreconditionFailed, explanation));
+            if run.consumer.is_some_and(|id| cancelled.contains(&id)) {
+                continue;
+            }
+            let consumer = run.consumer.and_then(|id| Some((id, self.consumers.get(id)?)));
+            let own = consumer.and_then(|(_, consumer)| consumer.timeout);
+            let settings = run.queue.settings();
+            let timeout = own.or_else(|| queue_timeout(&settings)).unwrap_or(node);
+            if timeout.is_zero() || now.saturating_duration_since(run.since) < timeout {
+                continue;
+            }
+            match consumer {
+                Some((id, _)) if settings.kind == QueueKind::Quorum && link.capabilities.consumer_cancel_notify => {
+                    cancelled.push(id);
+                }
+                _ => return Err(too_late(self.number, timeout)),
             }
         }
+        cancelled.into_iter().for_each(|id| self.cancel_late(link, id));
         Ok(())
+    }
+
+    /// Cancels a consumer that is late. What it holds goes back; its tags stay good, to no effect.
+    fn cancel_late(&mut self, link: &mut Link, id: ConsumerId) {
+        let mut returned = Returned::new(Fate::Returned);
+        for run in self.stop_consumer(link, id) {
+            if let Some(queue) = self.consumers.get(id).and_then(Consumer::queue) {
+                returned.add(queue, Some(id), run.span());
+            }
+        }
+        self.unacked.revoke(id, |run| returned.add(&run.queue, Some(id), run.span));
+        self.requeue(link, returned);
+        self.on_queue_gone(link, id);
     }
 
     /// basic.recover: all that is unsettled goes back.
@@ -106,6 +130,15 @@ impl Channel {
         self.give_back(link, returned.consumed());
         returned.hand_over(&link.session);
     }
+}
+
+fn too_late(channel: u16, timeout: Duration) -> AmqpError {
+    let timeout = timeout.as_millis();
+    let explanation = format!(
+        "delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout} ms. This timeout value can \
+         be configured, see consumers doc guide to learn more"
+    );
+    AmqpError::new(Code::PreconditionFailed, explanation)
 }
 
 fn unknown_tag(tag: u64) -> AmqpError {

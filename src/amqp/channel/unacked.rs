@@ -20,6 +20,8 @@ pub struct UnackedRun<Q = QueueHandle> {
     pub span: Span,
     /// When they were delivered.
     pub since: Instant,
+    /// They went back to the queue, unasked: whatever the client says of their tags is accepted and means nothing.
+    revoked: bool,
 }
 
 impl<Q> UnackedRun<Q> {
@@ -31,6 +33,7 @@ impl<Q> UnackedRun<Q> {
             consumer: self.consumer,
             span: self.span.part(skip, count),
             since: self.since,
+            revoked: self.revoked,
         }
     }
 
@@ -58,12 +61,20 @@ impl<Q> Default for Unacked<Q> {
 impl<Q> Unacked<Q> {
     /// Remembers a delivered run. Tags only grow.
     pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, span: Span, since: Instant) {
-        self.runs.insert(first, UnackedRun { first, queue, consumer, span, since });
+        self.runs.insert(first, UnackedRun { first, queue, consumer, span, since, revoked: false });
     }
 
-    /// All runs, in order of tags.
+    /// All runs that are not revoked, in order of tags.
     pub fn iter(&self) -> impl Iterator<Item = &UnackedRun<Q>> {
-        self.runs.values()
+        self.runs.values().filter(|run| !run.revoked)
+    }
+
+    /// Revokes what a consumer holds; `each` gets every run. The tags stay known until they are settled.
+    pub fn revoke(&mut self, consumer: ConsumerId, mut each: impl FnMut(&UnackedRun<Q>)) {
+        for run in self.runs.values_mut().filter(|run| run.consumer == Some(consumer) && !run.revoked) {
+            each(run);
+            run.revoked = true;
+        }
     }
 
     /// Takes back a run that was taken: its tags are unsettled again.
@@ -87,8 +98,14 @@ impl<Q> Unacked<Q> {
     }
 
     /// Takes one tag, or with `multiple` all up to it (0: all). `each` gets the run before it shrinks, and which messages
-    /// of it are taken: how many to skip, and how many. False, and nothing is taken, when the tag is not unsettled.
+    /// of it are taken: how many to skip, and how many; revoked runs it does not get. False, and nothing is taken, when the
+    /// tag is not unsettled.
     pub fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(&UnackedRun<Q>, u32, u32)) -> bool {
+        let mut each = |run: &UnackedRun<Q>, skip, count| {
+            if !run.revoked {
+                each(run, skip, count);
+            }
+        };
         if multiple {
             if tag != 0 && self.find(tag).is_none() {
                 return false;
@@ -99,9 +116,9 @@ impl<Q> Unacked<Q> {
         self.take_one(tag, &mut each)
     }
 
-    /// Takes everything, in order of tags.
+    /// Takes everything that is not revoked, in order of tags.
     pub fn drain(&mut self) -> impl Iterator<Item = UnackedRun<Q>> + use<Q> {
-        std::mem::take(&mut self.runs).into_values()
+        std::mem::take(&mut self.runs).into_values().filter(|run| !run.revoked)
     }
 
     /// The key of the run that holds a tag, and the tag's place in the run.
@@ -125,11 +142,10 @@ impl<Q> Unacked<Q> {
         } else if skip == 0 {
             held.drop_front(1);
         } else {
-            let rest = held.span.part(skip + 1, behind);
+            let rest = held.part(skip + 1, behind);
             held.span.count = skip;
             if behind > 0 {
-                let (queue, consumer, since) = (held.queue.clone(), held.consumer, held.since);
-                self.insert(tag + 1, queue, consumer, rest, since);
+                self.runs.insert(rest.first, rest);
             }
         }
         true

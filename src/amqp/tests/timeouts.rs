@@ -97,3 +97,47 @@ fn zero_is_for_ever() {
     wait(&mut client, 24 * 60);
     assert_eq!(closed(&mut client), None);
 }
+
+/// The consumers that were cancelled.
+fn cancelled(client: &mut Client) -> Vec<String> {
+    let cancel = |seen: Seen| match seen {
+        Seen::Method(1, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))) => Some(cancel.consumer_tag.to_string()),
+        _ => None,
+    };
+    client.read().into_iter().filter_map(cancel).collect()
+}
+
+#[test]
+fn a_quorum_queue_takes_its_messages_back_and_cancels_the_consumer() {
+    let node = node();
+    let quorum = || table_to_amq(&Table::from_iter([("x-queue-type", Value::LongString(b"quorum".to_vec()))])).unwrap();
+    for (capabilities, cancels) in [(&["consumer_cancel_notify"][..], true), (&[], false)] {
+        let mut client = node.open_with(capabilities);
+        client.open_channel(1);
+        let name = format!("quorum-{cancels}");
+        let arguments = quorum();
+        client
+            .declare(1, queue::Declare { queue: name.as_str().into(), durable: true, arguments, ..Default::default() });
+        client.consume(&name, "late", false);
+        client.publish("", &name, b"m");
+        assert_eq!(client.delivered(1), [(1, false, b"m".to_vec())]);
+        wait(&mut client, 29);
+        assert_eq!(cancelled(&mut client), [""; 0]);
+        wait(&mut client, 2);
+        if !cancels {
+            assert_eq!(closed(&mut client), Some((406, text(MINUTE * 30))));
+            continue;
+        }
+        assert_eq!(cancelled(&mut client), ["late"]);
+        assert_eq!(client.ready(&name), 1, "the message is back");
+        // The client learns of it while it works: its acknowledgement is no error, and no longer counts.
+        client.ack(1, false);
+        assert_eq!(client.ready(&name), 1);
+        client.consume(&name, "next", false);
+        assert_eq!(client.delivered(1), [(2, true, b"m".to_vec())]);
+        client.ack(2, false);
+        assert_eq!(client.ready(&name), 0);
+        client.ack(1, false);
+        assert_eq!(client.channel_closed(1), (406, "PRECONDITION_FAILED - unknown delivery tag 1".to_owned()));
+    }
+}
