@@ -6,6 +6,15 @@ pub const SHORT_STRING_MAX: usize = 255;
 /// Bytes that the publishes of a transaction may take before it is committed.
 pub const TRANSACTION_BYTES: u64 = 128 * 1024 * 1024;
 
+/// Longest regular expression of a permission, in bytes.
+pub const PATTERN_BYTES: usize = 16 * 1024;
+
+/// Bytes of a permission's compiled expression.
+pub const PATTERN_PROGRAM_BYTES: usize = 1024 * 1024;
+
+/// Steps back that matching a permission may take before it counts as no match.
+pub const PATTERN_STEPS: usize = 100_000;
+
 /// Bytes of a frame around its payload: type, channel, size, end marker.
 pub const FRAME_OVERHEAD: usize = 8;
 

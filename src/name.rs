@@ -20,6 +20,13 @@ impl Name {
     }
 }
 
+/// The empty name.
+impl Default for Name {
+    fn default() -> Name {
+        Name(Arc::from(""))
+    }
+}
+
 impl Borrow<str> for Name {
     fn borrow(&self) -> &str {
         &self.0

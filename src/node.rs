@@ -2,10 +2,10 @@
 //! them in reverse order.
 
 use crate::amqp::Settings;
-use crate::auth::Authenticator;
+use crate::auth::{self, Authenticator};
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, SyncMode};
-use crate::engine::{Broker, Found, Options};
+use crate::engine::{Broker, FirstStart, Found, Options};
 use crate::listener::{Service, accept, bind};
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
@@ -75,9 +75,10 @@ impl Node {
             let listener = bind(*address, config.listener.backlog).map_err(refused)?;
             listeners.push((listener.local_addr().map_err(refused)?, listener));
         }
-        let auth = Arc::new(authenticator(config)?);
+        let auth = Authenticator::new(&config.auth.loopback_users);
+        let auth = Arc::new(auth.map_err(|error| NodeError::Failed(error.to_string()))?);
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
-        let broker = Broker::start(storage, options(config))?;
+        let broker = Broker::start(storage, options(config)?)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let service = Service {
             settings: Arc::new(settings(config)),
@@ -149,13 +150,14 @@ fn tell_start(config: &Config, found: Found, started: Instant) {
 }
 
 /// The engine's settings.
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options, NodeError> {
     let sync = match config.durability.sync {
         SyncMode::Always => SyncPolicy::Always,
         SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
         SyncMode::Never => SyncPolicy::Never,
     };
-    Options { memory_budget: config.memory.budget(), sync, clock: Arc::new(SystemClock) }
+    let first_start = Some(first_start(config).map_err(|error| NodeError::Failed(error.to_string()))?);
+    Ok(Options { memory_budget: config.memory.budget(), sync, clock: Arc::new(SystemClock), first_start })
 }
 
 /// What connections are told.
@@ -174,11 +176,11 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn authenticator(config: &Config) -> Result<Authenticator, NodeError> {
+/// What a node has before anybody has made anything.
+fn first_start(config: &Config) -> std::io::Result<FirstStart> {
     let auth = &config.auth;
-    let loopback: Vec<String> = auth.loopback_users.iter().map(|user| user.to_string()).collect();
-    let made = Authenticator::new(auth.default_user.as_str(), auth.default_password.reveal(), &loopback);
-    made.map_err(|error| NodeError::Failed(error.to_string()))
+    let user = auth::user(auth.default_user.as_str(), auth.default_password.reveal(), &["administrator"])?;
+    Ok(FirstStart { vhost: auth.default_vhost.clone(), user })
 }
 
 /// Sets and clears the disk alarm. It clears with a tenth more than the limit, so that it does not flutter.

@@ -15,10 +15,11 @@ use operations::{OPS, Op, QUEUES};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use warren::amqp::{Connection, Peer, Settings};
-use warren::auth::Authenticator;
+use warren::auth::{self, Authenticator};
+use warren::broker::access::User;
 use warren::broker::queue::Taken;
 use warren::clock::Now;
-use warren::engine::{Broker, Item, Options, Session};
+use warren::engine::{Broker, FirstStart, Item, Options, Session};
 use warren::name::Name;
 use warren::store::committer::SyncPolicy;
 use warren::store::memory::MemoryStorage;
@@ -38,8 +39,7 @@ pub const OPERATIONS: u8 = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One machine for all runs: deriving a password's hash is slow on purpose.
-static AUTH: LazyLock<Arc<Authenticator>> =
-    LazyLock::new(|| Arc::new(Authenticator::new("guest", "guest", &["guest".to_owned()]).expect("a user")));
+static AUTH: LazyLock<Arc<Authenticator>> = LazyLock::new(|| Arc::new(Authenticator::new(&[]).expect("randomness")));
 /// Where the clocks of all runs begin.
 static START: LazyLock<Now> = LazyLock::new(|| Now { monotonic: Instant::now(), wall_ms: 1_700_000_000_000 });
 
@@ -196,7 +196,7 @@ impl World {
 
     fn end(mut self) {
         self.broker.set_disk_low(false);
-        let probe = self.broker.open_session("/").expect("the virtual host");
+        let probe = self.broker.open_session("/", guest().identity()).expect("the virtual host");
         for client in &mut self.clients {
             client.close(self.now, &probe);
         }
@@ -220,9 +220,14 @@ impl World {
     }
 }
 
+fn guest() -> User {
+    auth::user("guest", "guest", &[]).expect("a user")
+}
+
 fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let clock = Arc::new(warren::clock::SystemClock);
-    let options = Options { memory_budget, sync: SyncPolicy::Always, clock };
+    let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest() });
+    let options = Options { memory_budget, sync: SyncPolicy::Always, clock, first_start };
     Broker::start(storage.clone(), options).expect("what was stored is readable")
 }
 
@@ -233,7 +238,7 @@ fn connect(settings: &Arc<Settings>, broker: &Arc<Broker>) -> Client {
 
 /// All clients have gone: no queue has a consumer or an owner, and each has as many messages as it says.
 fn check_queues(broker: &Arc<Broker>) {
-    let session = broker.open_session("/").expect("the virtual host");
+    let session = broker.open_session("/", guest().identity()).expect("the virtual host");
     for name in QUEUES.iter().map(|name| name.replace('\n', "")).filter(|name| !name.is_empty()) {
         let name = Name::new(&name).expect("a short name");
         let queue = match session.check_queue(&name) {

@@ -274,6 +274,10 @@ impl Connection {
     /// Does what a turn owes, and goes on with frames that waited for it.
     fn end_turn(&mut self) {
         while let Phase::Open(open) = &mut self.phase {
+            if let Err(error) = open.obey() {
+                self.close(&error);
+                return;
+            }
             if let Some((channel, error)) = open.settle_up() {
                 self.fail(channel, &error);
                 continue;

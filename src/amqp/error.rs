@@ -74,9 +74,11 @@ impl Code {
     fn of_refusal(refusal: &Refusal) -> Code {
         match refusal {
             Refusal::NotFound(_) | Refusal::NoQueueDeclared | Refusal::Damaged(..) => Code::NotFound,
-            Refusal::VhostNotFound(_) => Code::NotAllowed,
+            Refusal::VhostNotFound(_) | Refusal::VhostRefused(..) | Refusal::LimitReached(_) => Code::NotAllowed,
             Refusal::Locked(_) => Code::ResourceLocked,
-            Refusal::ReservedName(..)
+            Refusal::AccessRefused { .. }
+            | Refusal::TopicRefused { .. }
+            | Refusal::ReservedName(..)
             | Refusal::SystemExchange(_)
             | Refusal::DefaultExchange
             | Refusal::InternalExchange(_)
@@ -90,6 +92,10 @@ impl Code {
             | Refusal::InvalidProperty(..)
             | Refusal::ServerNamed(_)
             | Refusal::InvalidXMatch(_)
+            | Refusal::QueueLimit(..)
+            | Refusal::NoSuchUser(_)
+            | Refusal::InvalidPattern(..)
+            | Refusal::ProtectedVhost(_)
             | Refusal::InvalidMessage(_) => Code::PreconditionFailed,
             Refusal::NotImplemented(_) => Code::NotImplemented,
             Refusal::Unavailable(_) => Code::InternalError,

@@ -10,7 +10,7 @@ use super::heartbeat::Heartbeat;
 use super::link::{Link, Tuned};
 use super::open::Open;
 use super::sasl::{self, SaslFault};
-use crate::auth::Identity;
+use crate::broker::access::Identity;
 use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
 use crate::value::Value;
 use crate::wire::frame::{Frame, FrameKind, read_frame, read_protocol_header};
@@ -109,7 +109,8 @@ impl Connection {
             Err(SaslFault::UnknownMechanism) => return self.refuse("unknown authentication mechanism".to_owned()),
             Err(SaslFault::MalformedResponse) => return self.refuse("malformed authentication response".to_owned()),
         };
-        match self.auth.login(&credentials.user, &credentials.password, self.peer.loopback) {
+        let user = std::str::from_utf8(&credentials.user).ok().and_then(|name| self.broker.user(name));
+        match self.auth.login(user.as_deref(), &credentials.password, self.peer.loopback) {
             Ok(identity) => {
                 let settings = self.settings.clone();
                 self.write(AMQPClass::Connection(connection::AMQPMethod::Tune(connection::Tune {
@@ -152,14 +153,14 @@ impl Connection {
     }
 
     fn on_open(&mut self, login: Login, tuned: Tuned, open: &connection::Open) {
-        let session = match self.broker.open_session(open.virtual_host.as_str()) {
+        let Login { identity, capabilities } = login;
+        let session = match self.broker.open_session(open.virtual_host.as_str(), identity) {
             Ok(session) => session,
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
         };
-        let Login { identity, capabilities } = login;
         let (connection, name) = (self.name(), self.client_name.as_deref().unwrap_or_default());
-        tracing::info!(%connection, ?name, user = ?identity.user.as_str(), vhost = ?session.vhost().as_str(), "opened");
-        let mut link = Link::new(session, self.settings.clone(), capabilities, identity.user, tuned, self.now);
+        tracing::info!(%connection, ?name, user = ?session.identity().user.as_str(), vhost = ?session.vhost().as_str(), "opened");
+        let mut link = Link::new(session, self.settings.clone(), capabilities, tuned, self.now);
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;
         self.phase = Phase::Open(Box::new(Open::new(link)));

@@ -9,7 +9,6 @@ use super::settlements::Settlements;
 use crate::clock::Now;
 use crate::engine::{Batch, Epoch, Item, Session};
 use crate::limits::OUTPUT_BYTES;
-use crate::name::Name;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,6 @@ pub(super) struct Link {
     pub session: Session,
     pub settings: Arc<Settings>,
     pub capabilities: Capabilities,
-    pub user: Name,
     pub tuned: Tuned,
     pub now: Now,
     pub out: Output,
@@ -61,19 +59,11 @@ pub(super) struct Tuned {
 }
 
 impl Link {
-    pub fn new(
-        session: Session,
-        settings: Arc<Settings>,
-        capabilities: Capabilities,
-        user: Name,
-        tuned: Tuned,
-        now: Now,
-    ) -> Link {
+    pub fn new(session: Session, settings: Arc<Settings>, capabilities: Capabilities, tuned: Tuned, now: Now) -> Link {
         Link {
             session,
             settings,
             capabilities,
-            user,
             tuned,
             now,
             out: Output::default(),

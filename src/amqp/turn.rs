@@ -1,9 +1,9 @@
 //! What a turn owes at its end: publishes and acks reach their queues, what is on disk is confirmed, deliveries are
 //! written, publishers are told of alarms.
 
-use super::error::{AmqpError, short_text};
+use super::error::{AmqpError, Code, short_text};
 use super::open::{Open, Slot};
-use crate::engine::Item;
+use crate::engine::{Item, Order};
 use amq_protocol::protocol::{AMQPClass, connection};
 
 impl Open {
@@ -41,6 +41,23 @@ impl Open {
             }
         }
         self.link.sharers = sharers;
+    }
+
+    /// Does what the node wants of the connection. An error is the end of it.
+    pub fn obey(&mut self) -> Result<(), AmqpError> {
+        for order in self.link.session.outbox().take_orders() {
+            match order {
+                Order::Close(explanation) => return Err(AmqpError::new(Code::ConnectionForced, explanation)),
+                Order::CheckAccess => {
+                    for slot in self.slots.values_mut() {
+                        if let Slot::Open(channel) = slot {
+                            channel.check_access(&mut self.link);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends a turn: what was published and settled reaches the queues, what is on disk is confirmed, deliveries are

@@ -5,8 +5,10 @@
 //! - [`queue`]: the queue machine: commands and time in, deliveries and effects out.
 //! - [`content`]: single properties and headers of a message. [`dead_letter`]: what becomes of it when it dies.
 //! - [`arguments`]: arguments of declarations. [`policy`]: what they and policies amount to.
+//! - [`access`]: who may do what.
 //! - [`refusal`]: the domain's "no". [`identity`]: numbers of objects.
 
+pub mod access;
 pub mod arguments;
 pub mod content;
 pub mod dead_letter;

@@ -60,6 +60,38 @@ pub enum Refusal {
     NoQueueDeclared,
     /// The virtual host does not exist.
     VhostNotFound(String),
+    /// The user has no permissions in the virtual host.
+    VhostRefused(Name, Name),
+    /// The user does not exist.
+    NoSuchUser(String),
+    /// The user has not this permission for the resource.
+    AccessRefused {
+        /// `configure`, `write` or `read`.
+        access: &'static str,
+        /// What it is for; the default exchange is `amq.default` here.
+        resource: Resource,
+        /// The user.
+        user: Name,
+    },
+    /// The user has not this permission for a key of a topic exchange.
+    TopicRefused {
+        /// `write` or `read`.
+        access: &'static str,
+        /// The routing key.
+        key: String,
+        /// The topic exchange.
+        exchange: Resource,
+        /// The user.
+        user: Name,
+    },
+    /// There are as many connections or channels as there may be; RabbitMQ's explanation.
+    LimitReached(String),
+    /// There are as many queues in the virtual host as there may be: the queue, how many.
+    QueueLimit(Resource, u64),
+    /// A regular expression that is none: the expression, what is wrong with it.
+    InvalidPattern(String, String),
+    /// The virtual host is protected from deletion.
+    ProtectedVhost(Name),
     /// A declaration differs from what exists.
     Inequivalent {
         /// The object that exists.
@@ -113,6 +145,22 @@ impl fmt::Display for Refusal {
             Refusal::NotFound(resource) => write!(f, "no {resource}"),
             Refusal::NoQueueDeclared => f.write_str("no previously declared queue"),
             Refusal::VhostNotFound(vhost) => write!(f, "vhost {vhost} not found"),
+            Refusal::VhostRefused(vhost, user) => write!(f, "access to vhost '{vhost}' refused for user '{user}'"),
+            Refusal::NoSuchUser(user) => write!(f, "user '{user}' does not exist"),
+            Refusal::AccessRefused { access, resource, user } => {
+                write!(f, "{access} access to {resource} refused for user '{user}'")
+            }
+            Refusal::TopicRefused { access, key, exchange, user } => {
+                write!(f, "{access} access to topic '{key}' in {exchange} refused for user '{user}'")
+            }
+            Refusal::QueueLimit(queue, limit) => {
+                let Resource { name, vhost, .. } = queue;
+                write!(f, "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
+            }
+            Refusal::InvalidPattern(pattern, fault) => write!(f, "invalid regular expression '{pattern}': {fault}"),
+            Refusal::ProtectedVhost(vhost) => {
+                write!(f, "Cannot delete vhost '{vhost}' because it is protected from deletion")
+            }
             Refusal::Inequivalent { resource, arg, difference } => {
                 write!(f, "inequivalent arg '{arg}' for {resource}: {difference}")
             }
@@ -147,9 +195,10 @@ impl fmt::Display for Refusal {
             Refusal::InvalidProperty(property, resource) => write!(f, "invalid property '{property}' for {resource}"),
             Refusal::ServerNamed(kind) => write!(f, "Cannot declare a server-named queue for type {kind}"),
             Refusal::InvalidXMatch(value) => write!(f, "Invalid x-match field value {value}"),
-            Refusal::InvalidMessage(reason) | Refusal::NotImplemented(reason) | Refusal::Unavailable(reason) => {
-                f.write_str(reason)
-            }
+            Refusal::InvalidMessage(reason)
+            | Refusal::LimitReached(reason)
+            | Refusal::NotImplemented(reason)
+            | Refusal::Unavailable(reason) => f.write_str(reason),
         }
     }
 }

@@ -154,10 +154,12 @@ settings! {
 
     /// Who may log in.
     auth: AuthConfig {
-        /// The user who may log in, with all permissions on virtual host "/". Read at every start.
+        /// The user made when there are neither users nor virtual hosts: at a first start. It is an administrator.
         default_user: Name = r#""guest""#, OneName;
         /// That user's password.
         default_password: Secret = r#""guest""#, Password;
+        /// The virtual host made with that user, who has all permissions there.
+        default_vhost: Name = r#""/""#, OneName;
         /// Users who may log in only from this machine.
         loopback_users: Vec<Name> = r#"["guest"]"#, Names;
     }

@@ -1,6 +1,7 @@
 //! The façade that every protocol uses: virtual hosts, numbers, memory, alarms, the committer's steward.
 
 use super::alarms::Alarms;
+use super::catalog::{Catalog, FirstStart};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::outbox::Outbox;
@@ -9,8 +10,10 @@ use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::relay::Relay;
 use super::replies::Replies;
 use super::session::Session;
+use super::sessions::Sessions;
 use super::timers::Timers;
 use super::vhost::Vhost;
+use crate::broker::access::Identity;
 use crate::broker::identity::{ConnectionId, ConsumerId, QueueId};
 use crate::broker::refusal::Refusal;
 use crate::clock::Clock;
@@ -19,9 +22,8 @@ use crate::store::committer::{Committer, Source, Steward, SyncPolicy};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
 use crate::value::Table;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 /// Settings of the engine.
@@ -33,6 +35,8 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What is made when there are neither users nor virtual hosts; None = nothing.
+    pub first_start: Option<FirstStart>,
 }
 
 /// What a start found on disk.
@@ -48,7 +52,7 @@ pub struct Found {
 
 /// The broker.
 pub struct Broker {
-    vhosts: HashMap<Name, Arc<Vhost>>,
+    catalog: Catalog,
     committer: Arc<Committer>,
     loader: Loader,
     memory: Memory,
@@ -57,7 +61,9 @@ pub struct Broker {
     timers: Arc<Timers>,
     relay: Arc<Relay>,
     replies: Replies,
-    sessions: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
+    sessions: Sessions,
+    /// Queues of all virtual hosts.
+    queue_count: AtomicUsize,
     /// Connections whose publishes wait for memory.
     held: Mutex<Vec<Arc<Outbox>>>,
     next_queue: AtomicU64,
@@ -78,7 +84,7 @@ impl std::fmt::Debug for Broker {
 
 impl Broker {
     pub(super) fn new(
-        vhosts: HashMap<Name, Arc<Vhost>>,
+        catalog: Catalog,
         committer: Arc<Committer>,
         loader: Loader,
         memory: Memory,
@@ -86,8 +92,10 @@ impl Broker {
         clock: Arc<dyn Clock>,
         found: Found,
     ) -> Broker {
+        let queue_count = catalog.all_vhosts().iter().map(|vhost| vhost.queues().len()).sum();
+        memory.share(queue_count);
         Broker {
-            vhosts,
+            catalog,
             committer,
             loader,
             memory,
@@ -96,7 +104,8 @@ impl Broker {
             timers: Arc::default(),
             relay: Arc::default(),
             replies: Replies::default(),
-            sessions: Mutex::default(),
+            sessions: Sessions::default(),
+            queue_count: AtomicUsize::new(queue_count),
             held: Mutex::default(),
             next_queue: AtomicU64::new(next_queue.0),
             next_connection: AtomicU64::new(1),
@@ -109,27 +118,52 @@ impl Broker {
         }
     }
 
-    /// Opens a virtual host for a connection.
+    /// Opens a virtual host for a connection whose client has logged in.
     ///
     /// # Errors
-    /// `VhostNotFound`; `Unavailable` when the node stops or its disk failed.
-    pub fn open_session(self: &Arc<Self>, vhost: &str) -> Result<Session, Refusal> {
+    /// `VhostNotFound`, `VhostRefused`; `Unavailable` when the node stops or its disk failed.
+    pub fn open_session(self: &Arc<Self>, vhost: &str, identity: Identity) -> Result<Session, Refusal> {
         if self.stopping.load(Ordering::Acquire) || self.committer.has_failed() {
             return Err(Refusal::Unavailable("the node is stopping".into()));
         }
         let vhost = self.vhost(vhost)?;
+        let grants = self.catalog.grants(identity.user.as_str(), vhost.name().as_str());
+        if grants.is_none_or(|grants| grants.permissions.is_none()) {
+            return Err(Refusal::VhostRefused(vhost.name().clone(), identity.user));
+        }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let session = Session::new(self.clone(), vhost.clone(), id);
-        self.sessions.lock().insert(id, session.outbox().clone());
+        let session = Session::new(self.clone(), vhost.clone(), id, identity);
+        self.sessions.add(&session);
+        // Whoever deletes the virtual host or the user looks for sessions after that: one of the two sees the other.
+        if vhost.is_deleted() {
+            self.forget_session(id);
+            return Err(Refusal::VhostNotFound(vhost.name().as_str().to_owned()));
+        }
         Ok(session)
     }
 
-    pub(super) fn vhost(&self, name: &str) -> Result<&Arc<Vhost>, Refusal> {
-        self.vhosts.get(name).ok_or_else(|| Refusal::VhostNotFound(name.to_owned()))
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn vhost(&self, name: &str) -> Result<Arc<Vhost>, Refusal> {
+        self.catalog.vhost(name)
     }
 
     pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
-        self.vhosts.values().flat_map(|vhost| vhost.queues()).collect()
+        self.catalog.all_vhosts().iter().flat_map(|vhost| vhost.queues()).collect()
+    }
+
+    pub(super) fn queue_added(&self) {
+        self.memory.share(self.queue_count.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    pub(super) fn queue_removed(&self) {
+        self.memory.share(self.queue_count.fetch_sub(1, Ordering::Relaxed).saturating_sub(1));
     }
 
     /// Where a queue's dead letters go under their keys, the exchange internal or not. None: no such exchange.
@@ -140,7 +174,7 @@ impl Broker {
         keys: &[&[u8]],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Option<Route> {
-        self.vhosts.get(queue.vhost.as_str())?.route_internally(exchange.as_str(), keys, headers)
+        self.catalog.vhost(queue.vhost.as_str()).ok()?.route_internally(exchange.as_str(), keys, headers)
     }
 
     /// What the start found on disk.
@@ -191,8 +225,7 @@ impl Broker {
         if let Some(text) = self.failure.lock().clone() {
             return Err(StoreError::Failed(text));
         }
-        let queues = self.vhosts.values().flat_map(|vhost| vhost.queues());
-        let stored = queues.filter(|queue| queue.definition().is_stored());
+        let stored = self.queues().into_iter().filter(|queue| queue.definition().is_stored());
         let mut changes: Vec<Change> = stored
             .flat_map(|queue| {
                 let states = queue.states().into_iter();
@@ -268,12 +301,12 @@ impl Broker {
     }
 
     pub(super) fn forget_session(&self, id: ConnectionId) {
-        let Some(outbox) = self.sessions.lock().remove(&id) else { return };
+        let Some(outbox) = self.sessions.remove(id) else { return };
         self.held.lock().retain(|other| !Arc::ptr_eq(other, &outbox));
     }
 
     pub(super) fn delete_unused(&self, queue: &Arc<QueueHandle>) {
-        if let Some(vhost) = self.vhosts.get(queue.definition().vhost.as_str()) {
+        if let Ok(vhost) = self.vhost(queue.definition().vhost.as_str()) {
             // A consumer may have come meanwhile: then the queue is in use again and stays.
             let _ = vhost.delete_queue(self, queue, true, false);
         }
@@ -286,7 +319,7 @@ impl Broker {
     }
 
     fn ring_all(&self) {
-        self.sessions.lock().values().for_each(|outbox| outbox.ring());
+        self.sessions.ring_all();
     }
 }
 
@@ -301,8 +334,7 @@ impl Steward for BrokerSteward {
 
     fn long_queues(&self) -> Vec<Arc<dyn Source>> {
         let Some(broker) = self.0.upgrade() else { return Vec::new() };
-        let queues = broker.vhosts.values().flat_map(|vhost| vhost.queues());
-        queues.filter(|queue| queue.is_long()).map(|queue| queue as Arc<dyn Source>).collect()
+        broker.queues().into_iter().filter(|queue| queue.is_long()).map(|queue| queue as Arc<dyn Source>).collect()
     }
 
     fn evicted(&self) {

@@ -7,7 +7,7 @@ use crate::broker::queue;
 use crate::store::committer::Waiter;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tokio::sync::Notify;
 
 /// One thing for a connection.
@@ -36,6 +36,15 @@ pub enum Item {
     },
 }
 
+/// What the node wants of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It is to end, with this explanation (code 320).
+    Close(String),
+    /// What its user may do has changed: consumers that may not be any more are to end.
+    CheckAccess,
+}
+
 const ASLEEP: u8 = 0;
 const AWAKE: u8 = 1;
 const RUNG: u8 = 2;
@@ -44,19 +53,45 @@ const RUNG: u8 = 2;
 #[derive(Debug)]
 pub struct Outbox {
     items: Mutex<Vec<Item>>,
+    /// There is an order: looked at once a turn, so that the lock is taken only when there is one.
+    ordered: AtomicBool,
+    orders: Mutex<Vec<Order>>,
     state: AtomicU8,
     bell: Notify,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Outbox { items: Mutex::default(), state: AtomicU8::new(AWAKE), bell: Notify::new() }
+        let (ordered, state) = (AtomicBool::new(false), AtomicU8::new(AWAKE));
+        Outbox { items: Mutex::default(), ordered, orders: Mutex::default(), state, bell: Notify::new() }
     }
 }
 
 impl Outbox {
     pub(super) fn push(&self, item: Item) {
         self.items.lock().push(item);
+    }
+
+    /// Gives an order, and rings. One that waits already is not given twice.
+    pub(super) fn order(&self, order: Order) {
+        let mut orders = self.orders.lock();
+        if !orders.contains(&order) {
+            orders.push(order);
+        }
+        self.ordered.store(true, Ordering::Release);
+        drop(orders);
+        self.ring();
+    }
+
+    /// Takes all orders.
+    #[inline]
+    pub fn take_orders(&self) -> Vec<Order> {
+        if !self.ordered.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut orders = self.orders.lock();
+        self.ordered.store(false, Ordering::Release);
+        std::mem::take(&mut orders)
     }
 
     /// Moves all items, in order.

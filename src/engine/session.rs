@@ -7,6 +7,7 @@ use super::publish::Route;
 use super::queue_handle::QueueHandle;
 use super::replies::{self, REPLY_TO, ReplyTarget};
 use super::vhost::Vhost;
+use crate::broker::access::{Identity, Operation, authorize};
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Span;
 use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
@@ -67,12 +68,28 @@ pub struct Session {
     broker: Arc<Broker>,
     vhost: Arc<Vhost>,
     id: ConnectionId,
+    identity: Identity,
     outbox: Arc<Outbox>,
 }
 
 impl Session {
-    pub(super) fn new(broker: Arc<Broker>, vhost: Arc<Vhost>, id: ConnectionId) -> Session {
-        Session { broker, vhost, id, outbox: Arc::default() }
+    pub(super) fn new(broker: Arc<Broker>, vhost: Arc<Vhost>, id: ConnectionId, identity: Identity) -> Session {
+        Session { broker, vhost, id, identity, outbox: Arc::default() }
+    }
+
+    /// Who the client is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether the client may do this: every entry point asks it here.
+    ///
+    /// # Errors
+    /// As [`authorize`].
+    pub fn authorize(&self, operation: Operation<'_>) -> Result<(), Refusal> {
+        let (user, vhost) = (&self.identity.user, self.vhost.name());
+        let grants = self.broker.catalog().grants(user.as_str(), vhost.as_str());
+        authorize(grants.as_deref(), user, vhost, operation)
     }
 
     /// The broker.
@@ -104,40 +121,43 @@ impl Session {
     /// Declares an exchange. The answer waits for the epoch.
     ///
     /// # Errors
-    /// As [`crate::broker::topology::Topology::declare_exchange`].
+    /// `AccessRefused`; as [`crate::broker::topology::Topology::declare_exchange`].
     pub fn declare_exchange(&self, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
-        self.vhost.declare_exchange(&self.broker, spec)
+        self.vhost.declare_exchange(&self.broker, &|operation| self.authorize(operation), spec)
     }
 
     /// Whether an exchange exists.
     ///
     /// # Errors
-    /// `NotFound`, `DefaultExchange`.
+    /// `AccessRefused`, `NotFound`, `DefaultExchange`.
     pub fn check_exchange(&self, name: &Name) -> Result<(), Refusal> {
+        self.authorize(Operation::CheckExchange(name.as_str()))?;
         self.vhost.check_exchange(name)
     }
 
     /// Deletes an exchange; a missing one is no error.
     ///
     /// # Errors
-    /// `InUse`, `SystemExchange`, `DefaultExchange`.
+    /// `AccessRefused`, `InUse`, `SystemExchange`, `DefaultExchange`.
     pub fn delete_exchange(&self, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
+        self.authorize(Operation::DeleteExchange(name.as_str()))?;
         self.vhost.delete_exchange(&self.broker, name, if_unused)
     }
 
     /// Declares a queue.
     ///
     /// # Errors
-    /// `Inequivalent`, `Locked`, `ReservedName`, `InvalidArgument`, `NotImplemented`.
+    /// `AccessRefused`, `QueueLimit`, `Inequivalent`, `Locked`, `ReservedName`, `InvalidArgument`, `NotImplemented`.
     pub fn declare_queue(&self, spec: QueueSpec) -> Result<DeclaredQueue, Refusal> {
-        self.vhost.declare_queue(&self.broker, self.id, spec)
+        self.vhost.declare_queue(&self.broker, self.id, &|operation| self.authorize(operation), spec)
     }
 
     /// Describes a queue (passive declaration).
     ///
     /// # Errors
-    /// `NotFound`, `Locked`.
+    /// `AccessRefused`, `NotFound`, `Locked`.
     pub fn check_queue(&self, name: &Name) -> Result<DeclaredQueue, Refusal> {
+        self.authorize(Operation::CheckQueue(name.as_str()))?;
         let queue = self.vhost.queue(name, self.id)?;
         let counts = queue.counts();
         let (messages, consumers) = (counts.ready, counts.consumers);
@@ -147,8 +167,9 @@ impl Session {
     /// Deletes a queue; returns its ready messages. A missing queue is no error.
     ///
     /// # Errors
-    /// `Locked`, `InUse`, `NotEmpty`.
+    /// `AccessRefused`, `Locked`, `InUse`, `NotEmpty`.
     pub fn delete_queue(&self, name: &Name, if_unused: bool, if_empty: bool) -> Result<(u64, Option<Epoch>), Refusal> {
+        self.authorize(Operation::DeleteQueue(name.as_str()))?;
         let queue = match self.vhost.queue(name, self.id) {
             Err(Refusal::NotFound(_)) => return Ok((0, None)),
             other => other?,
@@ -159,25 +180,38 @@ impl Session {
     /// Drops a queue's ready messages; returns how many.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`.
+    /// `AccessRefused`, `NotFound`, `Locked`.
     pub fn purge_queue(&self, name: &Name) -> Result<u64, Refusal> {
+        self.authorize(Operation::Purge(name.as_str()))?;
         Ok(self.vhost.queue(name, self.id)?.purge(&self.broker))
     }
 
     /// Binds.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`.
+    /// `AccessRefused`, `TopicRefused`, `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`.
     pub fn bind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
+        self.authorize_binding(&binding)?;
         self.vhost.bind(&self.broker, self.id, binding)
     }
 
     /// Unbinds; a missing binding is no error.
     ///
     /// # Errors
-    /// `Locked`, `DefaultExchange`.
+    /// `AccessRefused`, `TopicRefused`, `Locked`, `DefaultExchange`.
     pub fn unbind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
+        self.authorize_binding(&binding)?;
         self.vhost.unbind(&self.broker, self.id, binding)
+    }
+
+    fn authorize_binding(&self, binding: &Binding) -> Result<(), Refusal> {
+        let Binding { source, destination, routing_key, .. } = binding;
+        let source = source.as_str();
+        self.authorize(Operation::Bind { destination, source })?;
+        if self.vhost.is_topic(source) {
+            self.authorize(Operation::BindTopic { source, key: routing_key.as_str() })?;
+        }
+        Ok(())
     }
 
     /// A route is good while this is unchanged.
@@ -185,16 +219,18 @@ impl Session {
         self.vhost.version()
     }
 
-    /// Finds a message's queues. `headers` is asked for at most once, when a headers exchange is on the way.
+    /// Finds a message's queues; the client may write to the exchange. `headers` is asked for at most once, when a headers
+    /// exchange is on the way.
     ///
     /// # Errors
-    /// `NotFound`, `InternalExchange`.
+    /// `AccessRefused`, `TopicRefused`, `NotFound`, `InternalExchange`.
     pub fn route(
         &self,
         exchange: &str,
         key: &[u8],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Result<Route, Refusal> {
+        self.authorize_publish(exchange, &[key])?;
         if exchange.is_empty() && replies::is_target(key) {
             let name = std::str::from_utf8(key).unwrap_or_default();
             return Ok(Route::to_reply(self.broker.replies().find(self.vhost(), name)));
@@ -205,14 +241,33 @@ impl Session {
     /// As [`Session::route`], with several keys: those of CC and BCC beside the routing key.
     ///
     /// # Errors
-    /// `NotFound`, `InternalExchange`.
+    /// `AccessRefused`, `TopicRefused`, `NotFound`, `InternalExchange`.
     pub fn route_keys(
         &self,
         exchange: &str,
         keys: &[&[u8]],
         headers: &mut dyn FnMut() -> Option<Table>,
     ) -> Result<Route, Refusal> {
+        self.authorize_publish(exchange, keys)?;
         self.vhost.route(exchange, keys, headers)
+    }
+
+    /// The exchange first: whether it exists is no business of who may not write to it. Then each key, if it is a topic
+    /// exchange.
+    fn authorize_publish(&self, exchange: &str, keys: &[&[u8]]) -> Result<(), Refusal> {
+        let (user, vhost) = (&self.identity.user, self.vhost.name());
+        let grants = self.broker.catalog().grants(user.as_str(), vhost.as_str());
+        authorize(grants.as_deref(), user, vhost, Operation::Publish(exchange))?;
+        let limited = grants.as_ref().is_some_and(|grants| grants.topics.contains_key(exchange));
+        if limited && self.vhost.is_topic(exchange) {
+            for key in keys {
+                // What is not text matches no expression that was written for text: the replacement characters say so.
+                let key = String::from_utf8_lossy(key);
+                let operation = Operation::PublishTopic { exchange, key: &key };
+                authorize(grants.as_deref(), user, vhost, operation)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a channel one that takes direct replies. None when there is no randomness for its name.
@@ -240,8 +295,9 @@ impl Session {
     /// Starts a consumer.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`, `ExclusiveUse`, `Damaged`.
+    /// `AccessRefused`, `NotFound`, `Locked`, `ExclusiveUse`, `Damaged`.
     pub fn consume(&self, queue: &Name, spec: ConsumeSpec) -> Result<(ConsumerId, Arc<QueueHandle>), Refusal> {
+        self.authorize(Operation::Consume(queue.as_str()))?;
         let queue = self.vhost.queue(queue, self.id)?;
         let id = self.broker.next_consumer();
         let outlet = Outlet { outbox: self.outbox.clone(), channel: spec.channel };
@@ -258,8 +314,9 @@ impl Session {
     /// Takes a message. `Taken::OnDisk`: an `Item::Loaded` comes, then it can be asked again.
     ///
     /// # Errors
-    /// `NotFound`, `Locked`, `Damaged`.
+    /// `AccessRefused`, `NotFound`, `Locked`, `Damaged`.
     pub fn get(&self, queue: &Name, no_ack: bool, channel: u16) -> Result<(Arc<QueueHandle>, Taken), Refusal> {
+        self.authorize(Operation::Get(queue.as_str()))?;
         let queue = self.vhost.queue(queue, self.id)?;
         let taken = queue.take(&self.broker, no_ack, &Outlet { outbox: self.outbox.clone(), channel })?;
         Ok((queue, taken))

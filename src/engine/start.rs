@@ -1,6 +1,7 @@
 //! From what is on disk to a running broker.
 
 use super::broker::{Broker, BrokerSteward, Found, Options};
+use super::catalog::{Catalog, FirstStart, stored as catalog};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::policies::PolicySets;
@@ -9,6 +10,7 @@ use super::relay::Relay;
 use super::stored;
 use super::timers::Timers;
 use super::vhost::Vhost;
+use crate::broker::access::{Permissions, Users, VhostLimits, VhostMetadata};
 use crate::broker::identity::QueueId;
 use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
@@ -20,7 +22,7 @@ use crate::store::{Change, Family, Logging, Storage, StoreError, keys};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The virtual host that every node has.
+/// The virtual host of what was stored before virtual hosts were.
 const DEFAULT_VHOST: &str = "/";
 
 impl Broker {
@@ -36,20 +38,23 @@ impl Broker {
             storage.write(&[clean], Logging::Synced)?;
         }
         let memory = Memory::new(options.memory_budget);
-        let committer = Committer::new(storage, recovered.last_epoch);
-        let mut restored = Restored::new(&recovered)?;
+        let mut restored = Restored::new(&recovered);
+        restored.catalog(&recovered)?;
+        let made = restored.make_first(options.first_start.as_ref(), &recovered);
+        if !made.is_empty() {
+            storage.write(&made, Logging::Synced)?;
+        }
         restored.policies(&recovered)?;
         restored.exchanges_and_queues(&recovered, &memory)?;
         restored.bindings(&recovered)?;
+        let committer = Committer::new(storage, recovered.last_epoch);
         let next_queue = restored.next_queue;
-        memory.share(restored.queues.len());
-        let vhost = Vhost::new(restored.topology, restored.queues, restored.policies);
-        let vhosts = HashMap::from([(vhost.name().clone(), Arc::new(vhost))]);
+        let catalog = restored.into_catalog();
         let (loader, requests) = Loader::new();
         let messages = recovered.queues.values().flatten().map(|(_, state)| state.messages).sum();
         let found = Found { queues: recovered.queues.len(), messages, clean_stop: recovered.clean_stop };
         let clock = options.clock.clone();
-        let broker = Broker::new(vhosts, committer.clone(), loader, memory, next_queue, clock, found);
+        let broker = Broker::new(catalog, committer.clone(), loader, memory, next_queue, clock, found);
         let broker = Arc::new(broker);
         let steward = Arc::new(BrokerSteward(Arc::downgrade(&broker)));
         let no_thread = |error: std::io::Error| StoreError::Failed(format!("no thread can be started: {error}"));
@@ -68,20 +73,98 @@ impl Broker {
 
 /// Definitions on their way from disk to memory.
 struct Restored {
-    vhost: Name,
-    topology: Topology,
-    queues: HashMap<QueueId, Arc<QueueHandle>>,
-    policies: PolicySets,
+    vhosts: HashMap<Name, RestoredVhost>,
+    users: Users,
     next_queue: QueueId,
 }
 
-impl Restored {
-    fn new(recovered: &Recovered) -> Result<Restored, StoreError> {
-        let vhost = Name::new(DEFAULT_VHOST).ok_or_else(|| damaged("virtual host"))?;
-        let highest = recovered.queues.keys().max().map_or(1, |id| id.0 + 1);
-        let topology = Topology::new(vhost.clone());
+struct RestoredVhost {
+    topology: Topology,
+    queues: HashMap<QueueId, Arc<QueueHandle>>,
+    policies: PolicySets,
+    metadata: VhostMetadata,
+    limits: VhostLimits,
+}
+
+impl RestoredVhost {
+    fn new(name: &Name, metadata: VhostMetadata, limits: VhostLimits) -> RestoredVhost {
         let (queues, policies) = (HashMap::new(), PolicySets::default());
-        Ok(Restored { vhost, topology, queues, policies, next_queue: QueueId(highest) })
+        RestoredVhost { topology: Topology::new(name.clone()), queues, policies, metadata, limits }
+    }
+}
+
+impl Restored {
+    fn new(recovered: &Recovered) -> Restored {
+        let highest = recovered.queues.keys().max().map_or(1, |id| id.0 + 1);
+        Restored { vhosts: HashMap::new(), users: Users::default(), next_queue: QueueId(highest) }
+    }
+
+    /// Virtual hosts and users first, then what refers to them.
+    fn catalog(&mut self, recovered: &Recovered) -> Result<(), StoreError> {
+        for (key, fields) in &recovered.definitions {
+            match DefinitionKind::of(key) {
+                Some(DefinitionKind::Vhost) => {
+                    let read = catalog::read_vhost(fields).ok_or_else(|| damaged("virtual host"))?;
+                    let (name, metadata, limits) = read;
+                    self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata, limits));
+                }
+                Some(DefinitionKind::User) => {
+                    self.users.put(catalog::read_user(fields).ok_or_else(|| damaged("user"))?);
+                }
+                _ => {}
+            }
+        }
+        for (key, fields) in &recovered.definitions {
+            match DefinitionKind::of(key) {
+                Some(DefinitionKind::Permissions) => {
+                    let read = catalog::read_permissions(fields).ok_or_else(|| damaged("permissions"))?;
+                    let (vhost, user, permissions) = read;
+                    self.users.set_permissions(user.as_str(), &vhost, Some(permissions));
+                }
+                Some(DefinitionKind::TopicPermissions) => {
+                    let read = catalog::read_topic(fields).ok_or_else(|| damaged("topic permissions"))?;
+                    let (vhost, user, exchange, topic) = read;
+                    self.users.set_topic(user.as_str(), &vhost, &exchange, Some(topic));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// With neither users nor virtual hosts it is a first start: what is to be made then is made. A data directory that was
+    /// written before virtual hosts were stored has its definitions in one that goes without saying.
+    fn make_first(&mut self, first: Option<&FirstStart>, recovered: &Recovered) -> Vec<Change> {
+        if !self.vhosts.is_empty() || !self.users.is_empty() {
+            return Vec::new();
+        }
+        let implied = Name::new(DEFAULT_VHOST).filter(|_| !recovered.definitions.is_empty());
+        let wanted = implied.into_iter().chain(first.map(|first| first.vhost.clone()));
+        let (mut changes, metadata, limits) = (Vec::new(), VhostMetadata::default(), VhostLimits::default());
+        for name in wanted {
+            changes.push(catalog::put_vhost(&name, &metadata, &limits));
+            self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata.clone(), limits));
+        }
+        if let Some(FirstStart { vhost, user }) = first {
+            let permissions = Permissions::all();
+            changes.push(catalog::put_user(user));
+            changes.push(catalog::put_permissions(vhost, &user.name, Some(&permissions)));
+            self.users.put(user.clone());
+            self.users.set_permissions(user.name.as_str(), vhost, Some(permissions));
+        }
+        changes
+    }
+
+    fn into_catalog(self) -> Catalog {
+        let vhosts = self.vhosts.into_iter().map(|(name, restored)| {
+            let RestoredVhost { topology, queues, policies, metadata, limits } = restored;
+            (name, Arc::new(Vhost::new(topology, queues, policies, metadata, limits)))
+        });
+        Catalog::new(vhosts.collect(), self.users)
+    }
+
+    fn vhost(&mut self, name: &Name) -> Result<&mut RestoredVhost, StoreError> {
+        self.vhosts.get_mut(name.as_str()).ok_or_else(|| damaged(&format!("unknown virtual host '{name}'")))
     }
 
     fn exchanges_and_queues(&mut self, recovered: &Recovered, memory: &Memory) -> Result<(), StoreError> {
@@ -89,28 +172,30 @@ impl Restored {
             match DefinitionKind::of(key) {
                 Some(DefinitionKind::Exchange) => {
                     let (vhost, spec) = stored::read_exchange(fields).ok_or_else(|| damaged("exchange"))?;
-                    self.check_vhost(&vhost)?;
-                    self.topology.declare_exchange(spec).map_err(|refusal| damaged(&refusal.to_string()))?;
+                    self.vhost(&vhost)?
+                        .topology
+                        .declare_exchange(spec)
+                        .map_err(|refusal| damaged(&refusal.to_string()))?;
                 }
                 Some(DefinitionKind::Queue) => {
                     let (id, definition) = stored::read_queue(fields).ok_or_else(|| damaged("queue"))?;
-                    self.check_vhost(&definition.vhost)?;
+                    let vhost = self.vhost(&definition.vhost)?;
                     let mut states = recovered.queues.get(&id).cloned().unwrap_or_default();
                     if !recovered.clean_stop {
                         states.iter_mut().for_each(|(_, state)| state.maybe_delivered = state.next_sequence);
                     }
-                    self.topology.add_queue(definition.name.clone(), id, true);
-                    let settings = Arc::new(self.policies.settings_of(&definition));
+                    vhost.topology.add_queue(definition.name.clone(), id, true);
+                    let settings = Arc::new(vhost.policies.settings_of(&definition));
                     let keep = memory.keep().clone();
                     let queue = QueueHandle::new(id, definition, settings, Some(&states), keep);
-                    self.queues.insert(id, queue);
+                    vhost.queues.insert(id, queue);
                     self.next_queue = self.next_queue.max(QueueId(id.0 + 1));
                 }
                 Some(DefinitionKind::NextQueue) => {
                     let id = stored::read_next_queue(fields).ok_or_else(|| damaged("next queue's number"))?;
                     self.next_queue = self.next_queue.max(id);
                 }
-                Some(DefinitionKind::Binding | DefinitionKind::Policy) => {}
+                Some(_) => {}
                 None => return Err(damaged("definition of unknown kind")),
             }
         }
@@ -121,8 +206,7 @@ impl Restored {
         let is_policy = |key: &[u8]| DefinitionKind::of(key) == Some(DefinitionKind::Policy);
         for (_, fields) in recovered.definitions.iter().filter(|(key, _)| is_policy(key)) {
             let (vhost, policy, operator) = stored::read_policy(fields).ok_or_else(|| damaged("policy"))?;
-            self.check_vhost(&vhost)?;
-            self.policies.of(operator).set(policy);
+            self.vhost(&vhost)?.policies.of(operator).set(policy);
         }
         Ok(())
     }
@@ -131,14 +215,9 @@ impl Restored {
         let is_binding = |key: &[u8]| DefinitionKind::of(key) == Some(DefinitionKind::Binding);
         for (_, fields) in recovered.definitions.iter().filter(|(key, _)| is_binding(key)) {
             let (vhost, binding) = stored::read_binding(fields).ok_or_else(|| damaged("binding"))?;
-            self.check_vhost(&vhost)?;
-            self.topology.bind(binding).map_err(|refusal| damaged(&refusal.to_string()))?;
+            self.vhost(&vhost)?.topology.bind(binding).map_err(|refusal| damaged(&refusal.to_string()))?;
         }
         Ok(())
-    }
-
-    fn check_vhost(&self, vhost: &Name) -> Result<(), StoreError> {
-        if *vhost == self.vhost { Ok(()) } else { Err(damaged(&format!("unknown virtual host '{vhost}'"))) }
     }
 }
 

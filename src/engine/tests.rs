@@ -1,6 +1,7 @@
 //! Publishers, consumers and whoever deletes their queues, all at once, over a disk in memory.
 
 use super::*;
+use crate::broker::access::{PasswordHash, User};
 use crate::broker::message::{Parts, Run};
 use crate::broker::queue::Taken;
 use crate::clock::SystemClock;
@@ -17,6 +18,14 @@ const QUEUES: [&str; 3] = ["a", "b", "c"];
 const TIME: Duration = Duration::from_millis(1500);
 /// If all is not over by then, something waits for something that waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+fn user() -> User {
+    User::new(Name::new("u").unwrap(), PasswordHash::default(), &[])
+}
+
+fn first_start() -> FirstStart {
+    FirstStart { vhost: Name::new("/").unwrap(), user: user() }
+}
 
 fn declare(session: &Session, name: &str) {
     let spec = QueueSpec {
@@ -37,7 +46,7 @@ fn read(run: &Run, at: u32) -> (u64, u64) {
 }
 
 fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
-    let session = broker.open_session("/").unwrap();
+    let session = broker.open_session("/", user().identity()).unwrap();
     let mut batch = Batch::default();
     let mut number = 0_u64;
     while !stop.load(Ordering::Relaxed) {
@@ -71,7 +80,7 @@ fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
 
 /// Consumes from a queue, again whenever it was deleted. Messages that come for the first time keep their publisher's order.
 fn consume(broker: &Arc<Broker>, name: &str, no_ack: bool, stop: &AtomicBool, seen: &AtomicU64) {
-    let session = broker.open_session("/").unwrap();
+    let session = broker.open_session("/", user().identity()).unwrap();
     let queue = Name::new(name).unwrap();
     let mut held = None;
     let mut last: HashMap<u64, u64> = HashMap::new();
@@ -118,7 +127,7 @@ fn consume(broker: &Arc<Broker>, name: &str, no_ack: bool, stop: &AtomicBool, se
 
 /// Purges, gets, deletes and declares.
 fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
-    let session = broker.open_session("/").unwrap();
+    let session = broker.open_session("/", user().identity()).unwrap();
     for round in 0_usize.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -141,9 +150,14 @@ fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
 }
 
 fn everything_at_once() {
-    let options = Options { memory_budget: 8 << 20, sync: SyncPolicy::Always, clock: Arc::new(SystemClock) };
+    let options = Options {
+        memory_budget: 8 << 20,
+        sync: SyncPolicy::Always,
+        clock: Arc::new(SystemClock),
+        first_start: Some(first_start()),
+    };
     let broker = Broker::start(Arc::new(MemoryStorage::default()), options).unwrap();
-    let session = broker.open_session("/").unwrap();
+    let session = broker.open_session("/", user().identity()).unwrap();
     QUEUES.iter().for_each(|name| declare(&session, name));
     let (stop, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     let (broker_ref, stop_ref, seen_ref) = (&broker, &stop, &seen);

@@ -2,19 +2,21 @@
 //! under it, so that their order on disk is the order in which they happened.
 
 use super::broker::Broker;
+use super::catalog::VhostRecord;
 use super::policies::PolicySets;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::session::{DeclaredQueue, QueueSpec};
 use super::{Epoch, stored};
+use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
 use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::queue::Command;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
-use crate::broker::topology::{Binding, Destination, Exchange, ExchangeSpec, Removed, Topology};
+use crate::broker::topology::{Binding, Destination, Exchange, ExchangeKind, ExchangeSpec, Removed, Topology};
 use crate::name::Name;
 use crate::store::{Change, Family, keys};
-use crate::value::Table;
+use crate::value::{Table, Value};
 use base64::Engine as _;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -37,17 +39,78 @@ pub(super) struct Definitions {
     pub topology: Topology,
     pub queues: HashMap<QueueId, Arc<QueueHandle>>,
     pub policies: PolicySets,
+    metadata: VhostMetadata,
+    limits: VhostLimits,
+    /// The virtual host was deleted: nothing changes in it any more.
+    deleted: bool,
     /// The epoch of the last durable change.
     defined: Epoch,
 }
 
+/// Says whether the client may do something.
+pub(super) type Gate<'g> = &'g dyn Fn(Operation<'_>) -> Result<(), Refusal>;
+
 impl Vhost {
-    pub(super) fn new(topology: Topology, queues: HashMap<QueueId, Arc<QueueHandle>>, policies: PolicySets) -> Vhost {
+    pub(super) fn new(
+        topology: Topology,
+        queues: HashMap<QueueId, Arc<QueueHandle>>,
+        policies: PolicySets,
+        metadata: VhostMetadata,
+        limits: VhostLimits,
+    ) -> Vhost {
         let name = topology.vhost().clone();
         let version = AtomicU64::new(topology.version());
-        let mut definitions = Definitions { topology, queues, policies, defined: 0 };
+        let (deleted, defined) = (false, 0);
+        let mut definitions = Definitions { topology, queues, policies, metadata, limits, deleted, defined };
         definitions.apply_policies_to_exchanges();
         Vhost { name, definitions: RwLock::new(definitions), version }
+    }
+
+    /// One that was just made: with its predeclared exchanges.
+    pub(super) fn empty(name: Name, metadata: VhostMetadata, limits: VhostLimits) -> Vhost {
+        Vhost::new(Topology::new(name), HashMap::new(), PolicySets::default(), metadata, limits)
+    }
+
+    /// What is known of it beside what is in it.
+    pub(super) fn record(&self) -> VhostRecord {
+        let definitions = self.definitions.read();
+        let (metadata, limits) = (definitions.metadata.clone(), definitions.limits);
+        VhostRecord { name: self.name.clone(), metadata, limits }
+    }
+
+    pub(super) fn describe(&self, metadata: VhostMetadata) {
+        self.definitions.write().metadata = metadata;
+    }
+
+    pub(super) fn limit(&self, limits: VhostLimits) {
+        self.definitions.write().limits = limits;
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.definitions.read().deleted
+    }
+
+    /// What users may do has changed: routes that were found before are looked for, and judged, again.
+    pub(super) fn touch(&self) {
+        let mut definitions = self.definitions.write();
+        definitions.topology.touch();
+        self.version.store(definitions.topology.version(), Ordering::Release);
+    }
+
+    /// Ends all queues and refuses every later change. Removes from disk what the deletion of the virtual host's own
+    /// definitions does not remove.
+    pub(super) fn delete(&self, broker: &Broker, changes: &mut Vec<Change>) {
+        let mut definitions = self.definitions.write();
+        definitions.deleted = true;
+        for (_, queue) in std::mem::take(&mut definitions.queues) {
+            // Nothing is asked of the queue, so nothing is refused.
+            let _ = queue.close_if(|_| Ok(()));
+            remove_messages(&queue, changes);
+            broker.queue_removed();
+        }
+        definitions.topology = Topology::new(self.name.clone());
+        // A version that no route has: a publish that is under way finds no exchange of the old ones.
+        self.version.store(u64::MAX, Ordering::Release);
     }
 
     /// Its name.
@@ -74,6 +137,9 @@ impl Vhost {
         run: impl FnOnce(&mut Definitions, &mut Vec<Change>) -> Result<T, Refusal>,
     ) -> Result<(T, Option<Epoch>), Refusal> {
         let mut definitions = self.definitions.write();
+        if definitions.deleted {
+            return Err(Refusal::VhostNotFound(self.name.as_str().to_owned()));
+        }
         let mut changes = Vec::new();
         let outcome = run(&mut definitions, &mut changes);
         if !changes.is_empty() {
@@ -86,8 +152,20 @@ impl Vhost {
         outcome.map(|value| (value, epoch))
     }
 
-    pub(super) fn declare_exchange(&self, broker: &Broker, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
+    pub(super) fn declare_exchange(
+        &self,
+        broker: &Broker,
+        may: Gate<'_>,
+        spec: ExchangeSpec,
+    ) -> Result<Option<Epoch>, Refusal> {
+        let exchange = spec.name.as_str();
+        may(Operation::DeclareExchange { exchange, alternate: None })?;
+        let alternate = named_exchange(&spec.arguments, "alternate-exchange");
+        let may_create = may(Operation::DeclareExchange { exchange, alternate: alternate.as_ref().map(Name::as_str) });
         let change = self.change(broker, |definitions, changes| {
+            if alternate.is_some() && definitions.topology.exchange(spec.name.as_str()).is_none() {
+                may_create?;
+            }
             let created = definitions.topology.declare_exchange(spec.clone())?;
             if created {
                 definitions.apply_policies_to(&spec.name);
@@ -180,6 +258,12 @@ impl Vhost {
         Some(definitions.route(definitions.topology.exchange(exchange)?, keys, headers))
     }
 
+    /// Whether it is a topic exchange: then permissions may say more about keys.
+    pub(super) fn is_topic(&self, exchange: &str) -> bool {
+        let definitions = self.definitions.read();
+        definitions.topology.exchange(exchange).is_some_and(|found| found.spec().kind == ExchangeKind::Topic)
+    }
+
     /// A queue that the connection may use.
     pub(super) fn queue(&self, name: &Name, connection: ConnectionId) -> Result<Arc<QueueHandle>, Refusal> {
         let definitions = self.definitions.read();
@@ -192,6 +276,7 @@ impl Vhost {
         &self,
         broker: &Broker,
         connection: ConnectionId,
+        may: Gate<'_>,
         spec: QueueSpec,
     ) -> Result<DeclaredQueue, Refusal> {
         let owner = spec.exclusive.then_some(connection);
@@ -202,6 +287,10 @@ impl Vhost {
         let (durable, exclusive, auto_delete) = (spec.durable, spec.exclusive, spec.auto_delete);
         let flags = QueueFlags { durable, exclusive, auto_delete, server_named: spec.name.is_none() };
         let name = spec.name.unwrap_or_else(invented_name);
+        may(Operation::DeclareQueue { queue: name.as_str(), dead_letters: None })?;
+        let dead_letters = named_exchange(&spec.arguments, "x-dead-letter-exchange");
+        let dead_letters = dead_letters.as_ref().map(Name::as_str);
+        let may_create = may(Operation::DeclareQueue { queue: name.as_str(), dead_letters });
         let resource = Resource::queue(&self.name, &name);
         check_queue(&spec.arguments, flags, &resource)?;
         let wanted = QueueDefinition {
@@ -217,6 +306,8 @@ impl Vhost {
                 check_equivalent(existing.definition(), &wanted, &resource)?;
                 return Ok(existing.clone());
             }
+            definitions.check_queue_limit(&resource)?;
+            may_create?;
             Ok(definitions.add_queue(broker, wanted, changes))
         })?;
         if queue.settings().expires.is_some() {
@@ -252,7 +343,7 @@ impl Vhost {
             let removed = definitions.topology.remove_queue(queue.name().as_str());
             self.remove_stored(&removed, changes);
             remove_messages(queue, changes);
-            broker.memory().share(definitions.queues.len());
+            broker.queue_removed();
             Ok(ready)
         })
     }
@@ -286,6 +377,13 @@ impl Definitions {
         self.queues.get(&self.topology.queue(name.as_str())?)
     }
 
+    fn check_queue_limit(&self, queue: &Resource) -> Result<(), Refusal> {
+        match self.limits.max_queues {
+            Some(limit) if self.queues.len() as u64 >= limit => Err(Refusal::QueueLimit(queue.clone(), limit)),
+            _ => Ok(()),
+        }
+    }
+
     fn check_destination(&self, connection: ConnectionId, binding: &Binding) -> Result<(), Refusal> {
         match &binding.destination {
             Destination::Queue(name) => self.queue(name).map_or(Ok(()), |queue| queue.check_access(connection)),
@@ -308,7 +406,7 @@ impl Definitions {
         let settings = Arc::new(self.policies.settings_of(&definition));
         let queue = QueueHandle::new(id, definition, settings, None, broker.memory().keep().clone());
         self.queues.insert(id, queue.clone());
-        broker.memory().share(self.queues.len());
+        broker.queue_added();
         queue
     }
 }
@@ -327,6 +425,11 @@ fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resourc
         }
     }
     equivalent_queue(resource, &current.arguments, &wanted.arguments)
+}
+
+/// The exchange that an argument names. None too when it is no name: then there is no such exchange.
+fn named_exchange(arguments: &Table, argument: &str) -> Option<Name> {
+    arguments.get(argument).and_then(Value::as_str).and_then(Name::new)
 }
 
 /// Removes all that is on disk of a queue.

@@ -47,6 +47,14 @@ pub enum DefinitionKind {
     NextQueue,
     /// A policy.
     Policy,
+    /// A virtual host.
+    Vhost,
+    /// A user.
+    User,
+    /// A user's permissions in a virtual host.
+    Permissions,
+    /// A user's permissions for the keys of a topic exchange.
+    TopicPermissions,
 }
 
 impl DefinitionKind {
@@ -58,13 +66,18 @@ impl DefinitionKind {
             DefinitionKind::Binding => b'b',
             DefinitionKind::NextQueue => b'n',
             DefinitionKind::Policy => b'p',
+            DefinitionKind::Vhost => b'v',
+            DefinitionKind::User => b'u',
+            DefinitionKind::Permissions => b'a',
+            DefinitionKind::TopicPermissions => b't',
         }
     }
 
     /// The kind of a key. None when it is none of them.
     pub fn of(key: &[u8]) -> Option<DefinitionKind> {
-        let all = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy];
-        all.into_iter().find(|kind| key.first() == Some(&kind.byte()))
+        let in_vhosts = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy];
+        let catalog = [Self::Vhost, Self::User, Self::Permissions, Self::TopicPermissions];
+        in_vhosts.into_iter().chain(catalog).find(|kind| key.first() == Some(&kind.byte()))
     }
 }
 

@@ -4,6 +4,7 @@ use super::Channel;
 use super::settle::{Fate, Returned};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
+use crate::broker::access::Operation;
 use crate::broker::content::with_headers;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
@@ -199,20 +200,42 @@ impl Channel {
         if let Some(id) = self.consumers.by_tag.get(cancel.consumer_tag.as_str()).copied()
             && let Some(consumer) = self.consumers.get(id)
         {
-            let (queue, no_ack) = (consumer.queue().cloned(), consumer.no_ack);
-            let mut returned = Returned::new(Fate::Returned);
-            for run in self.stop_consumer(link, id) {
-                match &queue {
-                    Some(queue) if !no_ack && link.is_backed_up() => returned.add(queue, Some(id), run.span()),
-                    _ => self.deliver(link, id, run),
-                }
-            }
-            self.requeue(link, returned);
+            let keep = consumer.no_ack || !link.is_backed_up();
+            self.end_consumer(link, id, keep);
             self.consumers.remove(id);
         }
         let ok = basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
         self.reply(link, cancel.nowait, AMQPClass::Basic(ok));
         Ok(())
+    }
+
+    /// Ends a consumer at its queue. What it was sent that is not written yet is delivered, if `keep`, or goes back.
+    fn end_consumer(&mut self, link: &mut Link, id: ConsumerId, keep: bool) {
+        let queue = self.consumers.get(id).and_then(Consumer::queue).cloned();
+        let mut returned = Returned::new(Fate::Returned);
+        for run in self.stop_consumer(link, id) {
+            match &queue {
+                Some(queue) if !keep => returned.add(queue, Some(id), run.span()),
+                _ => self.deliver(link, id, run),
+            }
+        }
+        self.requeue(link, returned);
+    }
+
+    /// What the user may do has changed: consumers of queues that it may not read any more are cancelled, as if their queue
+    /// had gone. What they hold stays with the channel.
+    pub fn check_access(&mut self, link: &mut Link) {
+        let may_not = |(id, consumer): (&ConsumerId, &Consumer)| {
+            let queue = consumer.queue()?;
+            let refused = link.session.authorize(Operation::Consume(queue.name().as_str())).is_err();
+            refused.then_some((*id, consumer.no_ack))
+        };
+        let losers: Vec<_> = self.consumers.iter().filter_map(may_not).collect();
+        for (id, no_ack) in losers {
+            // What counts as acknowledged is nowhere else any more.
+            self.end_consumer(link, id, no_ack);
+            self.on_queue_gone(link, id);
+        }
     }
 
     /// Ends a consumer at its queue; it stays known to the channel. Returns what it was sent that is not written yet.

@@ -19,6 +19,9 @@ pub(in crate::amqp) const PUBLISH: (u16, u16) = (60, 40);
 /// Longest `expiration`, in milliseconds: 10 years (compat.md 0.16).
 const EXPIRATION_MAX: u64 = 315_360_000_000;
 
+/// The tag of users whose messages may name another user.
+const IMPERSONATOR: &str = "impersonator";
+
 /// What the method frame of a publish says.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::amqp) struct Publish<'a> {
@@ -151,9 +154,10 @@ impl Channel {
             Some(expiration) => link.now.wall_ms.saturating_add(milliseconds(expiration)?).max(1),
         };
         if let Some(user) = properties.user_id()
-            && user != link.user.as_str().as_bytes()
+            && user != link.session.identity().user.as_str().as_bytes()
+            && !link.session.identity().has_tag(IMPERSONATOR)
         {
-            let (given, real) = (String::from_utf8_lossy(user), &link.user);
+            let (given, real) = (String::from_utf8_lossy(user), &link.session.identity().user);
             let explanation = format!("user_id property set to '{given}' but authenticated user was '{real}'");
             return Err(AmqpError::new(Code::PreconditionFailed, explanation));
         }

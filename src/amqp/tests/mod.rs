@@ -1,6 +1,7 @@
 //! Conversations with the connection machine, over a real engine and a disk in memory. Time is the test's own; only the
 //! committer's thread is waited for.
 
+mod access;
 mod channels;
 mod consuming;
 mod definitions;
@@ -12,9 +13,10 @@ mod publishing;
 mod timeouts;
 
 use super::{Connection, Peer, Settings};
-use crate::auth::Authenticator;
+use crate::auth::{self, Authenticator};
 use crate::clock::Now;
-use crate::engine::{Broker, Options};
+use crate::engine::{Broker, FirstStart, Options};
+use crate::name::Name;
 use crate::store::committer::SyncPolicy;
 use crate::store::memory::{Fault, MemoryStorage};
 use crate::value::Table;
@@ -37,11 +39,16 @@ pub fn node() -> Node {
     node_with(256 << 20)
 }
 
+/// guest with everything on "/".
+pub fn first_start() -> FirstStart {
+    FirstStart { vhost: Name::new("/").unwrap(), user: auth::user("guest", "guest", &["administrator"]).unwrap() }
+}
+
 /// A broker that may hold this many bytes of messages in memory.
 pub fn node_with(memory_budget: u64) -> Node {
     let storage = Arc::new(MemoryStorage::default());
     let clock = Arc::new(crate::clock::SystemClock);
-    let options = Options { memory_budget, sync: SyncPolicy::Always, clock };
+    let options = Options { memory_budget, sync: SyncPolicy::Always, clock, first_start: Some(first_start()) };
     let settings = Settings {
         frame_max: 131_072,
         channel_max: 2047,
@@ -70,7 +77,7 @@ impl Node {
     }
 
     pub fn accept_from(&self, loopback: bool) -> Client {
-        let auth = Arc::new(Authenticator::new("guest", "guest", &["guest".to_owned()]).unwrap());
+        let auth = Arc::new(Authenticator::new(&[Name::new("guest").unwrap()]).unwrap());
         let peer = Peer { address: "127.0.0.1:50000".into(), local: "127.0.0.1:5672".into(), loopback };
         let now = Now::read();
         let connection = Connection::new(Arc::new(self.settings.clone()), self.broker.clone(), auth, peer, now);
@@ -92,6 +99,27 @@ impl Node {
         client.tune_ok(tune.channel_max, tune.frame_max, 60);
         client.open_vhost("/");
         assert!(matches!(client.connection_method(), connection::AMQPMethod::OpenOk(_)));
+        client
+    }
+
+    /// An open connection of a user, with channel 1.
+    pub fn channel_of(&self, user: &str, vhost: &str) -> Client {
+        let mut client = self.logged_in(user);
+        client.open_vhost(vhost);
+        assert!(matches!(client.connection_method(), connection::AMQPMethod::OpenOk(_)));
+        client.open_channel(1);
+        client
+    }
+
+    /// A connection of a user whose password is its name, before connection.open.
+    pub fn logged_in(&self, user: &str) -> Client {
+        let mut client = self.accept();
+        client.send(PROTOCOL_HEADER);
+        assert!(matches!(client.connection_method(), connection::AMQPMethod::Start(_)));
+        let response = format!("\0{user}\0{user}");
+        client.start_ok("PLAIN", response.as_bytes(), &["consumer_cancel_notify", "authentication_failure_close"]);
+        let connection::AMQPMethod::Tune(tune) = client.connection_method() else { panic!("no tune") };
+        client.tune_ok(tune.channel_max, tune.frame_max, 60);
         client
     }
 

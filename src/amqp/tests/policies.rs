@@ -66,7 +66,7 @@ fn policies_are_there_after_a_restart() {
     let storage = Arc::new(MemoryStorage::default());
     let options = || {
         let clock = Arc::new(crate::clock::SystemClock);
-        Options { memory_budget: 1 << 28, sync: SyncPolicy::Always, clock }
+        Options { memory_budget: 1 << 28, sync: SyncPolicy::Always, clock, first_start: Some(first_start()) }
     };
     let broker = Broker::start(storage.clone(), options()).unwrap();
     broker.set_policy("/", policy("p", ApplyTo::Queues, &[("max-length", 4.into())], false), false).unwrap();

@@ -162,6 +162,11 @@ impl Topology {
         self.queues.iter().map(|(name, queue)| (name, queue.id))
     }
 
+    /// Routes that were found before are to be looked for again.
+    pub fn touch(&mut self) {
+        self.version += 1;
+    }
+
     pub(super) fn changed(&mut self) {
         self.version += 1;
     }

@@ -1,0 +1,84 @@
+//! Virtual hosts, made, changed and deleted while the node runs: the façade's part for whoever administers them.
+
+use super::stored;
+use crate::broker::access::{VhostLimits, VhostMetadata};
+use crate::broker::refusal::Refusal;
+use crate::engine::vhost::Vhost;
+use crate::engine::{Broker, Epoch};
+use crate::name::Name;
+use std::sync::Arc;
+
+/// A virtual host as listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VhostRecord {
+    /// Its name.
+    pub name: Name,
+    /// Description and settings.
+    pub metadata: VhostMetadata,
+    /// Limits.
+    pub limits: VhostLimits,
+}
+
+impl Broker {
+    /// All virtual hosts, by name.
+    pub fn vhosts(&self) -> Vec<VhostRecord> {
+        let mut all: Vec<_> = self.catalog().all_vhosts().iter().map(|vhost| vhost.record()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// Makes a virtual host with its predeclared exchanges, or changes what is known of an existing one. True when it is
+    /// new.
+    pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> (bool, Option<Epoch>) {
+        let changed = self.change_catalog(|catalog, changes| {
+            let existing = catalog.vhost(name.as_str()).ok();
+            let limits = existing.as_ref().map_or_else(VhostLimits::default, |vhost| vhost.record().limits);
+            changes.push(stored::put_vhost(name, &metadata, &limits));
+            match &existing {
+                Some(vhost) => vhost.describe(metadata),
+                None => {
+                    let vhost = Arc::new(Vhost::empty(name.clone(), metadata, limits));
+                    catalog.vhosts.write().insert(name.clone(), vhost);
+                }
+            }
+            Ok(existing.is_none())
+        });
+        // A virtual host can always be made.
+        changed.unwrap_or((false, None))
+    }
+
+    /// Changes a virtual host's limits.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn set_vhost_limits(&self, name: &str, limits: VhostLimits) -> Result<Option<Epoch>, Refusal> {
+        let changed = self.change_catalog(|catalog, changes| {
+            let vhost = catalog.vhost(name)?;
+            changes.push(stored::put_vhost(vhost.name(), &vhost.record().metadata, &limits));
+            vhost.limit(limits);
+            Ok(())
+        })?;
+        Ok(changed.1)
+    }
+
+    /// Deletes a virtual host with all that is in it, and all permissions in it. Its connections end.
+    ///
+    /// # Errors
+    /// `VhostNotFound`, `ProtectedVhost`.
+    pub fn delete_vhost(&self, name: &str) -> Result<Option<Epoch>, Refusal> {
+        let (_, epoch) = self.change_catalog(|catalog, changes| {
+            let vhost = catalog.vhost(name)?;
+            if vhost.record().metadata.protected_from_deletion {
+                return Err(Refusal::ProtectedVhost(vhost.name().clone()));
+            }
+            catalog.vhosts.write().remove(name);
+            catalog.users.write().forget_vhost(name);
+            // Before its queues: a consumer's connection ends, and is not told first that its queues have gone.
+            self.vhost_deleted(vhost.name());
+            changes.extend(stored::delete_vhost(vhost.name()));
+            vhost.delete(self, changes);
+            Ok(())
+        })?;
+        Ok(epoch)
+    }
+}
