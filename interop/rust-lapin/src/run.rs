@@ -63,13 +63,17 @@ pub fn equal<T: PartialEq<U> + Debug, U: Debug>(got: T, wanted: U) -> Outcome {
 pub struct Run {
     prefix: String,
     connections: Vec<Connection>,
+    /// Keeps lapin from closing channels when a scenario drops them: it does so in the background, takes the failure of that
+    /// in a connection that is being closed for an error of the connection, and `Connection::close` may then wait for ever.
+    channels: Vec<Channel>,
     queues: Vec<ShortString>,
     exchanges: Vec<ShortString>,
 }
 
 impl Run {
     pub fn new(prefix: String) -> Self {
-        Self { prefix, connections: Vec::new(), queues: Vec::new(), exchanges: Vec::new() }
+        let (connections, channels) = (Vec::new(), Vec::new());
+        Self { prefix, connections, channels, queues: Vec::new(), exchanges: Vec::new() }
     }
 
     /// A connection that `clean` does not close; `Run::channel` serves most scenarios.
@@ -82,6 +86,7 @@ impl Run {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         self.connections.push(connection);
+        self.channels.push(channel.clone());
         Ok(channel)
     }
 
@@ -126,6 +131,7 @@ impl Run {
         for connection in self.connections.drain(..) {
             let _ = connection.close(200, "done".into()).await; // the broker may have closed it
         }
+        self.channels.clear();
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         for queue in self.queues.drain(..) {
