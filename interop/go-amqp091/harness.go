@@ -260,7 +260,7 @@ func withinTimeout(action func()) string {
 			case skip:
 				done <- "skip " + string(reason)
 			default:
-				done <- fmt.Sprintf("FAIL line %s: %v", line(string(debug.Stack())), reason)
+				done <- fmt.Sprintf("FAIL %s: %v", line(string(debug.Stack())), reason)
 			}
 		}()
 		action()
@@ -275,9 +275,9 @@ func withinTimeout(action func()) string {
 
 func line(stack string) string {
 	_, rest, _ := strings.Cut(stack, "/scenarios")
-	_, rest, _ = strings.Cut(rest, ".go:")
+	file, rest, _ := strings.Cut(rest, ".go:")
 	number, _, _ := strings.Cut(rest, " ")
-	return number
+	return fmt.Sprintf("scenarios%s.go line %s", file, number)
 }
 
 func main() {

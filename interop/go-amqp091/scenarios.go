@@ -18,7 +18,9 @@ var scenarios = []scenario{
 	{"connection-errors", connectionErrors}, {"login", login}, {"consumer-cancel", consumerCancel},
 	{"lifetimes", lifetimes}, {"exclusive-consumer", exclusiveConsumer}, {"round-robin", roundRobin},
 	{"channels", channels}, {"unacked-order", unackedOrder}, {"rpc", rpc}, {"dead-letter", deadLetter}, {"tx", tx},
-	{"blocked", blocked}, {"restart", restart}, {"recovery", recovery},
+	{"ttl", ttl}, {"limits", limits}, {"priorities", priorities}, {"sac", sac}, {"quorum", quorum},
+	{"consumer-timeout", consumerTimeout}, {"delayed", delayed}, {"permissions", permissions}, {"blocked", blocked},
+	{"restart", restart}, {"recovery", recovery},
 }
 
 func hello(r *run) {
@@ -416,50 +418,6 @@ func unackedOrder(r *run) {
 	equal(bodies(got), numbered(0, 19))
 	for _, delivery := range got {
 		equal(delivery.Redelivered, true)
-	}
-}
-
-func rpc(r *run) {
-	client, server := r.channel(), r.channel()
-	queue := r.declared(server, "q", nil)
-	replies := consume(client, "amq.rabbitmq.reply-to", true, false)
-	requests := consume(server, queue, true, false)
-	check(client.Publish("", queue, false, false, amqp.Publishing{
-		ReplyTo: "amq.rabbitmq.reply-to", CorrelationId: "7", Body: []byte("ask"),
-	}))
-	asked := requests.take(1)[0]
-	equal(strings.HasPrefix(asked.ReplyTo, "amq.rabbitmq.reply-to."), true)
-	check(server.Publish("", asked.ReplyTo, false, false, amqp.Publishing{
-		CorrelationId: asked.CorrelationId, Body: append(asked.Body, "ed"...),
-	}))
-	answer := replies.take(1)[0]
-	equal([]string{string(answer.Body), answer.CorrelationId}, []string{"asked", "7"})
-}
-
-func deadLetter(r *run) {
-	ch := r.channel()
-	exchange, dead := r.exchange(ch, "dlx", "fanout"), r.declared(ch, "dead", nil)
-	check(ch.QueueBind(dead, "", exchange, false, nil))
-	expiring := r.declared(ch, "expiring", amqp.Table{"x-dead-letter-exchange": exchange, "x-message-ttl": 100})
-	rejecting := r.declared(ch, "rejecting", amqp.Table{"x-dead-letter-exchange": exchange})
-	in, source := consume(ch, dead, true, false), consume(ch, rejecting, false, false)
-	for _, test := range []struct{ queue, reason string }{{expiring, "expired"}, {rejecting, "rejected"}} {
-		check(ch.Publish("", test.queue, false, false, persistent([]byte("dead"))))
-		if test.reason == "rejected" {
-			check(source.take(1)[0].Reject(false))
-		}
-		got := in.take(1)[0]
-		equal([]string{string(got.Body), got.Exchange, got.RoutingKey}, []string{"dead", exchange, test.queue})
-		death := got.Headers["x-death"].([]any)[0].(amqp.Table)
-		_, timed := death["time"].(time.Time)
-		equal(timed, true)
-		delete(death, "time")
-		equal(death, amqp.Table{
-			"queue": test.queue, "reason": test.reason, "count": int64(1), "exchange": "",
-			"routing-keys": []any{test.queue},
-		})
-		equal([]any{got.Headers["x-first-death-queue"], got.Headers["x-first-death-reason"]},
-			[]any{test.queue, test.reason})
 	}
 }
 

@@ -182,8 +182,8 @@ async function runScenario(scenarios, scenario) {
   try {
     await withinTimeout(() => scenarios[scenario](run));
   } catch (error) {
-    const line = /scenarios\.js:(\d+)/.exec(error.stack);
-    result = error instanceof Skip ? `skip ${error.message}` : `FAIL line ${line?.[1] ?? '?'}: ${error.message}`;
+    const [, file, line] = /(scenarios\w*\.js):(\d+)/.exec(error.stack) ?? ['', 'line', '?'];
+    result = error instanceof Skip ? `skip ${error.message}` : `FAIL ${file} ${line}: ${error.message}`;
   }
   try {
     await withinTimeout(() => run.clean());

@@ -413,41 +413,6 @@ async function unackedOrder(run) {
   equal(got.every((m) => m.fields.redelivered), true);
 }
 
-async function rpc(run) {
-  const [client, server] = [await run.channel(), await run.channel()];
-  const queue = await run.declared(server);
-  const replies = await Inbox.on(client, 'amq.rabbitmq.reply-to', { noAck: true });
-  const requests = await Inbox.on(server, queue, { noAck: true });
-  client.sendToQueue(queue, Buffer.from('ask'), { replyTo: 'amq.rabbitmq.reply-to', correlationId: '7' });
-  const [{ properties: { replyTo, correlationId }, content }] = await requests.take(1);
-  equal(replyTo.startsWith('amq.rabbitmq.reply-to.'), true);
-  server.sendToQueue(replyTo, Buffer.from(`${content}ed`), { correlationId });
-  const [answer] = await replies.take(1);
-  equal([answer.content.toString(), answer.properties.correlationId], ['asked', '7']);
-}
-
-async function deadLetter(run) {
-  const channel = await run.channel();
-  const exchange = run.exchange('dlx');
-  const dead = await run.declared(channel, 'dead');
-  await channel.assertExchange(exchange, 'fanout');
-  await channel.bindQueue(dead, exchange, '');
-  const expiring = await run.declared(channel, 'expiring', { deadLetterExchange: exchange, messageTtl: 100 });
-  const rejecting = await run.declared(channel, 'rejecting', { deadLetterExchange: exchange });
-  const [inbox, source] = [await Inbox.on(channel, dead, { noAck: true }), await Inbox.on(channel, rejecting)];
-  for (const [queue, reason] of [[expiring, 'expired'], [rejecting, 'rejected']]) {
-    channel.sendToQueue(queue, Buffer.from('dead'), { persistent: true });
-    if (reason === 'rejected') channel.reject((await source.take(1))[0], false);
-    const [{ fields, properties, content }] = await inbox.take(1);
-    equal([content.toString(), fields.exchange, fields.routingKey], ['dead', exchange, queue]);
-    const death = properties.headers['x-death'][0];
-    const { time, ...rest } = death;
-    equal(rest, { queue, reason, count: 1, exchange: '', 'routing-keys': [queue] });
-    equal([time['!'], properties.headers['x-first-death-queue']], ['timestamp', queue]);
-    equal(properties.headers['x-first-death-reason'], reason);
-  }
-}
-
 async function tx() {
   throw new Skip('amqplib has no tx');
 }
@@ -507,5 +472,5 @@ main({
   hello, topology, declare, confirms, returns, acks, prefetch, get, properties, headers, large, heartbeat,
   'channel-errors': channelErrors, 'connection-errors': connectionErrors, login, 'consumer-cancel': consumerCancel,
   lifetimes, 'exclusive-consumer': exclusiveConsumer, 'round-robin': roundRobin, channels,
-  'unacked-order': unackedOrder, rpc, 'dead-letter': deadLetter, tx, blocked, restart, recovery,
+  'unacked-order': unackedOrder, tx, ...require('./scenarios_queues'), blocked, restart, recovery,
 });

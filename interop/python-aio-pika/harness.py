@@ -188,14 +188,18 @@ async def run_scenario(scenarios, scenario):
     except Skip as reason:
         result = f"skip {reason}"
     except BaseException as error:
-        lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if "scenarios.py" in step.filename]
-        result = f"FAIL line {lines[-1] if lines else '?'}: {error!r}"
+        result = f"FAIL {where(error)}: {error!r}"
     try:
         await asyncio.wait_for(run.clean(), TIMEOUT)
     except BaseException as error:
         if result == "ok":
             result = f"FAIL cleaning up: {error!r}"
     return " ".join(result.split())[:300]
+
+
+def where(error):
+    steps = [step for step in traceback.extract_tb(error.__traceback__) if "/scenarios" in step.filename]
+    return f"{os.path.basename(steps[-1].filename)} line {steps[-1].lineno}" if steps else "line ?"
 
 
 async def run_all(scenarios):

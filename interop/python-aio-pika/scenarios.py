@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 
 import aio_pika
+import scenarios_queues as queues
 from aio_pika import exceptions
 from harness import *
 
@@ -430,42 +431,6 @@ async def unacked_order(run):
     equal([(m.redelivered, m.body) for m in got], [(True, body) for body in numbered(0, 19)])
 
 
-async def rpc(run):
-    client, server = await run.channel(), await run.channel()
-    queue = await run.declared(server)
-    replies = await Inbox.on(await client.get_queue("amq.rabbitmq.reply-to"), no_ack=True)
-    requests = await Inbox.on(queue, no_ack=True)
-    question = message(b"ask", reply_to="amq.rabbitmq.reply-to", correlation_id="7")
-    await client.default_exchange.publish(question, queue.name)
-    asked = (await requests.take(1))[0]
-    assert asked.reply_to.startswith("amq.rabbitmq.reply-to."), asked.reply_to
-    answer = message(asked.body + b"ed", correlation_id=asked.correlation_id)
-    await server.default_exchange.publish(answer, asked.reply_to)
-    answered = (await replies.take(1))[0]
-    equal((answered.body, answered.correlation_id), (b"asked", "7"))
-
-
-async def dead_letter(run):
-    channel = await run.channel()
-    exchange = await channel.declare_exchange(run.exchange("dlx"), "fanout", durable=True)
-    dead = await run.declared(channel, "dead")
-    await dead.bind(exchange)
-    dlx = {"x-dead-letter-exchange": exchange.name}
-    expiring = await run.declared(channel, "expiring", arguments={**dlx, "x-message-ttl": 100})
-    rejecting = await run.declared(channel, "rejecting", arguments=dlx)
-    inbox, source = await Inbox.on(dead, no_ack=True), await Inbox.on(rejecting)
-    for queue, reason in ((expiring, "expired"), (rejecting, "rejected")):
-        await channel.default_exchange.publish(persistent(b"dead"), queue.name)
-        if reason == "rejected":
-            await (await source.take(1))[0].reject(requeue=False)
-        got = (await inbox.take(1))[0]
-        equal((got.body, got.exchange, got.routing_key), (b"dead", exchange.name, queue.name))
-        death = got.headers["x-death"][0]
-        equal({key: death[key] for key in ("queue", "reason", "count", "exchange", "routing-keys")},
-              {"queue": queue.name, "reason": reason, "count": 1, "exchange": "", "routing-keys": [queue.name]})
-        equal((got.headers["x-first-death-queue"], got.headers["x-first-death-reason"]), (queue.name, reason))
-
-
 async def tx(run):
     channel, watcher = await run.channel(publisher_confirms=False), await run.channel()
     queue = await run.declared(watcher)
@@ -529,7 +494,8 @@ async def recovery(run):
 SCENARIOS = {function.__name__.replace("_", "-"): function for function in (
     hello, topology, declare, confirms, returns, acks, prefetch, get, properties, headers, large, heartbeat,
     channel_errors, connection_errors, login, consumer_cancel, lifetimes, exclusive_consumer, round_robin, channels,
-    unacked_order, rpc, dead_letter, tx, blocked, restart, recovery)}
+    unacked_order, queues.rpc, queues.dead_letter, tx, queues.ttl, queues.limits, queues.priorities, queues.sac,
+    queues.quorum, queues.consumer_timeout, queues.delayed, queues.permissions, blocked, restart, recovery)}
 
 if __name__ == "__main__":
     main(SCENARIOS)

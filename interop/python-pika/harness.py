@@ -185,8 +185,12 @@ def run_scenario(scenarios, scenario):
         return f"FAIL cleaning up: {left!r}" if left else "ok"
     if isinstance(error, Skip):
         return f"skip {error}"
-    lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if "scenarios.py" in step.filename]
-    return " ".join(f"FAIL line {lines[-1] if lines else '?'}: {error!r}".split())[:300]
+    return " ".join(f"FAIL {where(error)}: {error!r}".split())[:300]
+
+
+def where(error):
+    steps = [step for step in traceback.extract_tb(error.__traceback__) if "/scenarios" in step.filename]
+    return f"{os.path.basename(steps[-1].filename)} line {steps[-1].lineno}" if steps else "line ?"
 
 
 def main(scenarios):

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 
 import pika
+import scenarios_queues as queues
 from harness import *
 from pika import exceptions
 
@@ -398,40 +399,6 @@ def unacked_order(run):
     equal([(m.redelivered, body) for m, _, body in got], [(True, body) for body in numbered(0, 19)])
 
 
-def rpc(run):
-    client, server = run.channel(), run.channel()
-    queue = run.declared(server)
-    replies = Inbox(client, "amq.rabbitmq.reply-to", auto_ack=True)
-    requests = Inbox(server, queue, auto_ack=True)
-    client.basic_publish("", queue, b"ask", pika.BasicProperties(
-        reply_to="amq.rabbitmq.reply-to", correlation_id="7"))
-    _, asked, body = requests.take(1)[0]
-    assert asked.reply_to.startswith("amq.rabbitmq.reply-to."), asked.reply_to
-    server.basic_publish("", asked.reply_to, body + b"ed", pika.BasicProperties(correlation_id=asked.correlation_id))
-    _, answered, body = replies.take(1)[0]
-    equal((body, answered.correlation_id), (b"asked", "7"))
-
-
-def dead_letter(run):
-    channel = run.channel()
-    exchange, dead = run.exchange("dlx"), run.declared(channel, "dead")
-    channel.exchange_declare(exchange, "fanout", durable=True)
-    channel.queue_bind(dead, exchange)
-    expiring = run.declared(channel, "expiring", arguments={"x-dead-letter-exchange": exchange, "x-message-ttl": 100})
-    rejecting = run.declared(channel, "rejecting", arguments={"x-dead-letter-exchange": exchange})
-    inbox, source = Inbox(channel, dead, auto_ack=True), Inbox(channel, rejecting)
-    for queue, reason in ((expiring, "expired"), (rejecting, "rejected")):
-        channel.basic_publish("", queue, b"dead", PERSISTENT)
-        if reason == "rejected":
-            channel.basic_reject(source.take(1)[0][0].delivery_tag, requeue=False)
-        method, got, body = inbox.take(1)[0]
-        equal((body, method.exchange, method.routing_key), (b"dead", exchange, queue))
-        death = got.headers["x-death"][0]
-        equal({key: death[key] for key in ("queue", "reason", "count", "exchange", "routing-keys")},
-              {"queue": queue, "reason": reason, "count": 1, "exchange": "", "routing-keys": [queue]})
-        equal((got.headers["x-first-death-queue"], got.headers["x-first-death-reason"]), (queue, reason))
-
-
 def tx(run):
     channel, watcher = run.channel(), run.channel()
     queue = run.declared(watcher)
@@ -488,7 +455,8 @@ def recovery(run):
 SCENARIOS = {function.__name__.replace("_", "-"): function for function in (
     hello, topology, declare, confirms, returns, acks, prefetch, get, properties, headers, large, heartbeat,
     channel_errors, connection_errors, login, consumer_cancel, lifetimes, exclusive_consumer, round_robin, channels,
-    unacked_order, rpc, dead_letter, tx, blocked, restart, recovery)}
+    unacked_order, queues.rpc, queues.dead_letter, tx, queues.ttl, queues.limits, queues.priorities, queues.sac,
+    queues.quorum, queues.consumer_timeout, queues.delayed, queues.permissions, blocked, restart, recovery)}
 
 if __name__ == "__main__":
     main(SCENARIOS)

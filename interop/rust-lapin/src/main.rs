@@ -3,6 +3,7 @@
 mod content;
 mod delivery;
 mod lifetime;
+mod queues;
 mod refusals;
 mod routing;
 mod run;
@@ -11,7 +12,7 @@ use run::{Outcome, Run, TIMEOUT, Trouble};
 use std::{process::ExitCode, time::SystemTime};
 use tokio::time::timeout;
 
-const SCENARIOS: [&str; 27] = [
+const SCENARIOS: [&str; 35] = [
     "hello",
     "topology",
     "declare",
@@ -36,6 +37,14 @@ const SCENARIOS: [&str; 27] = [
     "rpc",
     "dead-letter",
     "tx",
+    "ttl",
+    "limits",
+    "priorities",
+    "sac",
+    "quorum",
+    "consumer-timeout",
+    "delayed",
+    "permissions",
     "blocked",
     "restart",
     "recovery",
@@ -64,9 +73,17 @@ async fn scenario(id: &str, run: &mut Run) -> Outcome {
         "round-robin" => delivery::round_robin(run).await,
         "channels" => lifetime::channels(run).await,
         "unacked-order" => delivery::unacked_order(run).await,
-        "rpc" => routing::rpc(run).await,
-        "dead-letter" => routing::dead_letter(run).await,
+        "rpc" => queues::rpc(run).await,
+        "dead-letter" => queues::dead_letter(run).await,
         "tx" => content::tx(run).await,
+        "ttl" => queues::ttl(run).await,
+        "limits" => queues::limits(run).await,
+        "priorities" => queues::priorities(run).await,
+        "sac" => queues::sac(run).await,
+        "quorum" => queues::quorum(run).await,
+        "consumer-timeout" => queues::consumer_timeout(run).await,
+        "delayed" => queues::delayed(run).await,
+        "permissions" => queues::permissions(run).await,
         "blocked" => lifetime::blocked(run).await,
         "restart" => lifetime::restart(run).await,
         "recovery" => lifetime::recovery(run).await,

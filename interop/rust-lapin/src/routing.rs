@@ -1,4 +1,4 @@
-//! hello, topology, declare, rpc, dead-letter.
+//! hello, topology, declare.
 
 use crate::run::*;
 use lapin::{
@@ -142,66 +142,4 @@ pub async fn declare(run: &mut Run) -> Outcome {
     channel_error(&connection, 406, async |ch| ch.exchange_delete(exchange.clone(), unused).await).await?;
     channel.queue_unbind(named, exchange.clone(), "".into(), table([])).await?;
     Ok(channel.exchange_delete(exchange, unused).await?)
-}
-
-pub async fn rpc(run: &mut Run) -> Outcome {
-    let (client, server) = (run.channel().await?, run.channel().await?);
-    let queue = run.declared(&server, "q").await?;
-    let reply_to = ShortString::from("amq.rabbitmq.reply-to");
-    let mut replies = consume(&client, &reply_to, NO_ACK).await?;
-    let mut requests = consume(&server, &queue, NO_ACK).await?;
-    let question = BasicProperties::default().with_reply_to(reply_to).with_correlation_id("7".into());
-    publish(&client, &"".into(), &queue, "ask", question).await?;
-    let asked = take(&mut requests, 1).await?.remove(0);
-    let address = asked.properties.reply_to().clone().unwrap_or_default();
-    equal(address.as_str().starts_with("amq.rabbitmq.reply-to."), true)?;
-    let id = asked.properties.correlation_id().clone().unwrap_or_default();
-    publish(&server, &"".into(), &address, "asked", BasicProperties::default().with_correlation_id(id)).await?;
-    let answer = take(&mut replies, 1).await?.remove(0);
-    equal(answer.properties.correlation_id(), &Some("7".into()))?;
-    equal(answer.data, b"asked")
-}
-
-pub async fn dead_letter(run: &mut Run) -> Outcome {
-    let channel = run.channel().await?;
-    let exchange = run.declared_exchange(&channel, "dlx", ExchangeKind::Fanout).await?;
-    let dead = run.declared(&channel, "dead").await?;
-    let options = QueueBindOptions::default();
-    channel.queue_bind(dead.clone(), exchange.clone(), "".into(), options, table([])).await?;
-    let dlx = table([("x-dead-letter-exchange", text(exchange.as_str()))]);
-    let mut expire = dlx.clone();
-    expire.insert("x-message-ttl".into(), AMQPValue::LongInt(100));
-    let expiring = run.declared_as(&channel, "expiring", DURABLE, expire).await?;
-    let rejecting = run.declared_as(&channel, "rejecting", DURABLE, dlx).await?;
-    let mut inbox = consume(&channel, &dead, NO_ACK).await?;
-    let mut source = consume(&channel, &rejecting, MANUAL).await?;
-    for (queue, reason) in [(&expiring, "expired"), (&rejecting, "rejected")] {
-        publish(&channel, &"".into(), queue, "dead", persistent()).await?;
-        if reason == "rejected" {
-            take(&mut source, 1).await?[0].reject(BasicRejectOptions { requeue: false }).await?;
-        }
-        let got = take(&mut inbox, 1).await?.remove(0);
-        equal((&got.data[..], &got.exchange, &got.routing_key), (&b"dead"[..], &exchange, queue))?;
-        let headers = got.properties.headers().clone().unwrap_or_default();
-        equal(headers.inner().get("x-first-death-queue"), Some(&text(queue.as_str())))?;
-        equal(headers.inner().get("x-first-death-reason"), Some(&text(reason)))?;
-        let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else {
-            return Err(fail("no x-death"));
-        };
-        let Some(AMQPValue::FieldTable(death)) = deaths.as_slice().first() else {
-            return Err(fail("an empty x-death"));
-        };
-        let mut death = death.inner().clone();
-        let time = death.remove("time");
-        equal(matches!(time, Some(AMQPValue::Timestamp(_))), true)?;
-        let wanted = table([
-            ("queue", text(queue.as_str())),
-            ("reason", text(reason)),
-            ("count", AMQPValue::LongLongInt(1)),
-            ("exchange", text("")),
-            ("routing-keys", AMQPValue::FieldArray(vec![text(queue.as_str())].into())),
-        ]);
-        equal(&death, wanted.inner())?;
-    }
-    Ok(())
 }

@@ -77,8 +77,12 @@ final class Harness {
         }
 
         String exchange(Channel channel, String name, String type) throws IOException {
+            return exchange(channel, name, type, null);
+        }
+
+        String exchange(Channel channel, String name, String type, Map<String, Object> arguments) throws IOException {
             exchanges.add(prefix + "." + name);
-            channel.exchangeDeclare(prefix + "." + name, type, true);
+            channel.exchangeDeclare(prefix + "." + name, type, true, false, arguments);
             return prefix + "." + name;
         }
 
@@ -104,8 +108,14 @@ final class Harness {
         }
 
         static Inbox on(Channel channel, String queue, boolean autoAck, boolean exclusive) throws IOException {
+            return on(channel, queue, autoAck, exclusive, null);
+        }
+
+        static Inbox on(
+                Channel channel, String queue, boolean autoAck, boolean exclusive, Map<String, Object> arguments)
+                throws IOException {
             Inbox inbox = new Inbox(channel);
-            inbox.tag = channel.basicConsume(queue, autoAck, "", false, exclusive, null, inbox);
+            inbox.tag = channel.basicConsume(queue, autoAck, "", false, exclusive, arguments, inbox);
             return inbox;
         }
 
@@ -204,7 +214,7 @@ final class Harness {
         return value;
     }
 
-    private static CompletableFuture<Integer> closeCode(ShutdownNotifier notifier) {
+    static CompletableFuture<Integer> closeCode(ShutdownNotifier notifier) {
         CompletableFuture<Integer> code = new CompletableFuture<>();
         notifier.addShutdownListener(signal -> code.complete(code(signal)));
         return code;
@@ -263,7 +273,7 @@ final class Harness {
             for (StackTraceElement step : cause.getStackTrace()) {
                 if (step.getClassName().endsWith("Scenarios")) {
                     String reason = cause.getCause() == null ? "" : " " + cause.getCause();
-                    return "FAIL line " + step.getLineNumber() + ": " + cause + reason;
+                    return "FAIL " + step.getFileName() + " line " + step.getLineNumber() + ": " + cause + reason;
                 }
             }
             return "FAIL " + cause;

@@ -44,9 +44,17 @@ public final class Scenarios {
         all.put("round-robin", Scenarios::roundRobin);
         all.put("channels", Scenarios::channels);
         all.put("unacked-order", Scenarios::unackedOrder);
-        all.put("rpc", Scenarios::rpc);
-        all.put("dead-letter", Scenarios::deadLetter);
+        all.put("rpc", QueueScenarios::rpc);
+        all.put("dead-letter", QueueScenarios::deadLetter);
         all.put("tx", Scenarios::tx);
+        all.put("ttl", QueueScenarios::ttl);
+        all.put("limits", QueueScenarios::limits);
+        all.put("priorities", QueueScenarios::priorities);
+        all.put("sac", QueueScenarios::sac);
+        all.put("quorum", QueueScenarios::quorum);
+        all.put("consumer-timeout", QueueScenarios::consumerTimeout);
+        all.put("delayed", QueueScenarios::delayed);
+        all.put("permissions", QueueScenarios::permissions);
         all.put("blocked", Scenarios::blocked);
         all.put("restart", Scenarios::restart);
         all.put("recovery", Scenarios::recovery);
@@ -402,49 +410,6 @@ public final class Scenarios {
         List<Delivery> got = Inbox.on(channel, queue, false).take(20);
         equal(bodies(got), numbered(0, 19));
         equal(allRedelivered(got), true);
-    }
-
-    private static void rpc(Run run) throws Exception {
-        Channel client = run.channel(), server = run.channel();
-        String queue = run.declared(server, "q");
-        Inbox replies = Inbox.on(client, "amq.rabbitmq.reply-to", true);
-        Inbox requests = Inbox.on(server, queue, true);
-        client.basicPublish("", queue, new AMQP.BasicProperties.Builder().replyTo("amq.rabbitmq.reply-to")
-                .correlationId("7").build(), bytes("ask"));
-        Delivery asked = requests.take(1).get(0);
-        String replyTo = asked.getProperties().getReplyTo();
-        equal(replyTo.startsWith("amq.rabbitmq.reply-to."), true);
-        server.basicPublish("", replyTo, new AMQP.BasicProperties.Builder()
-                .correlationId(asked.getProperties().getCorrelationId()).build(), bytes(text(asked.getBody()) + "ed"));
-        Delivery answer = replies.take(1).get(0);
-        equal(List.of(text(answer.getBody()), answer.getProperties().getCorrelationId()), List.of("asked", "7"));
-    }
-
-    private static void deadLetter(Run run) throws Exception {
-        Channel channel = run.channel();
-        String exchange = run.exchange(channel, "dlx", "fanout"), dead = run.declared(channel, "dead");
-        channel.queueBind(dead, exchange, "");
-        String expiring = run.declared(channel, "expiring",
-                Map.of("x-dead-letter-exchange", exchange, "x-message-ttl", 100));
-        String rejecting = run.declared(channel, "rejecting", Map.of("x-dead-letter-exchange", exchange));
-        Inbox inbox = Inbox.on(channel, dead, true), source = Inbox.on(channel, rejecting, false);
-        for (String queue : List.of(expiring, rejecting)) {
-            String reason = queue.equals(expiring) ? "expired" : "rejected";
-            channel.basicPublish("", queue, PERSISTENT, bytes("dead"));
-            if (reason.equals("rejected")) {
-                channel.basicReject(source.take(1).get(0).getEnvelope().getDeliveryTag(), false);
-            }
-            Delivery got = inbox.take(1).get(0);
-            equal(List.of(text(got.getBody()), got.getEnvelope().getExchange(), got.getEnvelope().getRoutingKey()),
-                    List.of("dead", exchange, queue));
-            Map<?, ?> headers = (Map<?, ?>) plain(got.getProperties().getHeaders());
-            Map<?, ?> death = (Map<?, ?>) ((List<?>) headers.get("x-death")).get(0);
-            equal(death.remove("time") instanceof Date, true);
-            equal(death, Map.of("queue", queue, "reason", reason, "count", 1L, "exchange", "", "routing-keys",
-                    List.of(queue)));
-            equal(List.of(headers.get("x-first-death-queue"), headers.get("x-first-death-reason")),
-                    List.of(queue, reason));
-        }
     }
 
     private static void tx(Run run) throws Exception {
