@@ -1,7 +1,7 @@
 //! Consumers of a channel, and their deliveries (compat.md 1.9).
 
-use super::Channel;
 use super::settle::{Fate, Returned};
+use super::{Channel, Waiting};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::access::Operation;
@@ -252,12 +252,17 @@ impl Channel {
         unsent.into_iter().filter_map(|item| if let Item::Run { run, .. } = item { Some(run) } else { None }).collect()
     }
 
-    /// A consumer has lost its queue: deleted, or kept from it. What it was sent stays unsettled, without effect.
+    /// A consumer has lost its queue: deleted, or kept from it. What it was sent stays unsettled, without effect. A channel
+    /// that deleted the queue itself is answered first, as by RabbitMQ.
     pub fn on_queue_gone(&mut self, link: &mut Link, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(id) else { return };
         if link.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
-            self.reply(link, false, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+            let cancel = AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel));
+            match &mut self.waiting {
+                Some(Waiting::Reply { notices, .. }) => notices.push(cancel),
+                _ => self.reply(link, false, cancel),
+            }
         }
     }
 

@@ -57,8 +57,8 @@ pub(super) struct Channel {
 /// What a channel waits for; later frames of the channel wait behind it.
 #[derive(Debug)]
 enum Waiting {
-    /// A definition that is not on disk yet.
-    Reply { epoch: Epoch, reply: Box<AMQPClass> },
+    /// A definition that is not on disk yet. `notices` are written behind its reply.
+    Reply { epoch: Epoch, reply: Box<AMQPClass>, notices: Vec<AMQPClass> },
     /// The head of a queue, for basic.get.
     Message { queue: Name, no_ack: bool },
 }
@@ -177,8 +177,9 @@ impl Channel {
     /// Sends the reply that waited for an epoch, if it is done. True when the channel waits no more.
     pub fn resume(&mut self, link: &mut Link, done: Epoch) -> bool {
         let finished = matches!(&self.waiting, Some(Waiting::Reply { epoch, .. }) if *epoch <= done);
-        if finished && let Some(Waiting::Reply { reply, .. }) = self.waiting.take() {
+        if finished && let Some(Waiting::Reply { reply, notices, .. }) = self.waiting.take() {
             link.out.method(self.number, &reply);
+            notices.iter().for_each(|notice| link.out.method(self.number, notice));
         }
         finished
     }
@@ -225,7 +226,7 @@ impl Channel {
         match epoch {
             Some(epoch) if !nowait && !link.is_done(Some(epoch)) => {
                 link.waiting.push(self.number);
-                self.waiting = Some(Waiting::Reply { epoch, reply: Box::new(reply) });
+                self.waiting = Some(Waiting::Reply { epoch, reply: Box::new(reply), notices: Vec::new() });
             }
             _ => self.reply(link, nowait, reply),
         }

@@ -150,3 +150,19 @@ fn a_channel_that_waits_keeps_a_bounded_number_of_frames() {
     assert!(matches!(seen[0], Seen::Method(1, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_)))));
     assert_eq!(client.ready("p"), count as u32);
 }
+
+/// RabbitMQ's channel hears of the queue's end only after the queue has answered.
+#[test]
+fn a_channel_that_deletes_its_own_consumers_queue_is_answered_before_it_is_told() {
+    let node = node();
+    let mut client = node.open_with(&["consumer_cancel_notify"]);
+    client.open_channel(1);
+    client.declare(1, queue::Declare { queue: "q".into(), durable: true, ..Default::default() });
+    client.consume("q", "c", false);
+    let delete = queue::Delete { queue: "q".into(), ..Default::default() };
+    client.method(1, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)));
+    let seen = client.read_until(|seen| seen.len() >= 2);
+    let ok = queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 });
+    let cancel = basic::AMQPMethod::Cancel(basic::Cancel { consumer_tag: "c".into(), nowait: true });
+    assert_eq!(seen, [Seen::Method(1, AMQPClass::Queue(ok)), Seen::Method(1, AMQPClass::Basic(cancel))]);
+}
