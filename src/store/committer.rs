@@ -392,6 +392,12 @@ pub fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>,
         settled.encode(&mut value);
         logged.push(Change::Put(Family::Settled, keys::chunk(queue, first).to_vec(), records::seal(&value)));
     }
+    for (sequence, returns) in collected.returns {
+        logged.push(Change::Put(Family::Settled, keys::returns(queue, sequence), records::returns(returns)));
+    }
+    for sequence in collected.forgotten {
+        logged.push(Change::Delete(Family::Settled, keys::returns(queue, sequence)));
+    }
     for deleted in collected.deletes {
         let key = keys::chunk(queue, deleted.first).to_vec();
         if deleted.settled {

@@ -13,6 +13,21 @@ pub fn chunk(queue: QueueId, first: u64) -> [u8; 16] {
     ((u128::from(queue.0) << 64) | u128::from(first)).to_be_bytes()
 }
 
+/// Key of how often a message came back, among the settlements: behind its chunk's.
+pub fn returns(queue: QueueId, sequence: u64) -> Vec<u8> {
+    let mut key = chunk(queue, sequence).to_vec();
+    key.push(RETURNS);
+    key
+}
+
+/// Whether a key among the settlements is one of [`returns`].
+pub fn is_returns(key: &[u8]) -> bool {
+    matches!(key, [.., RETURNS] if key.len() == 17)
+}
+
+/// The last byte of a message's key.
+const RETURNS: u8 = b'r';
+
 /// The first sequence number in a chunk's key. None when it is no such key.
 pub fn chunk_first(key: &[u8]) -> Option<u64> {
     let (_, first) = key.split_first_chunk::<8>()?;

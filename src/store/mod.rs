@@ -32,7 +32,7 @@ pub enum Family {
     QueueState,
     /// Durable chunks.
     Chunks,
-    /// Which messages of a durable chunk are settled.
+    /// Which messages of a durable chunk are settled, and how often others came back.
     Settled,
     /// Transient chunks that memory had no room for. Emptied at start, never logged.
     Transient,

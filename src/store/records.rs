@@ -1,6 +1,7 @@
 //! The shape of values: a version byte and a checksum before the content.
 
 use super::StoreError;
+use crate::broker::message::Returns;
 use crate::broker::queue::QueueState;
 use crate::value::Table;
 
@@ -56,6 +57,26 @@ pub fn read_queue_state(value: &[u8]) -> Result<QueueState, StoreError> {
             timed: u64::from_le_bytes(*timed) != 0,
         }),
         _ => Err(corrupt("state of a queue")),
+    }
+}
+
+/// How often a message came back.
+pub fn returns(returns: Returns) -> Vec<u8> {
+    let content: Vec<u8> = [returns.failed, returns.acquired].iter().flat_map(|count| count.to_le_bytes()).collect();
+    seal(&content)
+}
+
+/// Reads what [`returns`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn read_returns(value: &[u8]) -> Result<Returns, StoreError> {
+    let (counts, _) = open(value, "count of returns")?.as_chunks::<4>();
+    match counts {
+        [failed, acquired] => {
+            Ok(Returns { failed: u32::from_le_bytes(*failed), acquired: u32::from_le_bytes(*acquired) })
+        }
+        _ => Err(corrupt("count of returns")),
     }
 }
 

@@ -102,7 +102,7 @@ fn load_family(
         }
         bytes += value.len();
         match Chunk::load(first, durable, value.to_vec(), ledger) {
-            Some(chunk) => chunks.push(StoredChunk { chunk, settled: Settled::default() }),
+            Some(chunk) => chunks.push(StoredChunk { chunk, settled: Settled::default(), returns: Vec::new() }),
             None => damaged = Some(first),
         }
         damaged.is_none()
@@ -124,9 +124,19 @@ fn load_settled(
 ) -> Result<(), StoreError> {
     let mut outcome = Ok(());
     storage.scan(Family::Settled, &range.0, &range.1, &mut |key, value| {
+        let first = keys::chunk_first(key);
+        if keys::is_returns(key) {
+            let sequence = first.unwrap_or_default();
+            let after = chunks.partition_point(|stored| stored.chunk.first() <= sequence);
+            match (records::read_returns(value), after.checked_sub(1).and_then(|at| chunks.get_mut(at))) {
+                (Ok(returns), Some(stored)) => stored.returns.push((sequence, returns)),
+                (Ok(_), None) => {}
+                (Err(error), _) => outcome = Err(error),
+            }
+            return outcome.is_ok();
+        }
         let read = records::open(value, "settlements").map(Settled::decode);
-        let at = keys::chunk_first(key)
-            .and_then(|first| chunks.binary_search_by_key(&first, |stored| stored.chunk.first()).ok());
+        let at = first.and_then(|first| chunks.binary_search_by_key(&first, |stored| stored.chunk.first()).ok());
         match (read, at.and_then(|at| chunks.get_mut(at))) {
             (Ok(Some(settled)), Some(stored)) => stored.settled = settled,
             (Ok(None), _) => outcome = Err(StoreError::Corrupt("settlements".into())),

@@ -92,14 +92,13 @@ impl<O: Outlet> Queue<O> {
     pub(super) fn count_bodies(&mut self) {
         self.ready_bodies = 0;
         for level in self.levels.iter_mut() {
-            let middle = level.middle.map_or(0, |middle| middle.bodies);
-            self.ready_bodies += middle;
-            level.bodies = middle;
+            let middle = level.middle.as_ref();
+            self.ready_bodies += middle.map_or(0, |middle| middle.bodies);
+            level.bodies = middle.map_or(0, |middle| middle.bodies.saturating_sub(middle.transient_bodies));
         }
         for (first, entry) in &self.entries {
             let count = entry.chunk.count();
-            let ready = (entry.next..count).filter(|index| !entry.settled.contains(*index));
-            self.ready_bodies += ready.map(|index| entry.chunk.body_bytes(index, index + 1)).sum::<u64>();
+            self.ready_bodies += entry.bodies(entry.next, count);
             if entry.chunk.durable() {
                 self.levels.of(*first).bodies += entry.open_bodies();
             }
@@ -107,7 +106,7 @@ impl<O: Outlet> Queue<O> {
         for (first, count) in self.returned.spans() {
             if let Some((start, entry)) = self.entries.range(..=first).next_back() {
                 let from = (first - start) as u32;
-                self.ready_bodies += entry.chunk.body_bytes(from, from + count);
+                self.ready_bodies += entry.bodies(from, from + count);
             }
         }
     }

@@ -64,7 +64,7 @@ impl<O: Outlet> Queue<O> {
             return;
         }
         let Some((start, entry)) = self.entries.range(..=first).next_back() else { return };
-        if entry.absent {
+        if entry.absent.is_some() {
             self.dying += u64::from(count);
             self.doomed.push_back((first, count, reason));
             effects.load |= self.wants_load();

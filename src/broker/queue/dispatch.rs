@@ -1,7 +1,7 @@
 //! Handing ready messages to consumers.
 
 use super::{Effects, Outlet, Queue, QueueKind, Reason};
-use crate::broker::message::Run;
+use crate::broker::message::{Returns, Run};
 
 /// High-priority messages of a quorum queue for each low one, while both are ready (compat.md 0, row 11).
 const FAVOUR: u32 = 2;
@@ -69,16 +69,17 @@ impl<O: Outlet> Queue<O> {
         let range = self.levels.at(at).range();
         if let Some((first, count)) = self.returned.first(range.clone()) {
             // Its messages are not settled, so it has an entry; its records may have to be read.
-            let (start, entry) = self.entries.range(..=first).next_back().filter(|(_, entry)| !entry.absent)?;
+            let (start, entry) =
+                self.entries.range(..=first).next_back().filter(|(_, entry)| entry.absent.is_none())?;
             let index = (first - start) as u32;
-            let returns = self.counted.get(&first).copied().unwrap_or_default();
+            let returns = self.counted.get(first);
             return Some(Run { chunk: entry.chunk.clone(), index, count, redelivered: true, returns });
         }
         loop {
             let first = self.first_ready_entry(at);
-            let (first, entry) = self.entries.range(first..range.end).next()?;
+            let (first, entry) = self.entries.range(first..range.end).next().map(|(first, entry)| (*first, entry))?;
             let level = self.levels.at_mut(at);
-            if level.middle.as_ref().is_some_and(|middle| middle.first < *first) {
+            if level.middle.as_ref().is_some_and(|middle| middle.first < first) {
                 return None;
             }
             let Some((from, to)) = entry.ready_span() else {
@@ -86,9 +87,18 @@ impl<O: Outlet> Queue<O> {
                 continue;
             };
             let chunk = entry.chunk.clone();
-            let known = level.maybe_delivered.saturating_sub(*first).min(u64::from(to)) as u32;
-            let (to, redelivered) = if known > from { (known, true) } else { (to, false) };
-            return Some(Run { chunk, index: from, count: to - from, redelivered, returns: Default::default() });
+            let known = level.maybe_delivered.saturating_sub(first).min(u64::from(to)) as u32;
+            let (mut to, redelivered) = if known > from { (known, true) } else { (to, false) };
+            let mut returns = Returns::default();
+            // What came back before a restart goes out by itself, with its count.
+            match self.counted.first_in(first + u64::from(from)..first + u64::from(to)) {
+                Some(counted) if counted == first + u64::from(from) => {
+                    (to, returns) = (from + 1, self.counted.get(counted));
+                }
+                Some(counted) => to = (counted - first) as u32,
+                None => {}
+            }
+            return Some(Run { chunk, index: from, count: to - from, redelivered, returns });
         }
     }
 

@@ -54,6 +54,12 @@ impl Settled {
         fresh
     }
 
+    /// Whether some message of `from..to` is settled.
+    #[inline]
+    pub fn any_in(&self, from: u32, to: u32) -> bool {
+        from < self.prefix || (!self.bits.is_empty() && (from..to).any(|index| self.contains(index)))
+    }
+
     /// The first index from `from` on, below `count`, that is not settled.
     pub fn next_open(&self, from: u32, count: u32) -> Option<u32> {
         (from.max(self.prefix)..count).find(|index| !self.contains(*index))
@@ -115,21 +121,37 @@ pub struct Entry {
     pub touched: bool,
     /// Whether settlements of it are on disk.
     pub settled_stored: bool,
-    /// Its records are on disk only; its chunk is empty.
-    pub absent: bool,
+    /// Its records are on disk only, and its chunk is empty: what its messages take on average.
+    pub absent: Option<Mean>,
+}
+
+/// Average bytes of messages whose records are not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mean {
+    /// Of the record.
+    record: u64,
+    /// Of the body.
+    body: u64,
+}
+
+impl Mean {
+    /// Bytes of so many bodies.
+    pub fn bodies(self, count: u32) -> u64 {
+        self.body * u64::from(count)
+    }
 }
 
 impl Entry {
     /// A chunk that has just arrived.
     pub fn new(chunk: Arc<Chunk>) -> Entry {
         let settled = Settled::default();
-        Entry { chunk, next: 0, settled, stored: None, touched: false, settled_stored: false, absent: false }
+        Entry { chunk, next: 0, settled, stored: None, touched: false, settled_stored: false, absent: None }
     }
 
     /// A chunk that was read from disk.
     pub fn from_disk(chunk: Arc<Chunk>, settled: Settled) -> Entry {
         let settled_stored = settled.count() > 0;
-        Entry { chunk, next: 0, settled, stored: Some(0), touched: false, settled_stored, absent: false }
+        Entry { chunk, next: 0, settled, stored: Some(0), touched: false, settled_stored, absent: None }
     }
 
     /// The next span `from..to` that can be handed out.
@@ -155,13 +177,47 @@ impl Entry {
         }
     }
 
+    /// Drops the records of messages in consumers' hands from memory: they are on disk.
+    pub fn leave(&mut self) {
+        let open = u64::from(self.chunk.count() - self.settled.count()).max(1);
+        let mean = Mean { record: self.open_records() / open, body: self.open_bodies() / open };
+        if let Some(absent) = self.chunk.thin_out(Vec::new()) {
+            self.chunk = Arc::new(absent);
+            self.absent = Some(mean);
+        }
+    }
+
+    /// Bytes of the records `from..to`, by index, but for those that are settled.
+    #[inline]
+    pub fn records(&self, from: u32, to: u32) -> u64 {
+        self.sum_open(from, to, |mean| mean.record, |from, to| self.chunk.span_bytes(from, to) as u64)
+    }
+
+    /// Bytes of the bodies of messages `from..to`, by index, but for those that are settled.
+    pub fn bodies(&self, from: u32, to: u32) -> u64 {
+        self.sum_open(from, to, |mean| mean.body, |from, to| self.chunk.body_bytes(from, to))
+    }
+
+    #[inline]
+    fn sum_open(&self, from: u32, to: u32, mean: fn(Mean) -> u64, span: impl Fn(u32, u32) -> u64) -> u64 {
+        let span = |from: u32, to: u32| match self.absent {
+            Some(absent) => mean(absent) * u64::from(to - from),
+            None => span(from, to),
+        };
+        if !self.settled.any_in(from, to) {
+            return span(from, to);
+        }
+        (from..to).filter(|index| !self.settled.contains(*index)).map(|index| span(index, index + 1)).sum()
+    }
+
+    /// Bytes of the records that are not settled.
+    pub fn open_records(&self) -> u64 {
+        self.records(0, self.chunk.count())
+    }
+
     /// Bytes of the bodies of messages that are not settled.
     pub fn open_bodies(&self) -> u64 {
-        if self.settled.count() == 0 {
-            return self.chunk.body_bytes(0, self.chunk.count());
-        }
-        let open = (0..self.chunk.count()).filter(|index| !self.settled.contains(*index));
-        open.map(|index| self.chunk.body_bytes(index, index + 1)).sum()
+        self.bodies(0, self.chunk.count())
     }
 
     /// Whether every message is settled.

@@ -16,6 +16,7 @@ impl<O: Outlet> Queue<O> {
 
     /// What time alone does, before a command.
     pub(super) fn pass_time(&mut self, now: u64, effects: &mut Effects<O>) {
+        let mut back = false;
         while let Some(((due, sequence), ())) = self.delayed.first_key_value() {
             let (due, sequence) = (*due, *sequence);
             if due > now {
@@ -23,9 +24,14 @@ impl<O: Outlet> Queue<O> {
             }
             self.delayed.remove(&(due, sequence));
             self.make_ready(sequence, 1);
+            back = true;
         }
         if self.timed {
             self.expire(now, effects);
+        }
+        if back && self.damage.is_none() {
+            // They go before what the command brings, and take no room that it may want.
+            self.dispatch(now, effects);
         }
     }
 
@@ -66,7 +72,8 @@ impl<O: Outlet> Queue<O> {
     pub(super) fn set_timer(&mut self, now: u64, effects: &mut Effects<O>) {
         if self.timed {
             self.expire(now, effects);
-            let gone = self.ready == 0 && self.unsettled == 0 && self.delayed.is_empty();
+            // Dead letters on their way are here again after a crash.
+            let gone = self.ready == 0 && self.unsettled == 0 && self.dying == 0 && self.delayed.is_empty();
             self.timed = !gone;
         }
         let mut due = self.delayed.first_key_value().map(|((due, _), ())| *due);

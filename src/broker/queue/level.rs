@@ -75,6 +75,7 @@ impl Level {
                 transient: 0,
                 bytes: state.bytes,
                 bodies: self.bodies,
+                transient_bodies: 0,
                 loading: false,
                 ahead: 0,
             });

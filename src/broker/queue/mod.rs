@@ -12,6 +12,7 @@
 
 mod bounds;
 mod consumers;
+mod counted;
 mod dead;
 mod dispatch;
 mod entry;
@@ -32,8 +33,9 @@ pub use settings::{DeadLetters, Deduplication, Overflow, PRIORITY_MAX, QueueKind
 pub use storage::{Collected, Deleted, QueueState};
 
 use crate::broker::identity::ConsumerId;
-use crate::broker::message::{Chunk, Returns, Run, Span};
+use crate::broker::message::{Chunk, Run, Span};
 use consumers::Consumers;
+use counted::Counted;
 use entry::Entry;
 use level::Levels;
 use returned::Returned;
@@ -180,7 +182,7 @@ pub struct Queue<O> {
     levels: Levels,
     returned: Returned,
     /// How often messages came back; only a quorum queue counts it.
-    counted: BTreeMap<u64, Returns>,
+    counted: Counted,
     /// Returned messages that wait, by the time when they are ready again.
     delayed: BTreeMap<(u64, u64), ()>,
     consumers: Consumers<O>,
@@ -214,7 +216,7 @@ impl<O: Outlet> Queue<O> {
             entries: BTreeMap::new(),
             levels: Levels::new(&settings),
             returned: Returned::new(settings.kind == QueueKind::Quorum),
-            counted: BTreeMap::new(),
+            counted: Counted::default(),
             delayed: BTreeMap::new(),
             consumers: Consumers::new(settings.single_active, settings.kind),
             ready: 0,
@@ -304,6 +306,9 @@ impl<O: Outlet> Queue<O> {
             self.keep_bounds(now, effects);
         }
         self.set_timer(now, effects);
+        if !self.doomed.is_empty() {
+            effects.load |= self.wants_load();
+        }
         effects.dirty |= self.disk.announce();
     }
 
@@ -402,7 +407,7 @@ impl<O: Outlet> Queue<O> {
         self.ready_bodies += bodies;
         if chunk.durable() {
             level.messages += u64::from(chunk.count());
-            level.bytes += chunk.bytes().len() as u64;
+            level.bytes += chunk.span_bytes(0, chunk.count()) as u64;
             level.bodies += bodies;
             level.changed = true;
             self.disk.fresh(&chunk);
@@ -426,13 +431,13 @@ impl<O: Outlet> Queue<O> {
         let Some((start, entry)) = self.entries.range_mut(..=first).next_back() else { return 0 };
         let (start, from) = (*start, (first - start) as u32);
         let to = (from + count).min(entry.chunk.count());
-        let bytes = entry.chunk.span_bytes(from, to);
-        let bodies = if bounded { entry.chunk.body_bytes(from, to) } else { 0 };
+        let bytes = entry.records(from, to);
+        let bodies = if bounded { entry.bodies(from, to) } else { 0 };
         let settled = entry.settled.settle(from, to);
         if entry.chunk.durable() {
             let level = self.levels.of(first);
             level.messages = level.messages.saturating_sub(u64::from(settled));
-            level.bytes = level.bytes.saturating_sub(bytes as u64);
+            level.bytes = level.bytes.saturating_sub(bytes);
             level.bodies = level.bodies.saturating_sub(bodies);
             level.changed = true;
             self.disk.changed = true;
@@ -448,10 +453,7 @@ impl<O: Outlet> Queue<O> {
                 self.disk.touched(start);
             }
         }
-        if !self.counted.is_empty() {
-            let end = first + u64::from(count);
-            self.counted.retain(|sequence, _| *sequence < first || *sequence >= end);
-        }
+        self.counted.forget(first..first + u64::from(count));
         settled
     }
 
@@ -486,7 +488,7 @@ impl<O: Outlet> Queue<O> {
             && let Some((start, entry)) = self.entries.range(..=first).next_back()
         {
             let from = (first - start) as u32;
-            self.ready_bodies += entry.chunk.body_bytes(from, from + count);
+            self.ready_bodies += entry.bodies(from, from + count);
         }
         self.returned.insert(first, count);
     }
@@ -494,10 +496,8 @@ impl<O: Outlet> Queue<O> {
     /// A quorum queue counts how often each message came back (compat.md 2.8).
     fn give_back_counted(&mut self, span: &Span, failed: bool, now: u64, effects: &mut Effects<O>) {
         for sequence in span.first..span.first + u64::from(span.count) {
-            let returns = self.counted.entry(sequence).or_default();
-            returns.acquired = returns.acquired.saturating_add(1);
-            returns.failed = returns.failed.saturating_add(u32::from(failed));
-            let returns = *returns;
+            let returns = self.counted.add(sequence, failed);
+            self.disk.changed = true;
             if self.settings.delivery_limit.is_some_and(|limit| returns.failed > limit) {
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.doom(sequence, 1, Reason::DeliveryLimit, effects);
@@ -513,6 +513,10 @@ impl<O: Outlet> Queue<O> {
     /// New settings. What cannot change stays as it is.
     fn configure(&mut self, settings: Arc<QueueSettings>) {
         let bounded = self.settings.max_bytes.is_some();
+        if settings.expires != self.settings.expires {
+            // The time begins with the setting, whatever was before.
+            self.unused_since = None;
+        }
         self.settings = settings;
         if self.settings.max_bytes.is_some() && !bounded {
             self.count_bodies();

@@ -4,7 +4,7 @@
 use super::entry::{Entry, Settled};
 use super::storage::Collected;
 use super::{Effects, Outlet, Queue};
-use crate::broker::message::Chunk;
+use crate::broker::message::{Chunk, Returns};
 use std::sync::Arc;
 
 /// Chunks smaller than this stay when their messages are in consumers' hands, in bytes of memory.
@@ -17,10 +17,12 @@ pub struct StoredChunk {
     pub chunk: Chunk,
     /// Those settled before.
     pub settled: Settled,
+    /// How often others came back before, by sequence number.
+    pub returns: Vec<(u64, Returns)>,
 }
 
 /// Messages that are only on disk: O(1) memory however many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Middle {
     pub first: u64,
     pub end: u64,
@@ -28,11 +30,31 @@ pub(super) struct Middle {
     /// How many of them are transient.
     pub transient: u64,
     pub bytes: u64,
-    /// Bytes of their bodies.
+    /// Bytes of their bodies; a guess after a restart if nobody had counted them.
     pub bodies: u64,
+    /// How many of these are of transient messages.
+    pub transient_bodies: u64,
     pub loading: bool,
     /// Ready bytes in memory before it.
     pub ahead: u64,
+}
+
+impl Middle {
+    /// A chunk has come back to memory. Returns the bytes of its bodies that the middle did not know of.
+    fn take(&mut self, entry: &Entry) -> u64 {
+        let live = u64::from(entry.chunk.count() - entry.settled.count());
+        let (records, bodies) = (entry.open_records(), entry.open_bodies());
+        self.messages = self.messages.saturating_sub(live);
+        self.bytes = self.bytes.saturating_sub(records);
+        self.ahead += records;
+        if !entry.chunk.durable() {
+            self.transient = self.transient.saturating_sub(live);
+            self.transient_bodies = self.transient_bodies.saturating_sub(bodies);
+        }
+        let beyond = bodies.saturating_sub(self.bodies);
+        self.bodies = self.bodies.saturating_sub(bodies);
+        beyond
+    }
 }
 
 /// What to read from disk for the head of a queue.
@@ -62,21 +84,24 @@ impl<O: Outlet> Queue<O> {
             if !untouched || entry.stored.is_none_or(|epoch| epoch > done) {
                 return;
             }
-            let (messages, bytes) = (u64::from(entry.chunk.count()), entry.chunk.bytes().len() as u64);
-            let bodies = entry.chunk.body_bytes(0, entry.chunk.count());
+            let (messages, bytes, bodies) = (u64::from(entry.chunk.count()), entry.open_records(), entry.open_bodies());
             let (end, transient) = (entry.chunk.end(), !entry.chunk.durable());
             let ahead = match &self.levels.at(at).middle {
                 Some(middle) => middle.ahead,
                 None => self.ready_bytes_before(at, first),
             };
-            let start = Middle { first, end, messages: 0, transient: 0, bytes: 0, bodies: 0, loading: false, ahead };
+            let start = Middle { first, end, ahead, ..Middle::default() };
             let middle = self.levels.at_mut(at).middle.get_or_insert(start);
             middle.end = end;
             middle.messages += messages;
-            middle.transient += if transient { messages } else { 0 };
             middle.bytes += bytes;
             middle.bodies += bodies;
+            if transient {
+                middle.transient += messages;
+                middle.transient_bodies += bodies;
+            }
             self.entries.remove(&first);
+            self.counted.leave(first..end);
         }
     }
 
@@ -89,11 +114,13 @@ impl<O: Outlet> Queue<O> {
         }
         for first in self.unsettled_beyond(keep) {
             let Some(entry) = self.entries.get_mut(&first) else { continue };
-            if entry.stored.is_some_and(|epoch| epoch <= done)
-                && let Some(absent) = entry.chunk.thin_out(Vec::new())
-            {
-                entry.chunk = Arc::new(absent);
-                entry.absent = true;
+            if entry.stored.is_some_and(|epoch| epoch <= done) {
+                let exact = entry.open_records();
+                entry.leave();
+                if entry.chunk.durable() {
+                    let level = self.levels.of(first);
+                    level.bytes = (level.bytes + entry.open_records()).saturating_sub(exact);
+                }
             }
         }
     }
@@ -106,7 +133,9 @@ impl<O: Outlet> Queue<O> {
             self.entries.range(begin..self.first_ready_entry(at).max(begin))
         });
         let held = held.filter(|(first, entry)| {
-            !entry.absent && entry.next == entry.chunk.count() && !self.returned.any_in(**first..entry.chunk.end())
+            entry.absent.is_none()
+                && entry.next == entry.chunk.count()
+                && !self.returned.any_in(**first..entry.chunk.end())
         });
         let beyond = held.skip_while(|(_, entry)| {
             kept += entry.chunk.memory();
@@ -162,12 +191,13 @@ impl<O: Outlet> Queue<O> {
 
     /// Key of the chunk of the next requeued or doomed message, if its records are on disk only.
     fn absent_front(&self) -> Option<u64> {
-        let ready = (0..self.levels.len()).find(|at| self.levels.at(*at).ready > 0);
-        let returned = ready.and_then(|at| self.returned.first(self.levels.at(at).range())).map(|(first, _)| first);
+        // Every level's: the first one's is served next, but the others' may have a deadline.
+        let ready = self.levels.iter().filter(|level| level.ready > 0);
+        let returned = ready.filter_map(|level| self.returned.first(level.range())).map(|(first, _)| first);
         let doomed = self.doomed.front().map(|(first, _, _)| *first);
-        returned.into_iter().chain(doomed).find_map(|first| {
+        returned.chain(doomed).find_map(|first| {
             let (start, entry) = self.entries.range(..=first).next_back()?;
-            entry.absent.then_some(*start)
+            entry.absent.map(|_| *start)
         })
     }
 
@@ -175,11 +205,26 @@ impl<O: Outlet> Queue<O> {
     fn fetched(&mut self, first: u64, chunks: Vec<StoredChunk>, effects: &mut Effects<O>) -> Result<(), String> {
         self.disk.fetching = None;
         // It may have been settled by a purge meanwhile.
-        let Some(entry) = self.entries.get_mut(&first).filter(|entry| entry.absent) else { return Ok(()) };
+        let Some(entry) = self.entries.get_mut(&first).filter(|entry| entry.absent.is_some()) else { return Ok(()) };
         let stored = chunks.into_iter().find(|stored| stored.chunk.first() == first);
         let stored = stored.ok_or_else(|| format!("messages from {first} on are not on disk where they should be"))?;
+        let (records, bodies, chunk) = (entry.open_records(), entry.open_bodies(), first..entry.chunk.end());
         entry.chunk = Arc::new(stored.chunk);
-        entry.absent = false;
+        let mean = entry.absent.take();
+        let bounded = self.settings.max_bytes.is_some();
+        if entry.chunk.durable() {
+            let level = self.levels.of(first);
+            level.bytes = (level.bytes + entry.open_records()).saturating_sub(records);
+            level.bodies = if bounded { (level.bodies + entry.open_bodies()).saturating_sub(bodies) } else { 0 };
+        }
+        if let (true, Some(mean)) = (bounded, mean) {
+            // The bodies of those that came back were counted by their average.
+            for (back, count) in self.returned.spans().into_iter().filter(|(back, _)| chunk.contains(back)) {
+                let from = (back - first) as u32;
+                let exact = entry.bodies(from, from + count);
+                self.ready_bodies = (self.ready_bodies + exact).saturating_sub(mean.bodies(count));
+            }
+        }
         self.bury_read(effects);
         Ok(())
     }
@@ -202,27 +247,31 @@ impl<O: Outlet> Queue<O> {
         let level = self.levels.of(first);
         let Some(middle) = level.middle.as_mut().filter(|middle| middle.first == first) else { return Ok(()) };
         middle.loading = false;
-        for StoredChunk { chunk, settled } in chunks {
-            let live = chunk.count().saturating_sub(settled.count());
-            middle.messages = middle.messages.saturating_sub(u64::from(live));
-            if !chunk.durable() {
-                middle.transient = middle.transient.saturating_sub(u64::from(live));
-            }
-            let bytes = chunk.bytes().len() as u64;
-            middle.bytes = middle.bytes.saturating_sub(bytes);
-            middle.bodies = middle.bodies.saturating_sub(chunk.body_bytes(0, chunk.count()));
-            middle.ahead += bytes;
+        let (mut beyond, bounded) = (0, self.settings.max_bytes.is_some());
+        for StoredChunk { chunk, settled, returns } in chunks {
             self.timed |= chunk.is_timed();
-            let chunk = Arc::new(chunk);
-            if live > 0 {
-                self.entries.insert(chunk.first(), Entry::from_disk(chunk, settled));
+            let entry = Entry::from_disk(Arc::new(chunk), settled);
+            beyond += middle.take(&entry);
+            if entry.is_settled() {
+                self.disk.gone(&entry);
             } else {
-                self.disk.gone(&Entry::from_disk(chunk, settled));
+                returns.into_iter().for_each(|(sequence, returns)| self.counted.restore(sequence, returns));
+                self.entries.insert(entry.chunk.first(), entry);
             }
+        }
+        if bounded {
+            self.ready_bodies += beyond;
+            level.bodies += beyond;
         }
         middle.first = end.max(middle.first);
         if middle.first >= middle.end {
             let (missing, transient) = (middle.messages, middle.transient);
+            if bounded {
+                // Of messages that are not there, or a guess that was too high.
+                self.ready_bodies = self.ready_bodies.saturating_sub(middle.bodies);
+                let durable = middle.bodies.saturating_sub(middle.transient_bodies);
+                level.bodies = level.bodies.saturating_sub(durable);
+            }
             level.middle = None;
             level.ready = level.ready.saturating_sub(missing);
             self.ready = self.ready.saturating_sub(missing);
@@ -237,7 +286,8 @@ impl<O: Outlet> Queue<O> {
 
     /// Whether [`Queue::load_request`] has something to ask for.
     pub(super) fn wants_load(&self) -> bool {
-        (self.disk.fetching.is_none() && self.absent_front().is_some()) || self.loadable().is_some()
+        let absent = || self.disk.fetching.is_none() && self.absent_front().is_some();
+        self.damage.is_none() && (absent() || self.loadable().is_some())
     }
 
     /// Whether the head in memory is short while more is on disk.
@@ -276,7 +326,7 @@ impl<O: Outlet> Queue<O> {
             let durable =
                 || self.entries.range(range.clone()).map(|(_, entry)| entry).filter(|entry| entry.chunk.durable());
             level.messages = durable().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
-            level.bytes = durable().map(|entry| entry.chunk.bytes().len() as u64).sum();
+            level.bytes = durable().map(Entry::open_records).sum();
             level.bodies = if bounded { durable().map(Entry::open_bodies).sum() } else { 0 };
             level.changed = true;
             self.disk.changed = true;

@@ -3,7 +3,7 @@
 use super::entry::{Entry, Settled};
 use super::level::Level;
 use super::{Outlet, Queue, QueueSettings};
-use crate::broker::message::Chunk;
+use crate::broker::message::{Chunk, Returns};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ pub struct QueueState {
     /// Whether some message may have a deadline.
     pub timed: bool,
 }
+
+/// What a count takes in a commit, in bytes, at a guess.
+const COUNT_BYTES: usize = 64;
 
 /// The bodies were not counted: the queue had no limit for them.
 pub const BODIES_UNKNOWN: u64 = u64::MAX;
@@ -50,6 +53,10 @@ pub struct Collected {
     pub spills: Vec<Arc<Chunk>>,
     /// Chunks of which some messages are settled.
     pub settled: Vec<(u64, Settled)>,
+    /// How often messages of stored chunks came back.
+    pub returns: Vec<(u64, Returns)>,
+    /// Messages whose count is not wanted any more.
+    pub forgotten: Vec<u64>,
     /// Stored chunks that are settled.
     pub deletes: Vec<Deleted>,
     /// Ranges of sequence numbers of which nothing is left.
@@ -142,6 +149,9 @@ impl<O: Outlet> Queue<O> {
                 }
             }
         }
+        if self.counted.is_changed() {
+            self.collect_counts(room, &mut collected);
+        }
         collected.deletes = std::mem::take(&mut self.disk.deletes);
         collected.dropped = std::mem::take(&mut self.disk.dropped);
         if let Some(keep) = spill {
@@ -166,6 +176,8 @@ impl<O: Outlet> Queue<O> {
             if let Some(entry) = self.entries.get_mut(&first) {
                 *room = room.saturating_sub(entry.chunk.bytes().len());
                 entry.stored = Some(epoch);
+                // A piece before this one has written its level without it.
+                self.levels.of(first).changed = true;
                 collected.puts.push(entry.chunk.clone());
                 if entry.settled.count() > 0 {
                     entry.settled_stored = true;
@@ -173,6 +185,19 @@ impl<O: Outlet> Queue<O> {
                 }
             }
         }
+    }
+
+    fn collect_counts(&mut self, room: &mut usize, collected: &mut Collected) {
+        let entries = &self.entries;
+        let is_stored = |sequence: u64| {
+            let entry = entries.range(..=sequence).next_back().map(|(_, entry)| entry);
+            entry.is_some_and(|entry| entry.stored.is_some() && entry.chunk.durable())
+        };
+        let most = (*room / COUNT_BYTES).max(1);
+        collected.returns = self.counted.collect(most, is_stored);
+        collected.more |= collected.returns.len() == most;
+        *room = room.saturating_sub(collected.returns.len() * COUNT_BYTES);
+        collected.forgotten = self.counted.collect_forgotten();
     }
 
     /// The states of the levels for the disk, as if the node stopped uncleanly after it: of all, or of those that changed.
@@ -193,7 +218,7 @@ impl<O: Outlet> Queue<O> {
             fresh.filter_map(|first| self.entries.get(first))
         };
         let messages = uncollected().map(|entry| u64::from(entry.chunk.count() - entry.settled.count())).sum();
-        let bytes = uncollected().map(|entry| entry.chunk.bytes().len() as u64).sum();
+        let bytes = uncollected().map(Entry::open_records).sum();
         let bodies = if bounded { uncollected().map(Entry::open_bodies).sum() } else { 0 };
         QueueState {
             next_sequence: level.next_sequence,

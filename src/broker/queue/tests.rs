@@ -1,6 +1,8 @@
 //! Transitions of the queue machine: a state, a command, exactly these deliveries and effects. Histories are the model
 //! test's (`tests/model`).
 
+mod features;
+
 use super::*;
 use crate::broker::message::{ChunkBuilder, Ledger, Parts};
 use crate::limits::CONSUMER_WINDOW_BYTES;
@@ -37,8 +39,12 @@ struct Stage {
 
 impl Stage {
     fn new(durable: bool) -> Stage {
+        Stage::with(durable, QueueSettings::default())
+    }
+
+    fn with(durable: bool, settings: QueueSettings) -> Stage {
         Stage {
-            queue: Queue::new(durable, true, Arc::default()),
+            queue: Queue::new(durable, true, Arc::new(settings)),
             journal: Journal::default(),
             ledger: Arc::default(),
             now: 0,
@@ -52,6 +58,16 @@ impl Stage {
     }
 
     fn enqueue(&mut self, count: u32, size: usize, durable: bool) -> Effects<Journal> {
+        self.enqueue_at(0, 0, (count, size, durable))
+    }
+
+    /// Messages for a level, with a deadline or 0.
+    fn enqueue_at(
+        &mut self,
+        level: usize,
+        deadline_ms: u64,
+        (count, size, durable): (u32, usize, bool),
+    ) -> Effects<Journal> {
         let mut builder = ChunkBuilder::default();
         let body = vec![b'x'; size];
         for _ in 0..count {
@@ -61,12 +77,12 @@ impl Stage {
                 body: &body,
                 persistent: durable,
                 priority: 0,
-                deadline_ms: 0,
+                deadline_ms,
                 died: false,
             });
         }
         let chunk = builder.finish(durable, &self.ledger);
-        self.apply(Command::Enqueue(chunk, 0))
+        self.apply(Command::Enqueue(chunk, level))
     }
 
     fn spec(&self, id: u64) -> ConsumerSpec<Journal> {
