@@ -1,43 +1,25 @@
 //! The queue machine, its disk and the naive queue side by side.
 
-use crate::naive::{Holder, Message, Naive};
+use crate::consumers::Holder;
+use crate::disk::Disk;
+use crate::history::{Config, Op};
+use crate::letters::{Fate, Letters};
+use crate::naive::{Delivery, Message, Naive};
 use proptest::sample::Index;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use warren::broker::identity::{ConsumerId, QueueId};
-use warren::broker::message::{ChunkBuilder, Ledger, Parts, Run, Span};
-use warren::broker::queue::{Command, ConsumerSpec, Effects, LoadRequest, Outlet, Queue, QueueState, Taken};
-use warren::store::committer::add_queue;
-use warren::store::memory::MemoryStorage;
-use warren::store::recovery;
-use warren::store::{Change, Family, Logging, Storage, keys};
-
-const QUEUE: QueueId = QueueId(7);
-/// Chunk bytes that one piece of a commit takes: little, so that commits have several.
-const ROOM: usize = 3000;
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Op {
-    Enqueue { messages: u32, durable: bool },
-    Consume { prefetch: Option<u32>, no_ack: bool, priority: i32 },
-    Cancel(Index),
-    Settle { at: Index, count: u32 },
-    Requeue { at: Index, count: u32 },
-    Take { no_ack: bool },
-    Purge,
-    Commit { short: bool },
-    Evict { keep: usize },
-    Load,
-    Crash { pieces: usize },
-    Restart,
-}
+use warren::broker::identity::ConsumerId;
+use warren::broker::message::{Ledger, Run, Span};
+use warren::broker::queue::{
+    Command, ConsumerSpec, Dead, Effects, Outlet, Overflow, Queue, QueueSettings, Reason, SharedCredit, Taken,
+};
 
 /// Where deliveries are written down.
-#[derive(Clone, Default)]
-struct Journal(Rc<RefCell<Vec<(ConsumerId, Run)>>>);
+#[derive(Clone, Default, Debug)]
+pub struct Journal(Rc<RefCell<Vec<(ConsumerId, Run)>>>);
 
 impl Outlet for Journal {
     fn deliver(&self, consumer: ConsumerId, run: Run) {
@@ -49,72 +31,142 @@ impl Outlet for Journal {
     }
 }
 
+/// What the machine did for one command.
+pub struct Seen {
+    deliveries: Vec<(ConsumerId, Delivery)>,
+    /// Bytes that consumers were sent.
+    sent: Vec<(ConsumerId, u64)>,
+    /// Dead letters by sequence number and body, in order.
+    dead: Vec<(u64, u64, Reason)>,
+    /// Those of them that left the queue's own ready messages.
+    dropped: VecDeque<(u64, Reason)>,
+    /// Dead letters that the queue never took, by body.
+    turned_away: Vec<u64>,
+    refused: Option<u32>,
+    unused: bool,
+}
+
+impl Seen {
+    fn note(&self, digest: &mut DefaultHasher) {
+        for (consumer, delivery) in &self.deliveries {
+            consumer.hash(digest);
+            delivery.note(digest);
+        }
+        for (sequence, id, reason) in &self.dead {
+            (sequence, id, reason.name()).hash(digest);
+        }
+        (&self.turned_away, self.refused, self.unused).hash(digest);
+    }
+}
+
 pub struct Bench {
-    queue: Queue<Journal>,
-    journal: Journal,
-    naive: Naive,
-    disk: MemoryStorage,
-    ledger: Arc<Ledger>,
-    epoch: u64,
-    /// Durable messages as of the last complete commit.
-    committed: BTreeSet<u64>,
-    bodies: u64,
-    next: u64,
-    next_consumer: u64,
-    load_wanted: bool,
+    pub config: Config,
+    pub queue: Queue<Journal>,
+    pub journal: Journal,
+    pub naive: Naive,
+    pub disk: Disk,
+    pub letters: Letters,
+    pub ledger: Arc<Ledger>,
+    /// Wall clock ms.
+    pub now: u64,
+    /// When the machine wants to be told the time.
+    pub timer: Option<u64>,
+    /// At the last command the queue was unused for too long: nobody waits for that any more.
+    pub over: bool,
+    /// The next number of each level.
+    pub next: Vec<u64>,
+    pub next_consumer: u64,
+    pub shared: Arc<SharedCredit>,
+    /// Consumers that share it, whether still there or not.
+    pub sharing: HashSet<ConsumerId>,
+    /// All that was seen from outside.
+    pub digest: DefaultHasher,
 }
 
 impl Bench {
-    pub fn new() -> Bench {
+    pub fn new(config: Config) -> Bench {
+        let settings = Arc::new(config.settings(None));
+        let mut naive = Naive::new(settings.clone());
+        naive.consumers.shared = config.shared;
         Bench {
-            queue: Queue::new(true, false, Arc::default()),
+            config,
+            queue: Queue::new(config.durable, false, settings),
             journal: Journal::default(),
-            naive: Naive::default(),
-            disk: MemoryStorage::default(),
+            disk: Disk::default(),
+            letters: Letters::default(),
             ledger: Arc::default(),
-            epoch: 0,
-            committed: BTreeSet::new(),
-            bodies: 0,
-            next: 0,
+            now: 1_000_000,
+            timer: None,
+            over: false,
+            next: naive.levels().iter().map(|level| level.start).collect(),
+            naive,
             next_consumer: 0,
-            load_wanted: false,
+            shared: Arc::new(SharedCredit::new(config.shared)),
+            sharing: HashSet::new(),
+            digest: DefaultHasher::new(),
         }
     }
 
     pub fn run(&mut self, op: Op) {
+        self.catch_up();
         match op {
-            Op::Enqueue { messages, durable } => self.enqueue(messages, durable),
-            Op::Consume { prefetch, no_ack, priority } => self.consume(prefetch, no_ack, priority),
+            Op::Enqueue { messages, durable, priority, ttl } => self.publish(messages, durable, priority, ttl),
+            Op::Consume { prefetch, no_ack, priority, exclusive, shares } => {
+                let id = ConsumerId(self.next_consumer + 1);
+                self.consume(Holder { id, prefetch, no_ack, priority, exclusive, shares: shares && !no_ack, holds: 0 });
+            }
             Op::Cancel(which) => {
-                let ids: Vec<ConsumerId> = self.naive.consumers.keys().copied().collect();
+                let ids = self.naive.consumers.ids();
                 if !ids.is_empty() {
-                    let id = *which.get(&ids);
-                    self.naive.consumers.remove(&id);
-                    self.apply(Command::Cancel(id));
+                    self.cancel(*which.get(&ids));
                 }
             }
-            Op::Settle { at, count } => {
-                if let Some((first, count, holder)) = self.span(at, count) {
-                    self.naive.release(first, count);
-                    self.apply(Command::Settle { spans: vec![(first, count)], consumer: holder });
-                }
-            }
-            Op::Requeue { at, count } => {
-                if let Some((first, count, holder)) = self.span(at, count) {
-                    self.requeue(first, count, holder);
-                }
+            Op::Settle { at, count } => self.settle(at, count),
+            Op::Discard { at, count } => self.discard(at, count),
+            Op::Requeue { at, count, failed } => {
+                let (spans, holder) = self.spans(at, count);
+                self.requeue(&spans, holder, failed);
             }
             Op::Take { no_ack } => self.take(no_ack),
             Op::Purge => {
                 let mut effects = Effects::default();
-                assert_eq!(self.queue.purge(&mut effects), self.naive.ready.len() as u64);
-                self.naive.ready.clear();
+                assert_eq!(self.queue.purge(&mut effects), self.naive.purge(), "what a purge says that it dropped");
             }
-            Op::Commit { short } => self.commit(short.then_some(500), usize::MAX),
-            Op::Evict { keep } => self.queue.evict(self.epoch, keep),
+            Op::Touch => {
+                let seen = self.act(Command::Touch);
+                self.naive.unused_since = None;
+                self.follow(seen);
+            }
+            Op::Configure(policy) => self.configure(self.config.settings(Some(policy))),
+            Op::Wait(ms) => self.wait(ms),
+            Op::Bury { count, fate } => self.bury(count, fate),
+            Op::Commit { short } => {
+                self.commit(short.then_some(500), usize::MAX);
+            }
+            Op::Evict { keep } => {
+                self.queue.evict(self.disk.epoch, keep);
+                let held = self.naive.ready.len() < self.naive.all().count();
+                self.naive.guessed |= held && self.naive.settings.max_bytes.is_none();
+            }
+            Op::Read => self.read(),
             Op::Load => self.load(),
-            Op::Crash { pieces } => self.crash(pieces),
-            Op::Restart => self.restart(),
+            Op::LoadAgain => {
+                if self.disk.reading.take().is_some() {
+                    self.queue.load_again();
+                    self.disk.wanted = true;
+                }
+            }
+            Op::Crash { pieces } if self.config.durable => self.crash(pieces),
+            Op::Restart if self.config.durable => self.restart(),
+            Op::Crash { .. } | Op::Restart => {}
+        }
+    }
+
+    /// What vanishes or is delivered for the time alone must not be taken for the next command's doing.
+    fn catch_up(&mut self) {
+        let due = self.naive.delayed.keys().next().is_some_and(|(due, _)| *due <= self.now);
+        if due || self.naive.settings.dead_letters.is_none() {
+            self.tick();
         }
     }
 
@@ -123,233 +175,310 @@ impl Bench {
         let counts = self.queue.counts();
         assert_eq!(counts.ready, self.naive.ready.len() as u64, "ready");
         assert_eq!(counts.unsettled, self.naive.unsettled.len() as u64, "unsettled");
+        assert_eq!(counts.dying, self.naive.dying.len() as u64, "dying");
+        assert_eq!(counts.delayed, self.naive.delayed.len() as u64, "delayed");
         assert_eq!(counts.consumers, self.naive.consumers.len());
-        if self.naive.is_hungry() && !self.naive.ready.is_empty() {
-            assert!(self.load_wanted, "a consumer starves: messages are ready and nothing is being read");
+        if self.disk.wanted || self.disk.reading.is_some() {
+            return;
+        }
+        let starving = self.naive.consumers.is_hungry() && !self.naive.ready.is_empty();
+        assert!(!starving, "a consumer starves: messages are ready and nothing is being read");
+        assert!(!self.naive.overflows(), "the queue is too long, and nothing is being read");
+        let untold = self.naive.dying.iter().find(|(_, dying)| !dying.told);
+        assert!(untold.is_none(), "{untold:?} is to be dead-lettered and nothing is being read");
+        if let Some(moment) = self.naive.next_moment() {
+            let on_time = self.timer.is_some_and(|timer| timer <= moment);
+            assert!(on_time, "timer {:?}, due at {moment}", self.timer);
+        }
+        if let Some(until) = self.naive.unused_until(self.now).filter(|until| *until > self.now && !self.over) {
+            assert!(self.timer.is_some_and(|timer| timer <= until), "timer {:?}, unused until {until}", self.timer);
         }
     }
 
-    /// All that is left comes out in order; then nothing is left in memory.
-    pub fn finish(mut self) {
-        let ids: Vec<ConsumerId> = self.naive.consumers.keys().copied().collect();
-        for id in ids {
-            self.naive.consumers.remove(&id);
-            self.apply(Command::Cancel(id));
-        }
-        while let Some((first, count, holder)) = self.naive.span(0, u32::MAX) {
-            self.requeue(first, count, holder);
-        }
-        while !self.naive.ready.is_empty() {
+    /// All that is left comes out in order; then nothing is left in memory or on disk.
+    pub fn finish(mut self) -> u64 {
+        self.catch_up();
+        self.naive.consumers.ids().into_iter().for_each(|id| self.cancel(id));
+        self.configure(self.config.settings(None));
+        self.check();
+        for round in 0.. {
+            assert!(round < 100_000, "the queue does not get empty");
+            while !self.naive.unsettled.is_empty() {
+                let (spans, holder) = self.naive.spans(0, u32::MAX);
+                self.requeue(&spans, holder, false);
+            }
+            self.bury(usize::MAX, Fate::Gone);
+            self.commit(None, usize::MAX);
+            if self.naive.all().next().is_none() {
+                break;
+            }
             let before = self.naive.ready.len();
-            self.take(true);
+            match self.naive.delayed.keys().next() {
+                Some((due, _)) if before == 0 => self.wait(due.saturating_sub(self.now) as i64),
+                _ => self.take(true),
+            }
             if self.naive.ready.len() == before {
+                self.read();
                 self.load();
             }
+            self.check();
         }
-        assert!(matches!(self.queue.take(true, 0, &mut Effects::default()), Taken::Empty));
+        assert!(matches!(self.queue.take(true, self.now, &mut Effects::default()), Taken::Empty));
         self.commit(None, usize::MAX);
-        for family in [Family::Chunks, Family::Settled, Family::Transient] {
-            let left = self.scan(family);
-            assert_eq!(left, Vec::<u64>::new(), "{} is left on disk of a drained queue", family.name());
-        }
-        let ledger = self.ledger.clone();
+        self.disk.assert_empty();
+        let (ledger, digest) = (self.ledger.clone(), self.digest.finish());
         drop(self);
         assert_eq!(ledger.bytes(), 0, "memory is counted that nobody holds");
+        digest
     }
 
-    fn enqueue(&mut self, messages: u32, durable: bool) {
-        let mut builder = ChunkBuilder::default();
-        let (first, end) = (self.next, self.next + u64::from(messages));
-        for sequence in first..end {
-            self.bodies += 1;
-            let mut body = self.bodies.to_le_bytes().to_vec();
-            body.resize(8 + (self.bodies % 900) as usize, b'.');
-            builder.push(&Parts {
-                exchange_and_key: b"\0\x01q",
-                header: b"header",
-                body: &body,
-                persistent: durable,
-                priority: 0,
-                deadline_ms: 0,
-                died: false,
-            });
-            let message = Message { body: self.bodies, durable, delivered: false, chunk_end: end };
-            self.naive.ready.insert(sequence, message);
+    fn consume(&mut self, holder: Holder) {
+        let id = holder.id;
+        assert_eq!(self.queue.may_consume(holder.exclusive), self.naive.consumers.may_add(holder.exclusive));
+        if !self.naive.consumers.may_add(holder.exclusive) {
+            return;
         }
-        self.next = end;
-        let chunk = builder.finish(durable, &self.ledger);
-        self.apply(Command::Enqueue(chunk, 0));
+        self.next_consumer = id.0;
+        if holder.shares {
+            self.sharing.insert(id);
+        }
+        let Holder { no_ack, exclusive, priority, prefetch, .. } = holder;
+        let (outlet, shared) = (self.journal.clone(), holder.shares.then(|| self.shared.clone()));
+        let seen =
+            self.act(Command::Consume(ConsumerSpec { id, outlet, no_ack, exclusive, priority, prefetch, shared }));
+        self.naive.consumers.add(holder);
+        self.follow(seen);
     }
 
-    fn consume(&mut self, prefetch: Option<u32>, no_ack: bool, priority: i32) {
-        self.next_consumer += 1;
-        let id = ConsumerId(self.next_consumer);
-        self.naive.consumers.insert(id, Holder { prefetch, no_ack, holds: 0 });
-        let outlet = self.journal.clone();
-        let spec = ConsumerSpec { id, outlet, no_ack, exclusive: false, priority, prefetch, shared: None };
-        self.apply(Command::Consume(spec));
+    pub fn cancel(&mut self, id: ConsumerId) {
+        let seen = self.act(Command::Cancel(id));
+        self.naive.consumers.remove(id);
+        self.follow(seen);
     }
 
-    fn requeue(&mut self, first: u64, count: u32, holder: Option<ConsumerId>) {
-        let chunk_end = self.naive.unsettled[&first].0.chunk_end;
-        let released = self.naive.release(first, count);
-        self.naive.ready.extend(released);
-        self.apply(Command::Requeue { spans: vec![Span { first, count, chunk_end }], consumer: holder, failed: false });
+    fn settle(&mut self, at: Index, count: u32) {
+        let (spans, holder) = self.spans(at, count);
+        let freed = self.free_shared(&spans, holder);
+        let pairs = spans.iter().map(|(first, count, _)| (*first, *count)).collect();
+        let seen = self.act(Command::Settle { spans: pairs, consumer: holder });
+        self.naive.release(&spans);
+        self.follow(seen);
+        self.tell_sharers(freed);
     }
 
-    fn take(&mut self, no_ack: bool) {
+    fn discard(&mut self, at: Index, count: u32) {
+        let (spans, holder) = self.spans(at, count);
+        let freed = self.free_shared(&spans, holder);
+        let pairs = spans.iter().map(|(first, count, _)| (*first, *count)).collect();
+        let seen = self.act(Command::Discard { spans: pairs, consumer: holder });
+        for (sequence, message) in self.naive.release(&spans) {
+            self.naive.doom(sequence, message, Reason::Rejected);
+        }
+        self.follow(seen);
+        self.tell_sharers(freed);
+    }
+
+    pub fn requeue(&mut self, spans: &[(u64, u32, u64)], holder: Option<ConsumerId>, failed: bool) {
+        let freed = self.free_shared(spans, holder);
+        let given = spans.iter().map(|(first, count, chunk_end)| (*first, *count, *chunk_end));
+        let given = given.map(|(first, count, chunk_end)| Span { first, count, chunk_end }).collect();
+        let seen = self.act(Command::Requeue { spans: given, consumer: holder, failed });
+        for (sequence, message) in self.naive.release(spans) {
+            self.naive.give_back(sequence, message, failed, self.now);
+        }
+        self.follow(seen);
+        self.tell_sharers(freed);
+    }
+
+    /// As a channel does it: the shared credit grows before the queue hears of it, and the other consumers are told after.
+    fn free_shared(&mut self, spans: &[(u64, u32, u64)], holder: Option<ConsumerId>) -> bool {
+        let shares = holder.is_some_and(|id| self.sharing.contains(&id));
+        if shares {
+            let count = spans.iter().map(|(_, count, _)| i64::from(*count)).sum();
+            self.shared.add(count);
+            self.naive.consumers.shared += count;
+        }
+        shares
+    }
+
+    fn tell_sharers(&mut self, freed: bool) {
+        for id in self.naive.consumers.sharers().into_iter().filter(|_| freed) {
+            let seen = self.act(Command::Credit { consumer: id, bytes: 0 });
+            self.follow(seen);
+        }
+    }
+
+    pub fn take(&mut self, no_ack: bool) {
         let mut effects = Effects::default();
-        match self.queue.take(no_ack, 0, &mut effects) {
+        let now = if self.queue.needs_time() { self.now } else { 0 };
+        let taken = self.queue.take(no_ack, now, &mut effects);
+        let mut seen = self.see(effects);
+        self.naive.pass_time(self.now, &mut seen.dropped);
+        match taken {
             Taken::Message(run, left) => {
-                let body = body(&run, 0);
-                self.naive.hand_out(run.first(), body, run.redelivered, None, no_ack);
+                let delivery = self.delivery(&run, 0);
+                delivery.note(&mut self.digest);
+                assert_eq!(self.naive.next(), Some(delivery.sequence), "what basic.get gives");
+                self.naive.hand_out(delivery, None, no_ack, self.now);
                 assert_eq!(left, self.naive.ready.len() as u64);
             }
             Taken::Empty => assert!(self.naive.ready.is_empty()),
             Taken::OnDisk => {
                 assert!(!self.naive.ready.is_empty());
-                assert!(effects.load || self.load_wanted, "the next message is on disk and nobody reads it");
+                let read = self.disk.wanted || self.disk.reading.is_some();
+                assert!(read, "the next message is on disk and nobody reads it");
             }
         }
-        self.load_wanted |= effects.load;
+        self.naive.unused_since = None;
+        seen.refused = None;
+        self.follow(seen);
     }
 
-    /// Runs a commit for at most `pieces` pieces.
-    fn commit(&mut self, spill: Option<usize>, pieces: usize) {
-        let epoch = self.epoch + 1;
-        for _ in 0..pieces {
-            let mut room = ROOM;
-            let collected = self.queue.collect(epoch, spill, &mut room);
-            let more = collected.more;
-            let (mut logged, mut unlogged) = (Vec::new(), Vec::new());
-            add_queue(QUEUE, collected, &mut logged, &mut unlogged);
-            self.disk.write(&unlogged, Logging::Unlogged).unwrap();
-            self.disk.write(&logged, Logging::Synced).unwrap();
-            if !more {
-                self.epoch = epoch;
-                self.committed = self.naive.durable();
-                return;
-            }
+    fn configure(&mut self, settings: QueueSettings) {
+        let settings = Arc::new(settings);
+        let seen = self.act(Command::Configure(settings.clone()));
+        if settings.expires != self.naive.settings.expires {
+            self.naive.unused_since = None;
+        }
+        self.naive.settings = settings;
+        self.follow(seen);
+    }
+
+    fn wait(&mut self, ms: i64) {
+        self.now = self.now.saturating_add_signed(ms);
+        while self.timer.is_some_and(|timer| timer <= self.now) {
+            self.timer = None;
+            self.tick();
         }
     }
 
-    fn load(&mut self) {
-        self.load_wanted = false;
-        let Some(request) = self.queue.load_request(700) else { return };
-        let (chunks, end) = recovery::load(&self.disk, QUEUE, request, &self.ledger).unwrap();
-        self.apply(Command::Loaded { first: request.first, chunks, end });
+    pub fn tick(&mut self) {
+        let seen = self.act(Command::Tick);
+        self.follow(seen);
     }
 
-    /// The process dies after some pieces of a commit. What a complete commit held, and was not settled since, is there.
-    fn crash(&mut self, pieces: usize) {
-        let before = self.committed.clone();
-        let live = self.naive.durable();
-        self.commit(None, pieces);
-        let mut state = self.stored_state();
-        let stored = self.stored_messages();
-        assert_eq!(state.messages, stored.len() as u64, "the stored count");
-        let sequences: BTreeSet<u64> = stored.iter().map(|(sequence, _)| *sequence).collect();
-        assert!(before.intersection(&live).all(|sequence| sequences.contains(sequence)), "committed messages are lost");
-        assert!(sequences.iter().all(|sequence| before.contains(sequence) || live.contains(sequence)), "ghosts");
-        state.maybe_delivered = state.next_sequence;
-        self.recover(state, stored, |_| true);
-    }
-
-    /// The node stops cleanly and starts again.
-    fn restart(&mut self) {
-        self.naive.consumers.clear();
-        let ids = 1..=self.next_consumer;
-        ids.for_each(|id| self.apply(Command::Cancel(ConsumerId(id))));
-        while let Some((first, count, _)) = self.naive.span(0, u32::MAX) {
-            self.requeue(first, count, None);
+    fn spans(&self, at: Index, count: u32) -> (Vec<(u64, u32, u64)>, Option<ConsumerId>) {
+        match self.naive.unsettled.len() {
+            0 => (Vec::new(), None),
+            held => self.naive.spans(at.index(held), count),
         }
-        self.commit(None, usize::MAX);
-        let delivered: BTreeSet<u64> =
-            self.naive.ready.iter().filter(|(_, message)| message.delivered).map(|(sequence, _)| *sequence).collect();
-        let stored = self.stored_messages();
-        let sequences: BTreeSet<u64> = stored.iter().map(|(sequence, _)| *sequence).collect();
-        assert_eq!(sequences, self.naive.durable(), "a clean stop keeps exactly the durable messages");
-        let state = self.queue.states(true)[0].1;
-        self.recover(state, stored, |sequence| delivered.contains(&sequence));
     }
 
-    fn recover(&mut self, state: QueueState, stored: Vec<(u64, Message)>, delivered: impl Fn(u64) -> bool) {
-        self.disk.write(&[everything(Family::Transient)], Logging::Unlogged).unwrap();
-        self.journal = Journal::default();
-        self.queue = Queue::recover(false, Arc::default(), &[(0, state)]);
-        self.next = state.next_sequence;
-        let ready = stored.into_iter();
-        let ready = ready.map(|(at, message)| (at, Message { delivered: delivered(at), ..message }));
-        self.naive = Naive { ready: ready.collect(), ..Naive::default() };
-        self.committed = self.naive.durable();
-        self.load_wanted = false;
-    }
-
-    fn stored_state(&self) -> QueueState {
-        let value = self.disk.get(Family::QueueState, &keys::queue(QUEUE, 0)).unwrap();
-        value.map_or_else(QueueState::default, |value| warren::store::records::read_queue_state(&value).unwrap())
-    }
-
-    /// Durable messages on disk that are not settled there.
-    fn stored_messages(&self) -> Vec<(u64, Message)> {
-        let request = LoadRequest { first: 0, end: u64::MAX, bytes: usize::MAX };
-        let (chunks, _) = recovery::load(&self.disk, QUEUE, request, &Arc::default()).unwrap();
-        let mut messages = Vec::new();
-        for stored in chunks.into_iter().filter(|stored| stored.chunk.durable()) {
-            let (chunk_end, chunk) = (stored.chunk.end(), Arc::new(stored.chunk));
-            for index in (0..chunk.count()).filter(|index| !stored.settled.contains(*index)) {
-                let run =
-                    Run { chunk: chunk.clone(), index, count: 1, redelivered: false, returns: Default::default() };
-                let message = Message { body: body(&run, 0), durable: true, delivered: true, chunk_end };
-                messages.push((run.first(), message));
-            }
+    /// The messages of a chunk have come to a level, up to the index that was refused.
+    pub fn enqueue(&mut self, command: Command<Journal>, level: usize, messages: &[Message]) {
+        let before = (self.naive.ready.len() as u64, self.naive.bodies);
+        let seen = self.act(command);
+        let taken = seen.refused.unwrap_or(messages.len() as u32) as usize;
+        let first = self.next[level];
+        self.next[level] += taken as u64;
+        for (at, message) in messages[..taken].iter().enumerate() {
+            self.naive.add_ready(first + at as u64, *message, false);
         }
-        messages
-    }
-
-    fn scan(&self, family: Family) -> Vec<u64> {
-        let mut keys_found = Vec::new();
-        let to = keys::chunk(QueueId(QUEUE.0 + 1), 0);
-        self.disk
-            .scan(family, &keys::chunk(QUEUE, 0), &to, &mut |key, _| {
-                keys_found.push(keys::chunk_first(key).unwrap());
-                true
-            })
-            .unwrap();
-        keys_found
-    }
-
-    fn span(&self, at: Index, count: u32) -> Option<(u64, u32, Option<ConsumerId>)> {
-        if self.naive.unsettled.is_empty() {
-            return None;
+        self.naive.fresh = first..self.next[level];
+        let dlx = self.naive.settings.overflow == Overflow::RejectPublishDlx;
+        let letters = dlx && self.naive.settings.dead_letters.is_some();
+        let refused: Vec<u64> = messages[taken..].iter().map(|message| message.id).collect();
+        assert_eq!(seen.turned_away, if letters { refused.clone() } else { Vec::new() }, "dead letters of a refusal");
+        let died = seen.dropped.len();
+        self.follow(seen);
+        let (ready, bodies) = (self.naive.ready.len() as u64, self.naive.bodies);
+        if let Some(id) = refused.first() {
+            assert!(self.naive.refuses());
+            let room = !self.naive.is_full_for(self.naive.facts[*id as usize].body);
+            let vanished = died > 0 || self.naive.settings.dead_letters.is_none();
+            assert!(!room || vanished || self.naive.guesses(), "body {id} was refused and has room");
+            assert!(ready > 0 || !self.naive.consumers.is_hungry(), "body {id} was refused and somebody waits for it");
         }
-        self.naive.span(at.index(self.naive.unsettled.len()), count)
+        if self.naive.refuses() {
+            let (length, bytes) = (self.naive.settings.max_length, self.naive.settings.max_bytes);
+            assert!(length.is_none_or(|max| ready <= before.0.max(max)), "longer than its limit");
+            let fits = bytes.is_none_or(|max| bodies <= before.1.max(max));
+            assert!(fits || self.naive.guesses(), "more bytes than its limit");
+        }
     }
 
-    fn apply(&mut self, command: Command<Journal>) {
+    /// Applies a command as the engine does, and mirrors what time does before it.
+    pub fn act(&mut self, command: Command<Journal>) -> Seen {
+        let timed = match &command {
+            Command::Enqueue(chunk, _) => chunk.is_timed(),
+            Command::Loaded { .. } | Command::Configure(_) => true,
+            _ => false,
+        };
+        let loaded = matches!(command, Command::Loaded { .. });
+        let now = if timed || self.queue.needs_time() { self.now } else { 0 };
         let mut effects = Effects::default();
-        self.queue.apply(command, 0, &mut effects);
-        assert_eq!(effects.damage, None);
-        self.load_wanted |= effects.load;
-        let delivered = std::mem::take(&mut *self.journal.0.borrow_mut());
-        for (consumer, run) in delivered {
-            let no_ack = self.naive.consumers[&consumer].no_ack;
+        self.queue.apply(command, now, &mut effects);
+        let mut seen = self.see(effects);
+        // What is loaded was not there before: it expires in its turn.
+        let mut none = VecDeque::new();
+        self.naive.pass_time(self.now, if loaded { &mut none } else { &mut seen.dropped });
+        seen
+    }
+
+    fn see(&mut self, effects: Effects<Journal>) -> Seen {
+        assert_eq!((effects.damage, effects.lost), (None, 0));
+        self.disk.wanted |= effects.load;
+        self.timer = self.timer.into_iter().chain(effects.timer).min();
+        let mut seen = Seen {
+            deliveries: Vec::new(),
+            sent: Vec::new(),
+            dead: Vec::new(),
+            dropped: VecDeque::new(),
+            turned_away: Vec::new(),
+            refused: effects.refused,
+            unused: effects.unused,
+        };
+        for Dead { run, reason, waits } in effects.dead {
             for at in 0..run.count {
-                let sequence = run.first() + u64::from(at);
-                self.naive.hand_out(sequence, body(&run, at), run.redelivered, Some(consumer), no_ack);
-            }
-            if !no_ack {
-                self.apply(Command::Credit { consumer, bytes: run.bytes() as u64 });
+                let (sequence, id) = (run.first() + u64::from(at), self.letters.id_of(&run, at));
+                if !waits {
+                    seen.turned_away.push(id);
+                    continue;
+                }
+                seen.dead.push((sequence, id, reason));
+                self.letters.take(run.part(at, 1), reason);
+                if matches!(reason, Reason::Expired | Reason::MaxLen) {
+                    seen.dropped.push_back((sequence, reason));
+                }
             }
         }
+        for (consumer, run) in std::mem::take(&mut *self.journal.0.borrow_mut()) {
+            for at in 0..run.count {
+                seen.deliveries.push((consumer, self.delivery(&run, at)));
+            }
+            seen.sent.push((consumer, run.bytes() as u64));
+        }
+        seen.note(&mut self.digest);
+        seen
     }
-}
 
-fn body(run: &Run, at: u32) -> u64 {
-    let record = run.chunk.record(run.index + at).expect("a record that was handed out is there");
-    u64::from_le_bytes(record.body[..8].try_into().unwrap())
-}
+    /// Holds the rest of what the machine did against the naive queue, which knows the command by now.
+    pub fn follow(&mut self, mut seen: Seen) {
+        for (sequence, id, reason) in &seen.dead {
+            let ready = self.naive.ready.get(sequence).copied();
+            let message = self.naive.dying.get(sequence).map(|dying| dying.message).or(ready);
+            assert_eq!(message.map(|message| message.id), Some(*id), "the dead letter {sequence}");
+            if matches!(reason, Reason::Rejected | Reason::DeliveryLimit) {
+                let dying = self.naive.dying.get_mut(sequence).expect("a doomed message");
+                assert_eq!((dying.reason, std::mem::replace(&mut dying.told, true)), (*reason, false));
+            }
+        }
+        self.naive.deliver(&seen.deliveries, self.now, &mut seen.dropped);
+        self.naive.let_go(self.now, &mut seen.dropped, &self.queue.counts());
+        let until = self.naive.unused_until(self.now);
+        self.over = seen.unused;
+        assert_eq!(seen.unused, until.is_some_and(|until| until <= self.now), "unused until {until:?}");
+        for (consumer, bytes) in seen.sent {
+            let seen = self.act(Command::Credit { consumer, bytes });
+            self.follow(seen);
+        }
+    }
 
-fn everything(family: Family) -> Change {
-    Change::DeleteRange(family, Vec::new(), vec![0xff; 17])
+    fn delivery(&self, run: &Run, at: u32) -> Delivery {
+        let id = self.letters.id_of(run, at);
+        let facts = &self.naive.facts[id as usize];
+        self.letters.check_history(run, at, facts);
+        let (sequence, chunk_end) = (run.first() + u64::from(at), run.chunk.end());
+        Delivery { sequence, chunk_end, id, redelivered: run.redelivered, returns: run.returns }
+    }
 }
