@@ -4,6 +4,7 @@
 //!
 //! - [`node`]: the composition root: opens the store, recovers, starts listeners, stops them in reverse order.
 //! - [`cli`], [`config`]: the command line and the settings. [`perf`]: the load generator behind `warren perf`.
+//! - [`definitions`]: RabbitMQ's definitions file.
 //! - [`listener`]: sockets; drives one connection machine a socket.
 //! - [`amqp`]: the connection machine: bytes and time in, bytes out. [`auth`]: who may log in.
 //! - [`engine`]: queues behind locks, definitions, effects.
@@ -18,6 +19,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod definitions;
 pub mod engine;
 pub mod limits;
 pub mod listener;

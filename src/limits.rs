@@ -27,6 +27,9 @@ pub const FRAME_MAX_MIN: u32 = 4096;
 /// Largest frame that is looked at after our connection.close, in bytes: a close with the longest text has 266.
 pub const CLOSE_FRAME_BYTES: u32 = 512;
 
+/// Sockets beyond `listener.connection_max`: those that are in their handshake, and are told if there is no room.
+pub const HANDSHAKES_MAX: usize = 256;
+
 /// Bytes a connection may make us hold before it has logged in.
 pub const BEFORE_LOGIN_BYTES: usize = 16 * 1024;
 

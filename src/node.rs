@@ -2,10 +2,13 @@
 //! them in reverse order.
 
 use crate::amqp::Settings;
-use crate::auth::{self, Authenticator};
+use crate::auth::{self, Anonymous, Authenticator, Mechanism};
+use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
-use crate::config::{Config, SyncMode};
+use crate::config::{Config, QueueType, SyncMode};
+use crate::definitions::{self, DefinitionsError};
 use crate::engine::{Broker, FirstStart, Found, Options};
+use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Service, accept, bind};
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
@@ -30,6 +33,8 @@ pub enum NodeError {
     Store(StoreError),
     /// An address that cannot be listened on.
     Listen(SocketAddr, std::io::Error),
+    /// The definitions file.
+    Definitions(DefinitionsError),
     /// The disk failed while the node ran.
     Failed(String),
 }
@@ -39,6 +44,7 @@ impl fmt::Display for NodeError {
         match self {
             NodeError::Store(error) => error.fmt(f),
             NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            NodeError::Definitions(error) => write!(f, "definitions file {error}"),
             NodeError::Failed(text) => f.write_str(text),
         }
     }
@@ -75,16 +81,26 @@ impl Node {
             let listener = bind(*address, config.listener.backlog).map_err(refused)?;
             listeners.push((listener.local_addr().map_err(refused)?, listener));
         }
-        let auth = Authenticator::new(&config.auth.loopback_users);
-        let auth = Arc::new(auth.map_err(|error| NodeError::Failed(error.to_string()))?);
+        let auth = Arc::new(authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
+        let definitions = config.definitions.file.as_deref().map(|file| Ok((file, definitions::read(file)?)));
+        let definitions = definitions.transpose().map_err(NodeError::Definitions)?;
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config)?)?;
+        if let Some((file, definitions)) = definitions {
+            let imported = definitions::import(&broker, definitions);
+            let failed = |fault| NodeError::Definitions(DefinitionsError::new(file, fault));
+            imported.map_err(failed)?;
+            tracing::info!(file = %file.display(), "definitions imported");
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let service = Service {
             settings: Arc::new(settings(config)),
             broker: broker.clone(),
             auth,
-            connection_max: config.listener.connection_max as usize,
+            connection_max: match config.listener.connection_max {
+                0 => 0,
+                max => max as usize + HANDSHAKES_MAX,
+            },
             open: Arc::default(),
             nodelay: config.listener.nodelay,
             stop: stop.clone(),
@@ -156,8 +172,20 @@ fn options(config: &Config) -> Result<Options, NodeError> {
         SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
         SyncMode::Never => SyncPolicy::Never,
     };
-    let first_start = Some(first_start(config).map_err(|error| NodeError::Failed(error.to_string()))?);
-    Ok(Options { memory_budget: config.memory.budget(), sync, clock: Arc::new(SystemClock), first_start })
+    // The definitions say what there is to be.
+    let wanted = config.definitions.file.is_none().then(|| first_start(config));
+    let first_start = wanted.transpose().map_err(|error| NodeError::Failed(error.to_string()))?;
+    Ok(Options {
+        memory_budget: config.memory.budget(),
+        sync,
+        clock: Arc::new(SystemClock),
+        connection_max: Some(config.listener.connection_max).filter(|max| *max > 0).map(u64::from),
+        default_queue_type: match config.queues.default_type {
+            QueueType::Classic => QueueKind::Classic,
+            QueueType::Quorum => QueueKind::Quorum,
+        },
+        first_start,
+    })
 }
 
 /// What connections are told.
@@ -174,6 +202,14 @@ fn settings(config: &Config) -> Settings {
         product: "Warren".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+fn authenticator(config: &Config) -> std::io::Result<Authenticator> {
+    let auth = &config.auth;
+    let password = || auth.anonymous_login_password.reveal().to_owned();
+    let anonymous = auth.anonymous_login_user.clone().map(|user| Anonymous { user, password: password() });
+    let mechanisms = auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect();
+    Ok(Authenticator::new(&auth.loopback_users)?.with_anonymous(anonymous).with_mechanisms(mechanisms))
 }
 
 /// What a node has before anybody has made anything.

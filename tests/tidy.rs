@@ -24,7 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("perf", &["wire"]),
     ("config", &[]),
     ("cli", &["config", "perf"]),
-    ("node", &["config", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics"]),
+    ("definitions", &["engine", "broker", "auth"]),
+    ("node", &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics"]),
 ];
 
 /// Words of the code that only some modules, or one file of a module, may name.

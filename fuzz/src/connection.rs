@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use warren::amqp::{Connection, Peer, Settings};
 use warren::auth::{self, Authenticator};
 use warren::broker::access::User;
-use warren::broker::queue::Taken;
+use warren::broker::queue::{QueueKind, Taken};
 use warren::clock::Now;
 use warren::engine::{Broker, FirstStart, Item, Options, Session};
 use warren::name::Name;
@@ -227,12 +227,18 @@ fn guest() -> User {
 fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let clock = Arc::new(warren::clock::SystemClock);
     let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest() });
-    let options = Options { memory_budget, sync: SyncPolicy::Always, clock, first_start };
+    let (sync, connection_max, default_queue_type) = (SyncPolicy::Always, None, QueueKind::Classic);
+    let options = Options { memory_budget, sync, clock, connection_max, default_queue_type, first_start };
     Broker::start(storage.clone(), options).expect("what was stored is readable")
 }
 
 fn connect(settings: &Arc<Settings>, broker: &Arc<Broker>) -> Client {
-    let peer = Peer { address: "127.0.0.1:50000".to_owned(), local: "127.0.0.1:5672".to_owned(), loopback: true };
+    let peer = Peer {
+        address: "127.0.0.1:50000".to_owned(),
+        local: "127.0.0.1:5672".to_owned(),
+        loopback: true,
+        certificate_name: None,
+    };
     Client::new(Connection::new(settings.clone(), broker.clone(), AUTH.clone(), peer, *START))
 }
 

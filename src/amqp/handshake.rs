@@ -9,7 +9,8 @@ use super::error::{AmqpError, Code};
 use super::heartbeat::Heartbeat;
 use super::link::{Link, Tuned};
 use super::open::Open;
-use super::sasl::{self, SaslFault};
+use super::sasl::{self, Claim, Credentials, SaslFault};
+use crate::auth::Denied;
 use crate::broker::access::Identity;
 use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
 use crate::value::Value;
@@ -50,12 +51,13 @@ impl Connection {
     }
 
     fn write_start(&mut self) {
+        let mechanisms = sasl::mechanisms(&self.auth, self.peer.certificate_name.as_deref());
         let properties = server_properties(&self.settings, self.broker.cluster_name());
         let start = connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
             server_properties: table_to_amq(&properties).unwrap_or_default(),
-            mechanisms: sasl::MECHANISMS.into(),
+            mechanisms: mechanisms.into(),
             locales: "en_US".into(),
         });
         self.write(AMQPClass::Connection(start));
@@ -104,13 +106,14 @@ impl Connection {
         let client_name = properties.get("connection_name").and_then(Value::as_str);
         self.client_name = client_name.filter(|name| name.len() <= NAME_MAX).map(str::to_owned);
         let mechanism = start_ok.mechanism.as_str();
-        let credentials = match sasl::credentials(mechanism, start_ok.response.as_bytes()) {
-            Ok(credentials) => credentials,
+        let certificate = self.peer.certificate_name.as_deref();
+        let claim = match sasl::claim(mechanism, start_ok.response.as_bytes(), &self.auth, certificate) {
+            Ok(claim) => claim,
             Err(SaslFault::UnknownMechanism) => return self.refuse("unknown authentication mechanism".to_owned()),
             Err(SaslFault::MalformedResponse) => return self.refuse("malformed authentication response".to_owned()),
         };
-        let user = std::str::from_utf8(&credentials.user).ok().and_then(|name| self.broker.user(name));
-        match self.auth.login(user.as_deref(), &credentials.password, self.peer.loopback) {
+        let (user, verdict) = self.judge(&claim);
+        match verdict {
             Ok(identity) => {
                 let settings = self.settings.clone();
                 self.write(AMQPClass::Connection(connection::AMQPMethod::Tune(connection::Tune {
@@ -121,7 +124,7 @@ impl Connection {
                 self.phase = Phase::ExpectTuneOk(Login { identity, capabilities });
             }
             Err(denied) => {
-                let (connection, user) = (self.name(), String::from_utf8_lossy(&credentials.user));
+                let connection = self.name();
                 tracing::warn!(%connection, ?user, mechanism, reason = %denied, "login refused");
                 if !capabilities.authentication_failure_close {
                     return self.refuse("login refused".to_owned());
@@ -135,6 +138,26 @@ impl Connection {
                 ));
             }
         }
+    }
+
+    /// Whom a client claims to be, and whether it is let in.
+    fn judge(&self, claim: &Claim) -> (String, Result<Identity, Denied>) {
+        let loopback = self.peer.loopback;
+        let (name, password) = match claim {
+            Claim::Password(Credentials { user, password }) => (String::from_utf8_lossy(user), password.as_slice()),
+            Claim::Anonymous => match self.auth.anonymous() {
+                Some(anonymous) => (anonymous.user.as_str().into(), anonymous.password.as_bytes()),
+                None => return (String::new(), Err(Denied::WrongCredentials)),
+            },
+            Claim::Certificate(name) => {
+                let user = self.broker.user(name);
+                return (name.clone(), self.auth.login_without_password(user.as_deref(), loopback));
+            }
+        };
+        // A name that is not text is printed with replacement characters: no user can have the printed one for the other.
+        let is_text = !matches!(claim, Claim::Password(given) if std::str::from_utf8(&given.user).is_err());
+        let user = if is_text { self.broker.user(&name) } else { None };
+        (name.into_owned(), self.auth.login(user.as_deref(), password, loopback))
     }
 
     fn on_tune_ok(&mut self, login: Login, tune_ok: &connection::TuneOk) {

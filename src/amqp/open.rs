@@ -246,6 +246,7 @@ impl Open {
             // RabbitMQ names no method here.
             return Err(AmqpError::new(Code::NotAllowed, explanation));
         }
+        self.link.session.open_channel()?;
         self.open_channels += 1;
         self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel))));
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
@@ -306,6 +307,7 @@ impl Open {
     fn end_channel(&mut self, number: u16) {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
+            self.link.session.close_channel();
             self.forget_deferred(channel.deferred.len());
             channel.release(&mut self.link);
         }

@@ -1,9 +1,28 @@
 //! SASL mechanisms: how a client says who it is (compat.md 1.5).
 
+use crate::auth::{Authenticator, Mechanism};
 use crate::value::{Table, Value};
 
-/// What connection.start offers.
-pub(super) const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// What connection.start offers to a client whose certificate names a user, or none.
+pub(super) fn mechanisms(auth: &Authenticator, certificate: Option<&str>) -> String {
+    let offered = Mechanism::ALL.into_iter().filter(|mechanism| is_offered(auth, *mechanism, certificate));
+    offered.map(Mechanism::name).collect::<Vec<_>>().join(" ")
+}
+
+fn is_offered(auth: &Authenticator, mechanism: Mechanism, certificate: Option<&str>) -> bool {
+    auth.takes(mechanism) && (mechanism != Mechanism::External || certificate.is_some())
+}
+
+/// Who a client says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// A user with a password.
+    Password(Credentials),
+    /// Whoever the settings say.
+    Anonymous,
+    /// Whom its certificate names.
+    Certificate(String),
+}
 
 /// A user name and password as the client sent them.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,11 +46,18 @@ pub(super) enum SaslFault {
 }
 
 /// Reads the response of a mechanism.
-pub(super) fn credentials(mechanism: &str, response: &[u8]) -> Result<Credentials, SaslFault> {
-    match mechanism {
-        "PLAIN" => plain(response).ok_or(SaslFault::MalformedResponse),
-        "AMQPLAIN" => amqplain(response).ok_or(SaslFault::MalformedResponse),
-        _ => Err(SaslFault::UnknownMechanism),
+pub(super) fn claim(
+    mechanism: &str,
+    response: &[u8],
+    auth: &Authenticator,
+    certificate: Option<&str>,
+) -> Result<Claim, SaslFault> {
+    let mechanism = Mechanism::parse(mechanism).filter(|mechanism| is_offered(auth, *mechanism, certificate));
+    match mechanism.ok_or(SaslFault::UnknownMechanism)? {
+        Mechanism::Plain => plain(response).map(Claim::Password).ok_or(SaslFault::MalformedResponse),
+        Mechanism::AmqPlain => amqplain(response).map(Claim::Password).ok_or(SaslFault::MalformedResponse),
+        Mechanism::Anonymous => Ok(Claim::Anonymous),
+        Mechanism::External => Ok(Claim::Certificate(certificate.unwrap_or_default().to_owned())),
     }
 }
 
@@ -54,9 +80,18 @@ fn amqplain(response: &[u8]) -> Option<Credentials> {
 mod tests {
     use super::*;
 
+    fn auth(anonymous: bool) -> Authenticator {
+        let user = crate::name::Name::new("guest").unwrap();
+        let guest = crate::auth::Anonymous { user, password: "guest".into() };
+        Authenticator::new(&[]).unwrap().with_anonymous(anonymous.then_some(guest))
+    }
+
     fn read(mechanism: &str, response: &[u8]) -> Result<(String, String), SaslFault> {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        credentials(mechanism, response).map(|found| (text(found.user), text(found.password)))
+        match claim(mechanism, response, &auth(true), None)? {
+            Claim::Password(found) => Ok((text(found.user), text(found.password))),
+            other => panic!("no password: {other:?}"),
+        }
     }
 
     #[test]
@@ -86,5 +121,23 @@ mod tests {
     #[test]
     fn others_are_unknown() {
         assert_eq!(read("plain", b"\0a\0b"), Err(SaslFault::UnknownMechanism));
+        assert_eq!(claim("EXTERNAL", b"", &auth(true), None), Err(SaslFault::UnknownMechanism));
+        assert_eq!(claim("ANONYMOUS", b"", &auth(false), None), Err(SaslFault::UnknownMechanism));
+    }
+
+    #[test]
+    fn without_a_password() {
+        assert_eq!(claim("ANONYMOUS", b"me", &auth(true), None), Ok(Claim::Anonymous));
+        assert_eq!(claim("EXTERNAL", b"", &auth(false), Some("CN=u")), Ok(Claim::Certificate("CN=u".into())));
+        assert_eq!(mechanisms(&auth(true), None), "PLAIN AMQPLAIN ANONYMOUS");
+        assert_eq!(mechanisms(&auth(false), Some("CN=u")), "PLAIN AMQPLAIN EXTERNAL");
+    }
+
+    #[test]
+    fn only_those_of_the_settings() {
+        let auth = auth(true).with_mechanisms(vec![Mechanism::External, Mechanism::Plain]);
+        assert_eq!(mechanisms(&auth, Some("CN=u")), "PLAIN EXTERNAL");
+        assert_eq!(claim("ANONYMOUS", b"", &auth, None), Err(SaslFault::UnknownMechanism));
+        assert_eq!(claim("AMQPLAIN", b"", &auth, None), Err(SaslFault::UnknownMechanism));
     }
 }

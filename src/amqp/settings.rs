@@ -36,4 +36,6 @@ pub struct Peer {
     pub local: String,
     /// Whether it is on this machine.
     pub loopback: bool,
+    /// The user whom its TLS certificate names, if it has shown one that is trusted.
+    pub certificate_name: Option<String>,
 }

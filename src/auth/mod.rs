@@ -1,6 +1,9 @@
 //! Who may log in. Users and their hashed passwords are the engine's; [`password`] knows how they are hashed.
 
+mod mechanism;
 pub mod password;
+
+pub use mechanism::Mechanism;
 
 use crate::broker::access::{HashAlgorithm, Identity, PasswordHash, User};
 use crate::name::Name;
@@ -31,6 +34,24 @@ pub struct Authenticator {
     /// Compared with the password of a user that does not exist, so that the answer takes as long.
     nobody: PasswordHash,
     loopback_users: HashSet<Name>,
+    anonymous: Option<Anonymous>,
+    mechanisms: Vec<Mechanism>,
+}
+
+/// As whom a client is logged in that says nothing of itself.
+#[derive(Clone)]
+pub struct Anonymous {
+    /// The user's name.
+    pub user: Name,
+    /// The user's password: if it is another, nobody is logged in so.
+    pub password: String,
+}
+
+/// Without the password, so that no log can hold it.
+impl std::fmt::Debug for Anonymous {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Anonymous({})", self.user)
+    }
 }
 
 impl Authenticator {
@@ -40,7 +61,32 @@ impl Authenticator {
     /// The system gives no randomness.
     pub fn new(loopback_users: &[Name]) -> io::Result<Authenticator> {
         let nobody = password::hash(&[], HashAlgorithm::default())?;
-        Ok(Authenticator { nobody, loopback_users: loopback_users.iter().cloned().collect() })
+        let (loopback_users, mechanisms) = (loopback_users.iter().cloned().collect(), Mechanism::ALL.to_vec());
+        Ok(Authenticator { nobody, loopback_users, anonymous: None, mechanisms })
+    }
+
+    /// The same, for a node that lets clients in that say nothing of themselves.
+    #[must_use]
+    pub fn with_anonymous(mut self, anonymous: Option<Anonymous>) -> Authenticator {
+        self.anonymous = anonymous;
+        self
+    }
+
+    /// The same, for a node that takes these mechanisms only.
+    #[must_use]
+    pub fn with_mechanisms(mut self, mechanisms: Vec<Mechanism>) -> Authenticator {
+        self.mechanisms = mechanisms;
+        self
+    }
+
+    /// Whether a client may say in this way who it is.
+    pub fn takes(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.contains(&mechanism) && (mechanism != Mechanism::Anonymous || self.anonymous.is_some())
+    }
+
+    /// As whom clients are logged in that say nothing of themselves; None: they are not.
+    pub fn anonymous(&self) -> Option<&Anonymous> {
+        self.anonymous.as_ref()
     }
 
     /// Checks a password. `user`: the user that the client names, if there is one; `loopback`: the peer is on this machine.

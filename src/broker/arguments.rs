@@ -7,8 +7,9 @@ use crate::value::{Table, Value};
 
 /// The argument that names a queue's type.
 pub const QUEUE_TYPE: &str = "x-queue-type";
-/// The type of a queue whose declaration names none.
-const CLASSIC: &[u8] = b"classic";
+/// The type of queues whose declaration names none, unless told otherwise.
+const CLASSIC_NAME: &str = "classic";
+const CLASSIC: &[u8] = CLASSIC_NAME.as_bytes();
 /// Longest time in milliseconds that an argument may give: 10 years (compat.md 0, row 16).
 pub const TIME_MAX: i64 = 315_360_000_000;
 
@@ -117,6 +118,16 @@ pub fn queue_kind(arguments: &Table, queue: &Resource) -> Result<QueueKind, Refu
         },
         Some(other) => invalid(format!("{{unacceptable_type,{}}}", other.type_name())),
     }
+}
+
+/// Names the type in arguments that name none: `default`, or classic where a queue with these flags cannot have it
+/// (compat.md 1.8).
+pub fn with_queue_type(mut arguments: Table, flags: QueueFlags, default: &str) -> Table {
+    if arguments.get(QUEUE_TYPE).is_none() {
+        let fits = flags.durable && !flags.exclusive && !flags.auto_delete;
+        arguments.insert(QUEUE_TYPE, if fits { default } else { CLASSIC_NAME });
+    }
+    arguments
 }
 
 /// Checks a queue declaration: its type, what the type takes, and every argument's value.

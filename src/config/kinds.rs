@@ -157,6 +157,40 @@ impl<T: Copy + Debug> Kind for Choice<T> {
     }
 }
 
+/// Some of some words.
+pub(super) struct Choices(pub(super) &'static [&'static str]);
+
+impl Kind for Choices {
+    type Value = Vec<&'static str>;
+
+    fn expected(&self) -> String {
+        format!("a list of one or more of {}", self.0.join(", "))
+    }
+
+    fn parse(&self, input: &Input) -> Option<Vec<&'static str>> {
+        let items = input.items()?;
+        let word = |item: &str| self.0.iter().find(|word| **word == item).copied();
+        let words: Option<Vec<_>> = items.iter().map(|item| word(item)).collect();
+        words.filter(|words| !words.is_empty())
+    }
+}
+
+/// A path, or nothing.
+pub(super) struct OptionalLocation;
+
+impl Kind for OptionalLocation {
+    type Value = Option<PathBuf>;
+
+    fn expected(&self) -> String {
+        "a path, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Option<PathBuf>> {
+        let text = input.text()?;
+        Some((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+}
+
 /// A path.
 pub(super) struct Location;
 
@@ -184,6 +218,22 @@ impl Kind for OneName {
 
     fn parse(&self, input: &Input) -> Option<Name> {
         name(input.text()?)
+    }
+}
+
+/// A name, or none.
+pub(super) struct OptionalName;
+
+impl Kind for OptionalName {
+    type Value = Option<Name>;
+
+    fn expected(&self) -> String {
+        "a name of at most 255 bytes, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Option<Name>> {
+        let text = input.text()?;
+        if text.is_empty() { Some(None) } else { name(text).map(Some) }
     }
 }
 

@@ -24,7 +24,10 @@ pub use sources::{Override, Sources};
 use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN};
 use crate::name::Name;
 use declare::settings;
-use kinds::{Addresses, Choice, Count, Flag, Location, Names, OneName, Password, Share, Size, Span, Unit};
+use kinds::{
+    Addresses, Choice, Choices, Count, Flag, Location, Names, OneName, OptionalLocation, OptionalName, Password, Share,
+    Size, Span, Unit,
+};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,6 +69,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// The type of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueType {
+    /// A classic queue.
+    Classic,
+    /// A quorum queue.
+    Quorum,
+}
+
 const SYNC_MODES: &[(&str, SyncMode)] =
     &[("always", SyncMode::Always), ("interval", SyncMode::Interval), ("never", SyncMode::Never)];
 
@@ -77,6 +89,10 @@ const LOG_LEVELS: &[(&str, LogLevel)] = &[
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
+
+const MECHANISMS: &[&str] = &["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"];
+
+const QUEUE_TYPES: &[(&str, QueueType)] = &[("classic", QueueType::Classic), ("quorum", QueueType::Quorum)];
 
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -99,7 +115,7 @@ settings! {
         nodelay: bool = "true", Flag;
         /// Time for the whole handshake, from the first byte to connection.open.
         handshake_timeout: Duration = r#""10s""#, Span { min_ms: 100, max_ms: 3_600_000, unit: Unit::Seconds };
-        /// Client connections at a time; 0 = no limit.
+        /// Open client connections at a time; 0 = no limit. Some more sockets may be in their handshake.
         connection_max: u32 = "0", Count { min: 0, max: u32::MAX };
     }
 
@@ -120,6 +136,12 @@ settings! {
         consumer_timeout: Duration = r#""30m""#, Span { min_ms: 0, max_ms: 31_536_000_000, unit: Unit::Seconds };
         /// Bytes a connection may have published and not yet confirmed or stored; past it, its socket is not read.
         unconfirmed_bytes_max: u64 = r#""32MiB""#, Size { min: 1, max: INTEGER_MAX, zero: false };
+    }
+
+    /// Queues.
+    queues: QueuesConfig {
+        /// The type of queues whose declaration names none, where their virtual host has no default of its own.
+        default_type: QueueType = r#""classic""#, Choice(QUEUE_TYPES);
     }
 
     /// Memory for messages.
@@ -160,8 +182,21 @@ settings! {
         default_password: Secret = r#""guest""#, Password;
         /// The virtual host made with that user, who has all permissions there.
         default_vhost: Name = r#""/""#, OneName;
+        /// The SASL mechanisms that are offered: EXTERNAL only to clients with a trusted certificate.
+        mechanisms: Vec<&'static str> = r#"["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"]"#, Choices(MECHANISMS);
+        /// The user as whom clients are logged in that do not say who they are (ANONYMOUS); "" for none.
+        anonymous_login_user: Option<Name> = r#""guest""#, OptionalName;
+        /// That user's password: while it is another, nobody is logged in so.
+        anonymous_login_password: Secret = r#""guest""#, Password;
         /// Users who may log in only from this machine.
         loopback_users: Vec<Name> = r#"["guest"]"#, Names;
+    }
+
+    /// What is made at each start.
+    definitions: DefinitionsConfig {
+        /// A definitions file as RabbitMQ exports it, of a whole broker. What it names is made or set, nothing is deleted. A
+        /// node that has nothing yet gets neither the default user nor the default virtual host then.
+        file: Option<PathBuf> = r#""""#, OptionalLocation;
     }
 
     /// The process.

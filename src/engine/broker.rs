@@ -10,11 +10,12 @@ use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::relay::Relay;
 use super::replies::Replies;
 use super::session::Session;
-use super::sessions::Sessions;
+use super::sessions::{ConnectionLimits, Sessions};
 use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::broker::access::Identity;
 use crate::broker::identity::{ConnectionId, ConsumerId, QueueId};
+use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::clock::Clock;
 use crate::name::Name;
@@ -35,6 +36,10 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Open connections at a time; None = no limit.
+    pub connection_max: Option<u64>,
+    /// The type of queues whose declaration names none, where their virtual host has none either.
+    pub default_queue_type: QueueKind,
     /// What is made when there are neither users nor virtual hosts; None = nothing.
     pub first_start: Option<FirstStart>,
 }
@@ -50,6 +55,12 @@ pub struct Found {
     pub clean_stop: bool,
 }
 
+/// The options that are looked at later.
+struct BrokerOptions {
+    connection_max: Option<u64>,
+    default_queue_type: QueueKind,
+}
+
 /// The broker.
 pub struct Broker {
     catalog: Catalog,
@@ -61,6 +72,7 @@ pub struct Broker {
     timers: Arc<Timers>,
     relay: Arc<Relay>,
     replies: Replies,
+    options: BrokerOptions,
     sessions: Sessions,
     /// Queues of all virtual hosts.
     queue_count: AtomicUsize,
@@ -89,7 +101,7 @@ impl Broker {
         loader: Loader,
         memory: Memory,
         next_queue: QueueId,
-        clock: Arc<dyn Clock>,
+        options: &Options,
         found: Found,
     ) -> Broker {
         let queue_count = catalog.all_vhosts().iter().map(|vhost| vhost.queues().len()).sum();
@@ -100,7 +112,11 @@ impl Broker {
             loader,
             memory,
             alarms: Alarms::default(),
-            clock,
+            clock: options.clock.clone(),
+            options: BrokerOptions {
+                connection_max: options.connection_max,
+                default_queue_type: options.default_queue_type,
+            },
             timers: Arc::default(),
             relay: Arc::default(),
             replies: Replies::default(),
@@ -118,28 +134,39 @@ impl Broker {
         }
     }
 
-    /// Opens a virtual host for a connection whose client has logged in.
+    /// Opens a virtual host for a connection whose client has logged in. The order of the checks is RabbitMQ's
+    /// (compat.md 1.5).
     ///
     /// # Errors
-    /// `VhostNotFound`, `VhostRefused`; `Unavailable` when the node stops or its disk failed.
+    /// `LimitReached`, `VhostNotFound`, `VhostRefused`; `Unavailable` when the node stops or its disk failed.
     pub fn open_session(self: &Arc<Self>, vhost: &str, identity: Identity) -> Result<Session, Refusal> {
         if self.stopping.load(Ordering::Acquire) || self.committer.has_failed() {
             return Err(Refusal::Unavailable("the node is stopping".into()));
         }
+        self.sessions.check_node(self.options.connection_max)?;
         let vhost = self.vhost(vhost)?;
-        let grants = self.catalog.grants(identity.user.as_str(), vhost.name().as_str());
-        if grants.is_none_or(|grants| grants.permissions.is_none()) {
-            return Err(Refusal::VhostRefused(vhost.name().clone(), identity.user));
-        }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(self.clone(), vhost.clone(), id, identity);
-        self.sessions.add(&session);
+        let user = self.catalog.user(session.identity().user.as_str());
+        self.sessions.add(
+            &session,
+            ConnectionLimits {
+                node: self.options.connection_max,
+                vhost: vhost.record().limits.max_connections,
+                user: user.and_then(|user| user.limits.max_connections),
+            },
+        )?;
         // Whoever deletes the virtual host or the user looks for sessions after that: one of the two sees the other.
-        if vhost.is_deleted() {
+        let opened = session.may_open(&vhost);
+        if opened.is_err() {
             self.forget_session(id);
-            return Err(Refusal::VhostNotFound(vhost.name().as_str().to_owned()));
         }
-        Ok(session)
+        opened.map(|()| session)
+    }
+
+    /// The type of queues for which neither a declaration nor a virtual host says another.
+    pub(super) fn default_queue_type(&self) -> QueueKind {
+        self.options.default_queue_type
     }
 
     pub(super) fn catalog(&self) -> &Catalog {

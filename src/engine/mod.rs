@@ -3,7 +3,7 @@
 //!
 //! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
-//! - [`catalog`]: virtual hosts, users, permissions. [`sessions`]: who is connected.
+//! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
 //! - [`policies`]: policies of virtual hosts.
@@ -13,6 +13,7 @@
 pub mod alarms;
 pub mod broker;
 pub mod catalog;
+mod import;
 pub mod loader;
 pub mod memory;
 pub mod outbox;
@@ -32,7 +33,7 @@ pub mod vhost;
 
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Found, Options};
-pub use catalog::{FirstStart, PermissionRecord, TopicPermissionRecord, VhostRecord};
+pub use catalog::{FirstStart, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
 pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;

@@ -82,6 +82,33 @@ impl Session {
         &self.identity
     }
 
+    /// Whether the virtual host is there and the user may be in it.
+    pub(super) fn may_open(&self, vhost: &Vhost) -> Result<(), Refusal> {
+        let (user, name) = (&self.identity.user, vhost.name());
+        let grants = self.broker.catalog().grants(user.as_str(), name.as_str());
+        if vhost.is_deleted() {
+            return Err(Refusal::VhostNotFound(name.as_str().to_owned()));
+        }
+        if grants.is_none_or(|grants| grants.permissions.is_none()) {
+            return Err(Refusal::VhostRefused(name.clone(), user.clone()));
+        }
+        Ok(())
+    }
+
+    /// A channel is opened; it is to be closed with [`Session::close_channel`].
+    ///
+    /// # Errors
+    /// `LimitReached`: the user has as many as it may have.
+    pub fn open_channel(&self) -> Result<(), Refusal> {
+        let user = self.broker.catalog().user(self.identity.user.as_str());
+        self.broker.sessions().open_channel(self, user.and_then(|user| user.limits.max_channels))
+    }
+
+    /// A channel has ended.
+    pub fn close_channel(&self) {
+        self.broker.sessions().close_channel(self.id);
+    }
+
     /// Whether the client may do this: every entry point asks it here.
     ///
     /// # Errors

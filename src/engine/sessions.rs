@@ -4,6 +4,7 @@ use super::broker::Broker;
 use super::outbox::{Order, Outbox};
 use super::session::Session;
 use crate::broker::identity::ConnectionId;
+use crate::broker::refusal::Refusal;
 use crate::name::Name;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -18,13 +19,83 @@ struct Entry {
     user: Name,
     vhost: Name,
     outbox: Arc<Outbox>,
+    channels: usize,
+}
+
+/// How many connections there may be; None = no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConnectionLimits {
+    /// Of the node.
+    pub node: Option<u64>,
+    /// Of the virtual host.
+    pub vhost: Option<u64>,
+    /// Of the user.
+    pub user: Option<u64>,
 }
 
 impl Sessions {
-    /// A session begins.
-    pub fn add(&self, session: &Session) {
+    /// Whether there may be one more on the node.
+    ///
+    /// # Errors
+    /// `LimitReached`.
+    pub fn check_node(&self, limit: Option<u64>) -> Result<(), Refusal> {
+        match limit {
+            Some(limit) if self.0.lock().len() as u64 >= limit => Err(too_many("connection refused: node", limit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A session begins, unless there are too many: of the node, of the virtual host, of the user, in this order.
+    ///
+    /// # Errors
+    /// `LimitReached`.
+    pub fn add(&self, session: &Session, limits: ConnectionLimits) -> Result<(), Refusal> {
         let (user, vhost) = (session.identity().user.clone(), session.vhost().clone());
-        self.0.lock().insert(session.id(), Entry { user, vhost, outbox: session.outbox().clone() });
+        let mut sessions = self.0.lock();
+        let reached = |limit: Option<u64>, concerns: &dyn Fn(&Entry) -> bool| {
+            let count = || sessions.values().filter(|entry| concerns(entry)).count() as u64;
+            limit.filter(|limit| count() >= *limit)
+        };
+        if let Some(limit) = reached(limits.node, &|_| true) {
+            return Err(too_many("connection refused: node", limit));
+        }
+        if let Some(limit) = reached(limits.vhost, &|entry| entry.vhost == vhost) {
+            return Err(too_many(&format!("access to vhost '{vhost}' refused for user '{user}':"), limit));
+        }
+        if let Some(limit) = reached(limits.user, &|entry| entry.user == user) {
+            return Err(too_many(&format!("connection refused for user '{user}': user"), limit));
+        }
+        let outbox = session.outbox().clone();
+        sessions.insert(session.id(), Entry { user, vhost, outbox, channels: 0 });
+        Ok(())
+    }
+
+    /// A session opens a channel, unless its user has too many on all connections.
+    ///
+    /// # Errors
+    /// `LimitReached`.
+    pub fn open_channel(&self, session: &Session, limit: Option<u64>) -> Result<(), Refusal> {
+        let mut sessions = self.0.lock();
+        let user = &session.identity().user;
+        if let Some(limit) = limit {
+            let open: usize = sessions.values().filter(|entry| entry.user == *user).map(|entry| entry.channels).sum();
+            if open as u64 >= limit {
+                return Err(Refusal::LimitReached(format!(
+                    "number of channels opened for user '{user}' has reached the maximum allowed user limit of {limit}"
+                )));
+            }
+        }
+        if let Some(entry) = sessions.get_mut(&session.id()) {
+            entry.channels += 1;
+        }
+        Ok(())
+    }
+
+    /// A session's channel has ended.
+    pub fn close_channel(&self, id: ConnectionId) {
+        if let Some(entry) = self.0.lock().get_mut(&id) {
+            entry.channels = entry.channels.saturating_sub(1);
+        }
     }
 
     /// A session has ended: what rang for it.
@@ -43,7 +114,20 @@ impl Sessions {
     }
 }
 
+fn too_many(who: &str, limit: u64) -> Refusal {
+    Refusal::LimitReached(format!("{who} connection limit ({limit}) is reached"))
+}
+
 impl Broker {
+    /// Closes a connection with this explanation (code 320). False when there is none of that number.
+    pub fn close_connection(&self, id: ConnectionId, explanation: &str) -> bool {
+        let outbox = self.sessions().0.lock().get(&id).map(|entry| entry.outbox.clone());
+        outbox.is_some_and(|outbox| {
+            outbox.order(Order::Close(explanation.to_owned()));
+            true
+        })
+    }
+
     /// A user was deleted: its connections end.
     pub(super) fn user_deleted(&self, user: &str) {
         let order = Order::Close(format!("user '{user}' is deleted"));

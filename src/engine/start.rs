@@ -1,7 +1,7 @@
 //! From what is on disk to a running broker.
 
 use super::broker::{Broker, BrokerSteward, Found, Options};
-use super::catalog::{Catalog, FirstStart, stored as catalog};
+use super::catalog::{Catalog, FirstStart, Parameters, stored as catalog};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::policies::PolicySets;
@@ -53,8 +53,7 @@ impl Broker {
         let (loader, requests) = Loader::new();
         let messages = recovered.queues.values().flatten().map(|(_, state)| state.messages).sum();
         let found = Found { queues: recovered.queues.len(), messages, clean_stop: recovered.clean_stop };
-        let clock = options.clock.clone();
-        let broker = Broker::new(catalog, committer.clone(), loader, memory, next_queue, clock, found);
+        let broker = Broker::new(catalog, committer.clone(), loader, memory, next_queue, &options, found);
         let broker = Arc::new(broker);
         let steward = Arc::new(BrokerSteward(Arc::downgrade(&broker)));
         let no_thread = |error: std::io::Error| StoreError::Failed(format!("no thread can be started: {error}"));
@@ -75,6 +74,7 @@ impl Broker {
 struct Restored {
     vhosts: HashMap<Name, RestoredVhost>,
     users: Users,
+    parameters: Parameters,
     next_queue: QueueId,
 }
 
@@ -96,7 +96,8 @@ impl RestoredVhost {
 impl Restored {
     fn new(recovered: &Recovered) -> Restored {
         let highest = recovered.queues.keys().max().map_or(1, |id| id.0 + 1);
-        Restored { vhosts: HashMap::new(), users: Users::default(), next_queue: QueueId(highest) }
+        let (vhosts, users, parameters) = (HashMap::new(), Users::default(), Parameters::default());
+        Restored { vhosts, users, parameters, next_queue: QueueId(highest) }
     }
 
     /// Virtual hosts and users first, then what refers to them.
@@ -120,6 +121,10 @@ impl Restored {
                     let read = catalog::read_permissions(fields).ok_or_else(|| damaged("permissions"))?;
                     let (vhost, user, permissions) = read;
                     self.users.set_permissions(user.as_str(), &vhost, Some(permissions));
+                }
+                Some(DefinitionKind::Parameter | DefinitionKind::GlobalParameter) => {
+                    let read = catalog::read_parameter(fields).ok_or_else(|| damaged("parameter"))?;
+                    self.parameters.0.insert(read.0, read.1);
                 }
                 Some(DefinitionKind::TopicPermissions) => {
                     let read = catalog::read_topic(fields).ok_or_else(|| damaged("topic permissions"))?;
@@ -160,7 +165,7 @@ impl Restored {
             let RestoredVhost { topology, queues, policies, metadata, limits } = restored;
             (name, Arc::new(Vhost::new(topology, queues, policies, metadata, limits)))
         });
-        Catalog::new(vhosts.collect(), self.users)
+        Catalog::new(vhosts.collect(), self.users, self.parameters)
     }
 
     fn vhost(&mut self, name: &Name) -> Result<&mut RestoredVhost, StoreError> {

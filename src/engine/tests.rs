@@ -1,14 +1,16 @@
 //! Publishers, consumers and whoever deletes their queues, all at once, over a disk in memory.
 
 use super::*;
-use crate::broker::access::{PasswordHash, User};
+use crate::broker::access::{PasswordHash, Permissions, User, VhostMetadata};
 use crate::broker::message::{Parts, Run};
-use crate::broker::queue::Taken;
+use crate::broker::policy::{ApplyTo, Policy};
+use crate::broker::queue::{QueueKind, Taken};
+use crate::broker::topology::{Binding, Destination};
 use crate::clock::SystemClock;
 use crate::name::Name;
 use crate::store::committer::SyncPolicy;
 use crate::store::memory::MemoryStorage;
-use crate::value::Table;
+use crate::value::{Table, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -149,14 +151,19 @@ fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
     session.close();
 }
 
-fn everything_at_once() {
-    let options = Options {
+fn options() -> Options {
+    Options {
         memory_budget: 8 << 20,
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),
+        connection_max: None,
+        default_queue_type: QueueKind::Classic,
         first_start: Some(first_start()),
-    };
-    let broker = Broker::start(Arc::new(MemoryStorage::default()), options).unwrap();
+    }
+}
+
+fn everything_at_once() {
+    let broker = Broker::start(Arc::new(MemoryStorage::default()), options()).unwrap();
     let session = broker.open_session("/", user().identity()).unwrap();
     QUEUES.iter().for_each(|name| declare(&session, name));
     let (stop, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -183,15 +190,86 @@ fn everything_at_once() {
     assert_eq!(broker.memory().ledger().bytes(), 0, "memory is counted that nobody holds");
 }
 
+/// Uses a virtual host that comes and goes. Whatever is refused is refused.
+fn use_vhost(broker: &Arc<Broker>, stop: &AtomicBool, seen: &AtomicU64) {
+    let name = |text| Name::new(text).unwrap();
+    let definition = Table::from_iter([("max-length", Value::I64(5))]);
+    let policy = Policy::new(name("p"), ".*", ApplyTo::Queues, definition, 0, false).unwrap();
+    let binding = Binding {
+        source: name("amq.direct"),
+        destination: Destination::Queue(name("a")),
+        routing_key: name("a"),
+        arguments: Table::new(),
+    };
+    let queue = || QueueSpec {
+        name: Some(name("a")),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments: Table::new(),
+    };
+    let mut batch = Batch::default();
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(session) = broker.open_session("v", user().identity()) else { continue };
+        let declared = session.declare_queue(queue()).is_ok();
+        seen.fetch_add(u64::from(declared), Ordering::Relaxed);
+        drop((session.bind(binding.clone()), broker.set_policy("v", policy.clone(), false)));
+        if let Ok(route) = session.route("amq.direct", b"a", &mut || None) {
+            let (exchange_and_key, persistent) = (b"\x0aamq.direct\x01a", true);
+            let (header, body, priority, deadline_ms, died) = (&b""[..], &b"m"[..], 0, 0, false);
+            let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died };
+            batch.push(broker, &route, &parts, None);
+            batch.flush(broker);
+        }
+        session.close();
+    }
+}
+
+/// What is left on disk of virtual hosts that have gone must not keep the node from starting.
+fn vhosts_come_and_go() {
+    const ROUNDS: usize = 200;
+    let storage = Arc::new(MemoryStorage::default());
+    let broker = Broker::start(storage.clone(), options()).unwrap();
+    let (vhost, stop, seen) = (Name::new("v").unwrap(), AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| use_vhost(&broker, &stop, &seen));
+        }
+        for round in 0.. {
+            broker.put_vhost(&vhost, VhostMetadata::default());
+            broker.set_permissions("u", "v", Some(Permissions::all())).unwrap();
+            std::thread::sleep(Duration::from_micros(500));
+            broker.delete_vhost("v").unwrap();
+            if round > ROUNDS && seen.load(Ordering::Relaxed) > 100 {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    broker.stop().unwrap();
+    let broker = Broker::start(storage, options()).unwrap();
+    assert_eq!((broker.vhosts().len(), broker.permissions().len(), broker.found().queues), (1, 1, 0));
+    broker.stop().unwrap();
+}
+
+#[test]
+fn vhosts_come_and_go_under_their_clients() {
+    within_patience(vhosts_come_and_go);
+}
+
 #[test]
 fn publishers_consumers_and_deletions_do_not_get_in_each_others_way() {
+    within_patience(everything_at_once);
+}
+
+fn within_patience(run: fn()) {
     let (done, finished) = std::sync::mpsc::channel();
-    let run = std::thread::spawn(move || {
-        everything_at_once();
+    let thread = std::thread::spawn(move || {
+        run();
         let _ = done.send(());
     });
     match finished.recv_timeout(PATIENCE) {
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("a deadlock"),
-        _ => run.join().unwrap(),
+        _ => thread.join().unwrap(),
     }
 }

@@ -9,7 +9,7 @@ use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::session::{DeclaredQueue, QueueSpec};
 use super::{Epoch, stored};
 use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
-use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue};
+use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, with_queue_type};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::queue::Command;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
@@ -76,6 +76,12 @@ impl Vhost {
         let definitions = self.definitions.read();
         let (metadata, limits) = (definitions.metadata.clone(), definitions.limits);
         VhostRecord { name: self.name.clone(), metadata, limits }
+    }
+
+    /// The type of queues whose declaration names none.
+    fn default_queue_type(&self, broker: &Broker) -> String {
+        let own = self.definitions.read().metadata.default_queue_type.clone();
+        own.map_or_else(|| broker.default_queue_type().name().to_owned(), |kind| kind.as_str().to_owned())
     }
 
     pub(super) fn describe(&self, metadata: VhostMetadata) {
@@ -292,14 +298,15 @@ impl Vhost {
         let dead_letters = dead_letters.as_ref().map(Name::as_str);
         let may_create = may(Operation::DeclareQueue { queue: name.as_str(), dead_letters });
         let resource = Resource::queue(&self.name, &name);
-        check_queue(&spec.arguments, flags, &resource)?;
+        let arguments = with_queue_type(spec.arguments, flags, &self.default_queue_type(broker));
+        check_queue(&arguments, flags, &resource)?;
         let wanted = QueueDefinition {
             name,
             vhost: self.name.clone(),
             durable: spec.durable,
             owner,
             auto_delete: spec.auto_delete,
-            arguments: spec.arguments,
+            arguments,
         };
         let (queue, epoch) = self.change(broker, |definitions, changes| {
             if let Some(existing) = definitions.queue(&wanted.name) {

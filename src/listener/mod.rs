@@ -29,7 +29,7 @@ pub struct Service {
     pub broker: Arc<Broker>,
     /// Who may log in.
     pub auth: Arc<Authenticator>,
-    /// Connections at a time; 0 = no limit.
+    /// Sockets at a time; 0 = no limit.
     pub connection_max: usize,
     /// Connections there are.
     pub open: Arc<AtomicUsize>,
@@ -78,7 +78,12 @@ fn welcome(stream: TcpStream, address: SocketAddr, service: &Service) {
         return;
     };
     let local = stream.local_addr().map(|local| local.to_string()).unwrap_or_default();
-    let peer = Peer { address: address.to_string(), local, loopback: address.ip().to_canonical().is_loopback() };
+    let peer = Peer {
+        address: address.to_string(),
+        local,
+        loopback: address.ip().to_canonical().is_loopback(),
+        certificate_name: None,
+    };
     // Without TCP_NODELAY the connection is slower, not wrong.
     let _ = stream.set_nodelay(service.nodelay);
     let (settings, broker, auth) = (service.settings.clone(), service.broker.clone(), service.auth.clone());

@@ -70,6 +70,10 @@ pub enum DefinitionKind {
     Permissions,
     /// A user's permissions for the keys of a topic exchange.
     TopicPermissions,
+    /// A parameter of a virtual host.
+    Parameter,
+    /// A parameter of the whole node.
+    GlobalParameter,
 }
 
 impl DefinitionKind {
@@ -85,6 +89,8 @@ impl DefinitionKind {
             DefinitionKind::User => b'u',
             DefinitionKind::Permissions => b'a',
             DefinitionKind::TopicPermissions => b't',
+            DefinitionKind::Parameter => b'r',
+            DefinitionKind::GlobalParameter => b'g',
         }
     }
 
@@ -92,7 +98,8 @@ impl DefinitionKind {
     pub fn of(key: &[u8]) -> Option<DefinitionKind> {
         let in_vhosts = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy];
         let catalog = [Self::Vhost, Self::User, Self::Permissions, Self::TopicPermissions];
-        in_vhosts.into_iter().chain(catalog).find(|kind| key.first() == Some(&kind.byte()))
+        let parameters = [Self::Parameter, Self::GlobalParameter];
+        in_vhosts.into_iter().chain(catalog).chain(parameters).find(|kind| key.first() == Some(&kind.byte()))
     }
 }
 

@@ -89,7 +89,7 @@ fn start_says_who_we_are() {
     let (_client, start) = greeted();
     assert_eq!((start.version_major, start.version_minor), (0, 9));
     assert_eq!(start.locales.to_string(), "en_US");
-    assert_eq!(start.mechanisms.to_string(), "PLAIN AMQPLAIN");
+    assert_eq!(start.mechanisms.to_string(), "PLAIN AMQPLAIN ANONYMOUS");
     let properties = start.server_properties.inner();
     let text = |name: &str| match properties.get(name) {
         Some(AMQPValue::LongString(text)) => text.to_string(),
@@ -136,6 +136,47 @@ fn amqplain_logs_in() {
     let (mut client, _) = greeted();
     start_ok(&mut client, "AMQPLAIN", &amqplain("guest", "guest"), FieldTable::default());
     client.tune().unwrap();
+}
+
+#[test]
+fn anonymous_logs_in_as_the_user_of_the_settings_while_its_password_is_right() {
+    let (mut client, _) = greeted();
+    start_ok(&mut client, "ANONYMOUS", "me", FieldTable::default());
+    client.tune().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[auth]\nanonymous_login_password = \"other\"\n");
+    let mut client = Client::raw(broker.addr).unwrap();
+    client.send_bytes(b"AMQP\0\0\x09\x01").unwrap();
+    client.start().unwrap();
+    start_ok(&mut client, "ANONYMOUS", "", Options::default().properties);
+    let text = "ACCESS_REFUSED - Login was refused using authentication mechanism ANONYMOUS. For details see the broker \
+                logfile.";
+    connection_refuses(&mut client, |client| client.tune(), (403, text), NO_METHOD);
+}
+
+#[test]
+fn only_the_mechanisms_of_the_settings_are_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[auth]\nmechanisms = [\"PLAIN\", \"EXTERNAL\"]\n");
+    let mut client = Client::raw(broker.addr).unwrap();
+    client.send_bytes(b"AMQP\0\0\x09\x01").unwrap();
+    assert_eq!(client.start().unwrap().mechanisms.to_string(), "PLAIN");
+    start_ok(&mut client, "AMQPLAIN", &amqplain("guest", "guest"), FieldTable::default());
+    gone(&mut client);
+    open_at(broker.addr);
+}
+
+#[test]
+fn update_secret_is_answered() {
+    let mut client = open();
+    let update = connection::UpdateSecret { new_secret: "secret".into(), reason: "it expires".into() };
+    client.send(0, AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update))).unwrap();
+    let is_ok = |event: &Event| {
+        let ok = matches!(event.method(), Some(AMQPClass::Connection(connection::AMQPMethod::UpdateSecretOk(_))));
+        ok.then_some(())
+    };
+    client.expect(is_ok).unwrap();
+    client.sync(CH).unwrap();
 }
 
 #[test]

@@ -276,9 +276,7 @@ fn what_was_made_once_is_not_made_again() {
 }
 
 fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
-    let (clock, first_start) = (Arc::new(crate::clock::SystemClock), Some(first_start()));
-    let options = Options { memory_budget: 256 << 20, sync: SyncPolicy::Always, clock, first_start };
-    Broker::start(storage.clone(), options).unwrap()
+    Broker::start(storage.clone(), options(256 << 20)).unwrap()
 }
 
 fn restart(node: &mut Node) {

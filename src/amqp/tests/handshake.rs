@@ -29,7 +29,7 @@ fn the_server_says_who_it_is_and_what_it_can() {
     }
     let connection::AMQPMethod::Start(start) = client.connection_method() else { panic!("no start") };
     assert_eq!((start.version_major, start.version_minor), (0, 9));
-    assert_eq!(start.mechanisms.as_bytes(), b"PLAIN AMQPLAIN");
+    assert_eq!(start.mechanisms.as_bytes(), b"PLAIN AMQPLAIN ANONYMOUS");
     assert_eq!(start.locales.as_bytes(), b"en_US");
     let properties = crate::wire::method::table_from_amq(&start.server_properties);
     assert_eq!(properties.get("product").unwrap().as_str(), Some("Warren"));

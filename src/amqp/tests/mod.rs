@@ -8,12 +8,14 @@ mod definitions;
 mod ending;
 mod fuzz;
 mod handshake;
+mod logins;
 mod policies;
 mod publishing;
 mod timeouts;
 
 use super::{Connection, Peer, Settings};
-use crate::auth::{self, Authenticator};
+use crate::auth::{self, Anonymous, Authenticator};
+use crate::broker::queue::QueueKind;
 use crate::clock::Now;
 use crate::engine::{Broker, FirstStart, Options};
 use crate::name::Name;
@@ -33,10 +35,17 @@ pub struct Node {
     pub broker: Arc<Broker>,
     pub storage: Arc<MemoryStorage>,
     pub settings: Settings,
+    /// Whom the certificates of new clients name.
+    pub certificate_name: Option<String>,
 }
 
 pub fn node() -> Node {
     node_with(256 << 20)
+}
+
+/// guest, for who does not say who it is.
+fn anonymous() -> Anonymous {
+    Anonymous { user: Name::new("guest").unwrap(), password: "guest".into() }
 }
 
 /// guest with everything on "/".
@@ -44,11 +53,22 @@ pub fn first_start() -> FirstStart {
     FirstStart { vhost: Name::new("/").unwrap(), user: auth::user("guest", "guest", &["administrator"]).unwrap() }
 }
 
+/// The options of a broker that may hold this many bytes of messages in memory.
+pub fn options(memory_budget: u64) -> Options {
+    Options {
+        memory_budget,
+        sync: SyncPolicy::Always,
+        clock: Arc::new(crate::clock::SystemClock),
+        connection_max: None,
+        default_queue_type: QueueKind::Classic,
+        first_start: Some(first_start()),
+    }
+}
+
 /// A broker that may hold this many bytes of messages in memory.
 pub fn node_with(memory_budget: u64) -> Node {
     let storage = Arc::new(MemoryStorage::default());
-    let clock = Arc::new(crate::clock::SystemClock);
-    let options = Options { memory_budget, sync: SyncPolicy::Always, clock, first_start: Some(first_start()) };
+    let options = options(memory_budget);
     let settings = Settings {
         frame_max: 131_072,
         channel_max: 2047,
@@ -61,7 +81,7 @@ pub fn node_with(memory_budget: u64) -> Node {
         product: "Warren".into(),
         version: "0.1.0".into(),
     };
-    Node { broker: Broker::start(storage.clone(), options).unwrap(), storage, settings }
+    Node { broker: Broker::start(storage.clone(), options).unwrap(), storage, settings, certificate_name: None }
 }
 
 impl Drop for Node {
@@ -77,8 +97,14 @@ impl Node {
     }
 
     pub fn accept_from(&self, loopback: bool) -> Client {
-        let auth = Arc::new(Authenticator::new(&[Name::new("guest").unwrap()]).unwrap());
-        let peer = Peer { address: "127.0.0.1:50000".into(), local: "127.0.0.1:5672".into(), loopback };
+        let auth =
+            Arc::new(Authenticator::new(&[Name::new("guest").unwrap()]).unwrap().with_anonymous(Some(anonymous())));
+        let peer = Peer {
+            address: "127.0.0.1:50000".into(),
+            local: "127.0.0.1:5672".into(),
+            loopback,
+            certificate_name: self.certificate_name.clone(),
+        };
         let now = Now::read();
         let connection = Connection::new(Arc::new(self.settings.clone()), self.broker.clone(), auth, peer, now);
         Client { connection, now, unsent: Vec::new() }

@@ -64,17 +64,13 @@ fn an_exchange_gets_an_alternate_unless_it_has_one() {
 #[test]
 fn policies_are_there_after_a_restart() {
     let storage = Arc::new(MemoryStorage::default());
-    let options = || {
-        let clock = Arc::new(crate::clock::SystemClock);
-        Options { memory_budget: 1 << 28, sync: SyncPolicy::Always, clock, first_start: Some(first_start()) }
-    };
-    let broker = Broker::start(storage.clone(), options()).unwrap();
+    let broker = Broker::start(storage.clone(), options(1 << 28)).unwrap();
     broker.set_policy("/", policy("p", ApplyTo::Queues, &[("max-length", 4.into())], false), false).unwrap();
     broker.set_policy("/", policy("o", ApplyTo::All, &[("expires", 9000.into())], true), true).unwrap();
     broker.set_policy("/", policy("gone", ApplyTo::All, &[("expires", 9000.into())], true), true).unwrap();
     broker.remove_policy("/", &name("gone"), true).unwrap();
     broker.stop().unwrap();
-    let broker = Broker::start(storage, options()).unwrap();
+    let broker = Broker::start(storage, options(1 << 28)).unwrap();
     let names = |operator| {
         let policies = broker.policies("/", operator).unwrap();
         policies.iter().map(|policy| policy.name.as_str().to_owned()).collect::<Vec<_>>()

@@ -19,6 +19,16 @@ pub enum QueueKind {
     Quorum,
 }
 
+impl QueueKind {
+    /// The type's name in `x-queue-type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            QueueKind::Classic => "classic",
+            QueueKind::Quorum => "quorum",
+        }
+    }
+}
+
 /// What happens to a message that finds the queue at its limit (`x-overflow`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {

@@ -1,12 +1,16 @@
 //! The catalog: virtual hosts, users and what each user may do where. One change at a time, each on disk as one commit;
 //! reading waits for nobody.
 //!
-//! - [`vhosts`]: virtual hosts, made and deleted. [`users`]: users and permissions. [`stored`]: their shape on disk.
+//! - [`vhosts`]: virtual hosts, made and deleted. [`users`]: users and permissions. [`parameters`]: settings of plugins.
+//! - [`stored`]: their shape on disk.
 
+mod parameters;
 pub(super) mod stored;
 mod users;
 mod vhosts;
 
+pub use parameters::ParameterRecord;
+pub(super) use parameters::Parameters;
 pub use users::{PermissionRecord, TopicPermissionRecord};
 pub use vhosts::VhostRecord;
 
@@ -38,11 +42,13 @@ pub(super) struct Catalog {
     changing: Mutex<()>,
     vhosts: RwLock<HashMap<Name, Arc<Vhost>>>,
     users: RwLock<Users>,
+    parameters: RwLock<Parameters>,
 }
 
 impl Catalog {
-    pub fn new(vhosts: HashMap<Name, Arc<Vhost>>, users: Users) -> Catalog {
-        Catalog { changing: Mutex::default(), vhosts: RwLock::new(vhosts), users: RwLock::new(users) }
+    pub fn new(vhosts: HashMap<Name, Arc<Vhost>>, users: Users, parameters: Parameters) -> Catalog {
+        let (vhosts, users, parameters) = (RwLock::new(vhosts), RwLock::new(users), RwLock::new(parameters));
+        Catalog { changing: Mutex::default(), vhosts, users, parameters }
     }
 
     /// The virtual host of a name.

@@ -1,5 +1,6 @@
 //! The shape of virtual hosts, users and permissions on disk: tables of named fields, so that later versions can add some.
 
+use super::parameters::ParameterKey;
 use crate::broker::access::{
     Grants, HashAlgorithm, PasswordHash, Pattern, Permissions, TopicPermissions, User, UserLimits, VhostLimits,
     VhostMetadata,
@@ -33,6 +34,7 @@ pub fn delete_vhost(name: &Name) -> Vec<Change> {
         DefinitionKind::Policy,
         DefinitionKind::Permissions,
         DefinitionKind::TopicPermissions,
+        DefinitionKind::Parameter,
     ];
     let mut changes = vec![Change::Delete(Family::Definitions, key(DefinitionKind::Vhost, &[name]))];
     changes.extend(ranges.map(|kind| below(key(kind, &[name]))));
@@ -84,6 +86,30 @@ pub fn put_topic(vhost: &Name, user: &Name, exchange: &Name, topic: Option<&Topi
     fields.insert("write", topic.write());
     fields.insert("read", topic.read());
     put(DefinitionKind::TopicPermissions, &parts, &fields)
+}
+
+/// Stores or removes a parameter.
+pub fn put_parameter(key_of: &ParameterKey, value: Option<&Value>) -> Change {
+    let (vhost, component, name) = key_of;
+    let (kind, parts) = match vhost {
+        Some(vhost) => (DefinitionKind::Parameter, vec![vhost, component, name]),
+        None => (DefinitionKind::GlobalParameter, vec![component, name]),
+    };
+    let Some(value) = value else { return Change::Delete(Family::Definitions, key(kind, &parts)) };
+    let mut fields = Table::new();
+    if let Some(vhost) = vhost {
+        fields.insert("vhost", vhost.as_str());
+    }
+    fields.insert("component", component.as_str());
+    fields.insert("name", name.as_str());
+    fields.insert("value", value.clone());
+    put(kind, &parts, &fields)
+}
+
+/// Reads what [`put_parameter`] stored. None when a field is missing.
+pub fn read_parameter(fields: &Table) -> Option<(ParameterKey, Value)> {
+    let key = (name(fields, "vhost"), name(fields, "component")?, name(fields, "name")?);
+    Some((key, fields.get("value")?.clone()))
 }
 
 /// Removes all that a user may do in a virtual host.

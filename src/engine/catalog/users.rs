@@ -1,7 +1,7 @@
 //! Users and permissions: the façade's part for whoever administers them (compat.md 2.12).
 
 use super::stored;
-use crate::broker::access::{Permissions, TopicPermissions, User, UserLimits};
+use crate::broker::access::{Identity, Operation, Permissions, TopicPermissions, User, UserLimits, authorize};
 use crate::broker::refusal::Refusal;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
@@ -134,6 +134,16 @@ impl Broker {
         })?;
         self.grants_changed(vhost, user);
         Ok(epoch)
+    }
+
+    /// Whether somebody may do this in a virtual host without being connected to it.
+    ///
+    /// # Errors
+    /// `VhostNotFound`; as [`authorize`].
+    pub fn authorize(&self, identity: &Identity, vhost: &str, operation: Operation<'_>) -> Result<(), Refusal> {
+        let vhost = self.catalog().vhost(vhost)?;
+        let grants = self.catalog().grants(identity.user.as_str(), vhost.name().as_str());
+        authorize(grants.as_deref(), &identity.user, vhost.name(), operation)
     }
 
     /// All permissions, by user and virtual host.

@@ -73,6 +73,8 @@ impl Broker {
             }
             catalog.vhosts.write().remove(name);
             catalog.users.write().forget_vhost(name);
+            let is_here = |of: &Option<Name>| of.as_ref().is_some_and(|of| of.as_str() == name);
+            catalog.parameters.write().0.retain(|(of, ..), _| !is_here(of));
             // Before its queues: a consumer's connection ends, and is not told first that its queues have gone.
             self.vhost_deleted(vhost.name());
             changes.extend(stored::delete_vhost(vhost.name()));

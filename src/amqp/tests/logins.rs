@@ -1,0 +1,212 @@
+//! How clients say who they are, and how many of them there may be (compat.md 1.5, 2.12).
+
+use super::*;
+use crate::broker::access::{Permissions, UserLimits, VhostLimits, VhostMetadata};
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// A client that was greeted, and the mechanisms that it was offered.
+fn greeted(node: &Node, loopback: bool) -> (Client, String) {
+    let mut client = node.accept_from(loopback);
+    client.send(PROTOCOL_HEADER);
+    let connection::AMQPMethod::Start(start) = client.connection_method() else { panic!("no start") };
+    (client, start.mechanisms.to_string())
+}
+
+/// Logs in by a mechanism, and opens "/" and channel 1.
+fn enter(mut client: Client, mechanism: &str, response: &[u8]) -> Client {
+    client.start_ok(mechanism, response, &["authentication_failure_close"]);
+    let connection::AMQPMethod::Tune(tune) = client.connection_method() else { panic!("no tune") };
+    client.tune_ok(tune.channel_max, tune.frame_max, 60);
+    client.open_vhost("/");
+    assert!(matches!(client.connection_method(), connection::AMQPMethod::OpenOk(_)));
+    client.open_channel(1);
+    client
+}
+
+fn refused(mut client: Client, mechanism: &str, response: &[u8]) {
+    client.start_ok(mechanism, response, &["authentication_failure_close"]);
+    let text = format!(
+        "ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}. For details see the broker \
+         logfile."
+    );
+    assert_eq!(client.closed(), (403, text, 0, 0));
+}
+
+fn node_of(user: &str) -> Node {
+    let node = node();
+    node.broker.put_user(auth::user(user, user, &[]).unwrap());
+    node.broker.set_permissions(user, "/", Some(Permissions::all())).unwrap();
+    node
+}
+
+#[test]
+fn anonymous_is_who_the_settings_say_while_the_password_is_theirs() {
+    let node = node();
+    let (client, offered) = greeted(&node, true);
+    assert_eq!(offered, "PLAIN AMQPLAIN ANONYMOUS");
+    enter(client, "ANONYMOUS", b"whoever");
+    refused(greeted(&node, false).0, "ANONYMOUS", b"");
+    node.broker.put_user(auth::user("guest", "another", &[]).unwrap());
+    refused(greeted(&node, true).0, "ANONYMOUS", b"");
+    node.broker.delete_user("guest").unwrap();
+    refused(greeted(&node, true).0, "ANONYMOUS", b"");
+}
+
+#[test]
+fn external_is_offered_to_those_with_a_certificate_only() {
+    let mut node = node_of("CN=u");
+    let (mut client, offered) = greeted(&node, false);
+    assert!(!offered.contains("EXTERNAL"));
+    client.start_ok("EXTERNAL", b"", &["authentication_failure_close"]);
+    assert_eq!(client.read(), vec![]);
+    node.certificate_name = Some("CN=u".into());
+    let (client, offered) = greeted(&node, false);
+    assert_eq!(offered, "PLAIN AMQPLAIN ANONYMOUS EXTERNAL");
+    enter(client, "EXTERNAL", b"");
+    node.certificate_name = Some("CN=nobody".into());
+    refused(greeted(&node, false).0, "EXTERNAL", b"");
+    node.certificate_name = Some("guest".into());
+    refused(greeted(&node, false).0, "EXTERNAL", b"");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_nobody() {
+    refused(greeted(&node_of("\u{fffd}"), true).0, "PLAIN", b"\0\xff\0\xef\xbf\xbd");
+}
+
+#[test]
+fn a_user_without_a_password_has_no_login_by_password() {
+    let node = node();
+    node.broker.put_user(crate::broker::access::User::new(name("u"), Default::default(), &[]));
+    refused(greeted(&node, true).0, "PLAIN", b"\0u\0");
+    node.broker.put_user(auth::user("u", "", &[]).unwrap());
+    refused(greeted(&node, true).0, "PLAIN", b"\0u\0");
+}
+
+#[test]
+fn an_impersonator_may_name_another_user() {
+    let node = node_of("u");
+    let say = |client: &mut Client| {
+        let properties = PropertiesBuilder { user_id: Some(b"other"), ..Default::default() };
+        client.send(&message(1, "", "nowhere", true, &properties, b"m"));
+    };
+    let mut client = node.channel_of("u", "/");
+    say(&mut client);
+    let text = "PRECONDITION_FAILED - user_id property set to 'other' but authenticated user was 'u'";
+    assert_eq!(client.channel_closed(1), (406, text.into()));
+    // Tags count as they were at login.
+    node.broker.put_user(auth::user("u", "u", &["impersonator"]).unwrap());
+    let mut client = node.channel_of("u", "/");
+    say(&mut client);
+    assert!(matches!(client.read().first(), Some(Seen::Method(1, AMQPClass::Basic(basic::AMQPMethod::Return(_))))));
+}
+
+fn open_refused(node: &Node, user: &str, vhost: &str, text: &str) {
+    let mut client = node.logged_in(user);
+    client.open_vhost(vhost);
+    assert_eq!(client.closed(), (530, format!("NOT_ALLOWED - {text}"), 10, 40));
+}
+
+#[test]
+fn connection_limits_of_vhosts_and_users() {
+    let node = node_of("u");
+    let limit = |max_connections| VhostLimits { max_connections, max_queues: None };
+    node.broker.set_vhost_limits("/", limit(Some(2))).unwrap();
+    let (mut one, _other) = (node.channel_of("u", "/"), node.channel());
+    let full = "access to vhost '/' refused for user 'u': connection limit (2) is reached";
+    open_refused(&node, "u", "/", full);
+    // The virtual host's limit comes before the user's, both before permissions.
+    let of_user = |max_connections| UserLimits { max_connections, max_channels: None };
+    node.broker.set_user_limits("u", of_user(Some(1))).unwrap();
+    open_refused(&node, "u", "/", full);
+    open_refused(&node, "u", "nowhere", "vhost nowhere not found");
+    node.broker.set_vhost_limits("/", limit(None)).unwrap();
+    let text = "connection refused for user 'u': user connection limit (1) is reached";
+    open_refused(&node, "u", "/", text);
+    node.broker.put_vhost(&name("v"), VhostMetadata::default());
+    open_refused(&node, "u", "v", text);
+    // Who goes makes room.
+    one.connection.on_disconnect();
+    node.channel_of("u", "/");
+    node.broker.set_user_limits("u", of_user(Some(0))).unwrap();
+    open_refused(&node, "u", "/", "connection refused for user 'u': user connection limit (0) is reached");
+}
+
+#[test]
+fn the_node_has_a_connection_limit() {
+    let mut node = node();
+    node.broker.stop().unwrap();
+    node.broker = Broker::start(node.storage.clone(), Options { connection_max: Some(1), ..options(1 << 28) }).unwrap();
+    let client = node.channel();
+    open_refused(&node, "guest", "nowhere", "connection refused: node connection limit (1) is reached");
+    drop(client);
+    node.channel();
+}
+
+#[test]
+fn a_user_has_a_channel_limit_over_all_connections() {
+    let node = node_of("u");
+    node.broker.set_user_limits("u", UserLimits { max_connections: None, max_channels: Some(2) }).unwrap();
+    let (mut one, mut two) = (node.channel_of("u", "/"), node.channel_of("u", "/"));
+    // Channels that have ended do not count, whoever ended them.
+    one.get("nowhere", true);
+    assert_eq!(one.channel_closed(1).0, 404);
+    one.open_channel(2);
+    two.method(2, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+    let text = "NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of 2";
+    assert_eq!(two.closed(), (530, text.into(), 0, 0));
+    // The connection has taken its channel along.
+    one.open_channel(3);
+    node.channel().open_channel(2);
+}
+
+#[test]
+fn a_vhost_has_a_queue_limit() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    node.broker.set_vhost_limits("/", VhostLimits { max_connections: None, max_queues: Some(1) }).unwrap();
+    client.queue("q", false);
+    let declare = queue::Declare { queue: "p".into(), ..Default::default() };
+    client.method(1, AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
+    let text = "PRECONDITION_FAILED - cannot declare queue 'p': queue limit in vhost '/' (1) is reached";
+    assert_eq!(client.channel_closed(1), (406, text.into()));
+}
+
+#[test]
+fn the_default_queue_type_is_of_the_vhost_or_else_of_the_node() {
+    let mut node = node();
+    node.channel().queue("old", true);
+    node.broker.stop().unwrap();
+    let quorum = Options { default_queue_type: QueueKind::Quorum, ..options(1 << 28) };
+    node.broker = Broker::start(node.storage.clone(), quorum).unwrap();
+    let mut client = node.channel();
+    let declare = |name: &str, durable, kind: Option<&'static str>| {
+        let mut arguments = Table::new();
+        if let Some(kind) = kind {
+            arguments.insert("x-queue-type", kind);
+        }
+        let arguments = table_to_amq(&arguments).unwrap();
+        queue::Declare { queue: name.into(), durable, arguments, ..Default::default() }
+    };
+    client.declare(1, declare("q", true, None));
+    client.declare(1, declare("q", true, Some("quorum")));
+    // What cannot be a quorum queue is a classic one.
+    client.declare(1, declare("transient", false, None));
+    client.declare(1, declare("transient", false, Some("classic")));
+    let other = |name: &str, kind| AMQPClass::Queue(queue::AMQPMethod::Declare(declare(name, true, kind)));
+    client.method(1, other("q", Some("classic")));
+    let text = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received 'classic' but \
+                current is 'quorum'";
+    assert_eq!(client.channel_closed(1), (406, text.into()));
+    let metadata = VhostMetadata { default_queue_type: Some(name("classic")), ..Default::default() };
+    node.broker.put_vhost(&name("/"), metadata);
+    client.open_channel(1);
+    client.declare(1, declare("c", true, None));
+    client.declare(1, declare("old", true, None));
+    client.method(1, other("c", Some("quorum")));
+    assert_eq!(client.channel_closed(1).0, 406);
+}

@@ -1,0 +1,76 @@
+//! Parameters: settings of plugins, kept for whoever understands them.
+
+use super::stored;
+use crate::broker::refusal::Refusal;
+use crate::engine::{Broker, Epoch};
+use crate::name::Name;
+use crate::value::Value;
+use std::collections::BTreeMap;
+
+/// Which parameter: its virtual host (None: of the whole node), its component, its name.
+pub(in crate::engine) type ParameterKey = (Option<Name>, Name, Name);
+
+/// All parameters.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Parameters(pub BTreeMap<ParameterKey, Value>);
+
+/// A parameter as listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterRecord {
+    /// Its virtual host; None: of the whole node.
+    pub vhost: Option<Name>,
+    /// Whose it is; empty for one of the whole node.
+    pub component: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Broker {
+    /// Sets a parameter of a virtual host, or of the whole node.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn put_parameter(
+        &self,
+        vhost: Option<&Name>,
+        component: &Name,
+        name: &Name,
+        value: Value,
+    ) -> Result<Option<Epoch>, Refusal> {
+        let changed = self.change_catalog(|catalog, changes| {
+            vhost.map_or(Ok(()), |vhost| catalog.vhost(vhost.as_str()).map(|_| ()))?;
+            let key = (vhost.cloned(), component.clone(), name.clone());
+            changes.push(stored::put_parameter(&key, Some(&value)));
+            catalog.parameters.write().0.insert(key, value);
+            Ok(())
+        })?;
+        Ok(changed.1)
+    }
+
+    /// Removes a parameter. False when there was none.
+    pub fn remove_parameter(&self, vhost: Option<&Name>, component: &Name, name: &Name) -> bool {
+        let changed = self.change_catalog(|catalog, changes| {
+            let key = (vhost.cloned(), component.clone(), name.clone());
+            let found = catalog.parameters.write().0.remove(&key).is_some();
+            if found {
+                changes.push(stored::put_parameter(&key, None));
+            }
+            Ok(found)
+        });
+        changed.is_ok_and(|(found, _)| found)
+    }
+
+    /// All parameters, those of the whole node first.
+    pub fn parameters(&self) -> Vec<ParameterRecord> {
+        let parameters = self.catalog().parameters.read();
+        let records = parameters.0.iter().map(|((vhost, component, name), value)| ParameterRecord {
+            vhost: vhost.clone(),
+            component: component.clone(),
+            name: name.clone(),
+            value: value.clone(),
+        });
+        records.collect()
+    }
+}
