@@ -92,6 +92,11 @@ impl Node {
             imported.map_err(failed)?;
             tracing::info!(file = %file.display(), "definitions imported");
         }
+        for vhost in &config.server.trace_vhosts {
+            if let Err(refusal) = broker.set_tracing(vhost.as_str(), true) {
+                tracing::warn!("server.trace_vhosts: {refusal}");
+            }
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let service = Service {
             settings: Arc::new(settings(config)),
@@ -177,6 +182,7 @@ fn options(config: &Config) -> Result<Options, NodeError> {
     let first_start = wanted.transpose().map_err(|error| NodeError::Failed(error.to_string()))?;
     Ok(Options {
         memory_budget: config.memory.budget(),
+        held_publishes: config.memory.held(),
         sync,
         clock: Arc::new(SystemClock),
         connection_max: Some(config.listener.connection_max).filter(|max| *max > 0).map(u64::from),
@@ -198,6 +204,7 @@ fn settings(config: &Config) -> Settings {
         consumer_max_per_channel: config.limits.consumer_max_per_channel,
         consumer_timeout: config.limits.consumer_timeout,
         unconfirmed_bytes_max: config.limits.unconfirmed_bytes_max,
+        held_bytes_max: config.limits.held_bytes_max,
         handshake_timeout: config.listener.handshake_timeout,
         product: "Warren".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -104,6 +104,7 @@ impl World {
             consumer_max_per_channel: 3,
             consumer_timeout: std::time::Duration::from_secs(1800),
             unconfirmed_bytes_max: if on(0) { 256 } else { 16 * 1024 * 1024 },
+            held_bytes_max: if on(0) { 256 } else { 16 * 1024 * 1024 },
             handshake_timeout: Duration::from_secs(10),
             product: "Warren".to_owned(),
             version: "0".to_owned(),
@@ -228,7 +229,15 @@ fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let clock = Arc::new(warren::clock::SystemClock);
     let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest() });
     let (sync, connection_max, default_queue_type) = (SyncPolicy::Always, None, QueueKind::Classic);
-    let options = Options { memory_budget, sync, clock, connection_max, default_queue_type, first_start };
+    let options = Options {
+        memory_budget,
+        held_publishes: 1024 * 1024,
+        sync,
+        clock,
+        connection_max,
+        default_queue_type,
+        first_start,
+    };
     Broker::start(storage.clone(), options).expect("what was stored is readable")
 }
 

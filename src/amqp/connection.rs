@@ -199,7 +199,10 @@ impl Connection {
             heartbeat.sent();
         }
         let goes_on = match &self.phase {
-            Phase::Open(open) => !open.link.backlog.is_empty() && !open.link.is_backed_up(),
+            Phase::Open(open) => {
+                let delivers = !open.link.backlog.is_empty() && !open.link.is_backed_up();
+                delivers || (open.has_replays() && !open.link.is_choked())
+            }
             _ => false,
         };
         if goes_on {
@@ -282,11 +285,12 @@ impl Connection {
                 self.fail(channel, &error);
                 continue;
             }
-            let Some(deferred) = open.next_deferred() else { return };
+            let Some((channel, frames, taken)) = open.next_replay() else { return };
             open.set_replaying(true);
-            self.walk(&deferred);
+            let used = self.walk(frames.get(taken..).unwrap_or_default());
             if let Phase::Open(open) = &mut self.phase {
                 open.set_replaying(false);
+                open.put_back(channel, frames, taken + used);
             }
         }
     }

@@ -147,6 +147,10 @@ impl Connection {
     /// Gives back what an open connection holds. The phase is Closed after it.
     fn leave(&mut self) {
         if let Phase::Open(mut open) = std::mem::replace(&mut self.phase, Phase::Closed) {
+            if open.held > 0 {
+                let (connection, bytes) = (self.name(), open.held);
+                tracing::warn!(%connection, bytes, "publishes that an alarm held went with their connection");
+            }
             open.end();
             self.out = std::mem::take(&mut open.link.out);
         }

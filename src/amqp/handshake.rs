@@ -183,7 +183,8 @@ impl Connection {
         };
         let (connection, name) = (self.name(), self.client_name.as_deref().unwrap_or_default());
         tracing::info!(%connection, ?name, user = ?session.identity().user.as_str(), vhost = ?session.vhost().as_str(), "opened");
-        let mut link = Link::new(session, self.settings.clone(), capabilities, tuned, self.now);
+        let peer = format!("{} -> {}", self.peer.address, self.peer.local).into();
+        let mut link = Link::new(session, self.settings.clone(), capabilities, peer, tuned, self.now);
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;
         self.phase = Phase::Open(Box::new(Open::new(link)));

@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub session: Session,
     pub settings: Arc<Settings>,
     pub capabilities: Capabilities,
+    /// `peer -> local`, as the firehose and events name the connection.
+    pub name: Arc<str>,
     pub tuned: Tuned,
     pub now: Now,
     pub out: Output,
@@ -41,6 +43,8 @@ pub(super) struct Link {
     /// Bytes of message bodies that are not complete.
     assembling: u64,
     pub has_published: bool,
+    /// Deliveries of this turn are copied for the firehose.
+    pub traced: bool,
     /// The shortest time that a delivery may wait for its acknowledgement.
     ack_timeout: Option<Duration>,
     /// Whether publishers are to wait, as far as this turn has asked.
@@ -59,11 +63,19 @@ pub(super) struct Tuned {
 }
 
 impl Link {
-    pub fn new(session: Session, settings: Arc<Settings>, capabilities: Capabilities, tuned: Tuned, now: Now) -> Link {
+    pub fn new(
+        session: Session,
+        settings: Arc<Settings>,
+        capabilities: Capabilities,
+        name: Arc<str>,
+        tuned: Tuned,
+        now: Now,
+    ) -> Link {
         Link {
             session,
             settings,
             capabilities,
+            name,
             tuned,
             now,
             out: Output::default(),
@@ -77,6 +89,7 @@ impl Link {
             flight: Flight::default(),
             assembling: 0,
             has_published: false,
+            traced: false,
             ack_timeout: None,
             hold: None,
         }
@@ -101,6 +114,7 @@ impl Link {
     pub fn begin(&mut self, now: Now) {
         self.now = now;
         self.hold = None;
+        self.traced = self.session.is_traced();
     }
 
     /// Whether a publish has to wait: an alarm, memory, or too much that is not on disk. Asked once a turn, so a turn may

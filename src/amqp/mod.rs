@@ -2,6 +2,7 @@
 //!
 //! - [`Connection`]: phases, deadlines, turns. [`handshake`]: up to connection.open; [`sasl`], [`capabilities`].
 //! - [`open`]: frames to channels. [`turn`]: what a turn owes at its end. [`link`]: what channels share.
+//! - [`kept`]: frames that are taken later, because of an alarm or of an answer that waits.
 //! - [`channel`]: everything that happens on one channel. [`content`]: messages from frames.
 //! - [`settlements`], [`flight`]: acks on their way to queues, publishes on their way to the disk.
 //! - [`error`]: codes, texts and scopes. [`ending`]: how connections end. [`heartbeat`], [`output`].
@@ -15,6 +16,7 @@ mod error;
 mod flight;
 mod handshake;
 mod heartbeat;
+mod kept;
 mod link;
 mod open;
 mod output;

@@ -6,7 +6,6 @@ use super::error::{AmqpError, Code, short_text};
 use super::link::Link;
 use crate::clock::Now;
 use crate::engine::Epoch;
-use crate::limits::DEFERRED_BYTES;
 use crate::wire::WireError;
 use crate::wire::frame::{Frame, FrameKind, read_frame};
 use crate::wire::hot::{Hot, read_hot};
@@ -27,11 +26,17 @@ pub(super) struct Open {
     pub(super) last_done: Epoch,
     /// Channels whose deferred frames can go on.
     pub(super) resumed: Vec<u16>,
-    /// Deferred frames are being taken: they are bounded and are not held back again.
+    /// Kept frames are being taken: they are bounded already.
     pub(super) replaying: bool,
     /// A publish is next and has to wait.
-    pub(super) held: bool,
-    /// Bytes of all channels' deferred frames, at most [`DEFERRED_BYTES`] and one frame.
+    pub(super) waits: bool,
+    /// Channels with frames that an alarm holds, and the bytes of those.
+    pub(super) holding: Vec<u16>,
+    pub(super) held: u64,
+    /// They are as many as may be, and another one is next.
+    pub(super) held_full: bool,
+    /// Bytes of all channels' deferred frames, at most [`DEFERRED_BYTES`](crate::limits::DEFERRED_BYTES) and one frame, or
+    /// what was held.
     pub(super) deferred: usize,
     /// They are as many as may be, and another one is next.
     pub(super) deferred_full: bool,
@@ -64,12 +69,15 @@ pub(super) enum Stop {
 }
 
 /// What to do after a frame.
-enum Step {
+pub(super) enum Step {
     Used(usize),
     /// Leave this frame and those behind it.
     Wait,
     ClientCloses,
 }
+
+/// What came of a frame.
+pub(super) type Taken = Result<Step, AmqpError>;
 
 impl Open {
     pub fn new(link: Link) -> Open {
@@ -82,7 +90,10 @@ impl Open {
             last_done: 0,
             resumed: Vec::new(),
             replaying: false,
-            held: false,
+            waits: false,
+            holding: Vec::new(),
+            held: 0,
+            held_full: false,
             deferred: 0,
             deferred_full: false,
             close_waits: false,
@@ -119,7 +130,7 @@ impl Open {
     pub fn walk(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
         let mut used = 0;
         loop {
-            if self.link.is_choked() && !self.replaying {
+            if self.link.is_choked() {
                 return (used, None);
             }
             let rest = bytes.get(used..).unwrap_or_default();
@@ -128,7 +139,7 @@ impl Open {
                 Ok(None) => return (used, None),
                 Err(error) => return (bytes.len(), Some(Stop::Fault(0, error.into()))),
             };
-            match self.on_frame(&frame, rest, length) {
+            match self.take_frame(&frame, rest, length, false) {
                 Ok(Step::Used(count)) => used += count,
                 Ok(Step::Wait) => return (used, None),
                 Ok(Step::ClientCloses) => return (used + length, Some(Stop::ClientCloses)),
@@ -137,17 +148,17 @@ impl Open {
         }
     }
 
-    /// Takes the frame of `length` bytes at the beginning of `rest`.
+    /// Takes the frame of `length` bytes at the beginning of `rest`. `passing`: also when its channel keeps frames.
     #[inline]
-    fn on_frame(&mut self, frame: &Frame<'_>, rest: &[u8], length: usize) -> Result<Step, AmqpError> {
+    pub(super) fn take_frame(&mut self, frame: &Frame<'_>, rest: &[u8], length: usize, passing: bool) -> Taken {
         let channel = match self.slots.get_mut(&frame.channel) {
             Some(Slot::Open(channel)) => channel,
             Some(Slot::Closing) => return self.on_closing(frame).map(|()| Step::Used(length)),
             None if frame.channel == 0 => return self.on_channel_zero(frame, length),
             None => return self.on_unopened(frame).map(|()| Step::Used(length)),
         };
-        if channel.is_waiting() {
-            return Ok(self.defer(frame.channel, rest.get(..length).unwrap_or_default()));
+        if channel.is_barred() && !passing {
+            return self.on_barred(frame, rest, length);
         }
         match (frame.kind, channel.due()) {
             (FrameKind::Method, Due::Method) => {}
@@ -166,9 +177,8 @@ impl Open {
         let handled = match read_hot(frame.payload)? {
             None => return self.on_cold(frame, length),
             Some(Hot::Publish { exchange_and_key, mandatory, immediate, .. }) => {
-                if self.link.must_wait() && !self.replaying {
-                    self.held = true;
-                    return Ok(Step::Wait);
+                if self.link.must_wait() {
+                    return Ok(self.on_held_publish(frame, rest.get(..length).unwrap_or_default()));
                 }
                 let behind = rest.get(length..).unwrap_or_default();
                 let publish = Publish { exchange_and_key, mandatory, immediate };
@@ -184,7 +194,7 @@ impl Open {
     }
 
     /// A method on an open channel that is not read in place: everything before it takes effect first.
-    fn on_cold(&mut self, frame: &Frame<'_>, length: usize) -> Result<Step, AmqpError> {
+    fn on_cold(&mut self, frame: &Frame<'_>, length: usize) -> Taken {
         let about = method_id(frame.payload);
         let method = read_method(frame.payload)?;
         self.commit();
@@ -206,7 +216,7 @@ impl Open {
         Ok(Step::Used(length))
     }
 
-    fn on_channel_zero(&mut self, frame: &Frame<'_>, length: usize) -> Result<Step, AmqpError> {
+    fn on_channel_zero(&mut self, frame: &Frame<'_>, length: usize) -> Taken {
         match frame.kind {
             FrameKind::Heartbeat => return Ok(Step::Used(length)),
             FrameKind::Header | FrameKind::Body => return Err(WireError::MethodExpected.into()),
@@ -271,22 +281,9 @@ impl Open {
         self.link.out.method(number, &AMQPClass::Channel(ok));
     }
 
-    /// Whether a channel waits, or has frames that came while it did.
+    /// Whether a channel waits, or keeps frames.
     pub(super) fn has_waiting(&self) -> bool {
-        let waits =
-            |slot: &Slot| matches!(slot, Slot::Open(channel) if channel.is_waiting() || !channel.deferred.is_empty());
-        self.slots.values().any(waits)
-    }
-
-    fn defer(&mut self, number: u16, bytes: &[u8]) -> Step {
-        let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return Step::Used(bytes.len()) };
-        if self.deferred > 0 && self.deferred + bytes.len() > DEFERRED_BYTES && !self.replaying {
-            self.deferred_full = true;
-            return Step::Wait;
-        }
-        self.deferred += bytes.len();
-        channel.deferred.extend_from_slice(bytes);
-        Step::Used(bytes.len())
+        self.slots.values().any(|slot| matches!(slot, Slot::Open(channel) if channel.is_barred()))
     }
 
     /// Ends a channel because of an error: what it holds goes back before the close frame is written.
@@ -308,7 +305,9 @@ impl Open {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
             self.link.session.close_channel();
-            self.forget_deferred(channel.deferred.len());
+            if let Some(kept) = channel.kept.take() {
+                self.forget_kept(number, &kept);
+            }
             channel.release(&mut self.link);
         }
     }

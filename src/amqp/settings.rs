@@ -19,6 +19,8 @@ pub struct Settings {
     pub consumer_timeout: Duration,
     /// Bytes a connection may have published and not yet on disk before it is not read any further.
     pub unconfirmed_bytes_max: u64,
+    /// Bytes of publishes that a connection may hold while an alarm lasts; past it, it is not read any further.
+    pub held_bytes_max: u64,
     /// Time for the whole handshake, up to connection.open.
     pub handshake_timeout: Duration,
     /// `product` of the server properties.

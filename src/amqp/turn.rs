@@ -66,36 +66,25 @@ impl Open {
         self.commit();
         self.confirm();
         let fault = self.deliver();
-        if self.held {
-            self.held = self.link.must_still_wait();
+        if self.link.traced {
+            // Copies of what was delivered.
+            self.commit();
         }
+        if self.waits {
+            self.waits = self.link.must_still_wait();
+        }
+        self.held_full = self.held_full && self.link.session.alarm().is_some();
         self.close_waits = self.close_waits && self.has_waiting();
         self.tell_blocked();
         fault
     }
 
-    /// The deferred frames of a channel that can go on.
-    pub fn next_deferred(&mut self) -> Option<Vec<u8>> {
-        let number = self.resumed.pop()?;
-        let deferred = match self.slots.get_mut(&number) {
-            Some(Slot::Open(channel)) => std::mem::take(&mut channel.deferred),
-            _ => Vec::new(),
-        };
-        self.forget_deferred(deferred.len());
-        Some(deferred)
-    }
-
-    pub(super) fn forget_deferred(&mut self, bytes: usize) {
-        self.deferred = self.deferred.saturating_sub(bytes);
-        self.deferred_full = false;
-    }
-
     /// Whether frames were left because something has to happen first that no more bytes can bring about.
     pub fn has_stopped(&self) -> bool {
-        self.held || self.deferred_full || self.close_waits
+        self.waits || self.held_full || self.deferred_full || self.close_waits
     }
 
-    /// Whether the frames that come now are deferred ones.
+    /// Whether the frames that come now are kept ones.
     pub fn set_replaying(&mut self, replaying: bool) {
         self.replaying = replaying;
     }
@@ -168,7 +157,7 @@ impl Open {
             return;
         }
         let method = match (self.link.session.alarm(), self.told_blocked) {
-            (Some(reason), false) if self.held || self.link.has_published => {
+            (Some(reason), false) if self.link.has_published => {
                 let reason = short_text(reason);
                 connection::AMQPMethod::Blocked(connection::Blocked { reason })
             }

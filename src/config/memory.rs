@@ -31,6 +31,11 @@ impl MemoryConfig {
     pub fn budget(&self) -> u64 {
         self.high_watermark.bytes(memory_available().unwrap_or(ASSUMED_AVAILABLE))
     }
+
+    /// Bytes of publishes that all connections together may hold during an alarm.
+    pub fn held(&self) -> u64 {
+        self.held_watermark.bytes(memory_available().unwrap_or(ASSUMED_AVAILABLE))
+    }
 }
 
 /// Bytes of memory this process may use: the least of the machine's memory and the limits of the process's cgroup and

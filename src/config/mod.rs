@@ -136,6 +136,9 @@ settings! {
         consumer_timeout: Duration = r#""30m""#, Span { min_ms: 0, max_ms: 31_536_000_000, unit: Unit::Seconds };
         /// Bytes a connection may have published and not yet confirmed or stored; past it, its socket is not read.
         unconfirmed_bytes_max: u64 = r#""32MiB""#, Size { min: 1, max: INTEGER_MAX, zero: false };
+        /// Bytes of publishes that a connection may send while an alarm lasts: they are held, not confirmed, and taken when it
+        /// is over; acks and consumers go on. Past it, its socket is not read; 0 = from its first publish on, as RabbitMQ.
+        held_bytes_max: u64 = r#""16MiB""#, Size { min: 1, max: INTEGER_MAX, zero: true };
     }
 
     /// Queues.
@@ -149,6 +152,9 @@ settings! {
         /// Message bytes kept in memory; past it they are on disk only. A share of the memory this process may use (the
         /// least of its cgroup's limit and the machine's memory), or a size in bytes.
         high_watermark: Watermark = "0.6", Share;
+        /// Bytes of publishes that all connections together may hold while an alarm lasts (limits.held_bytes_max), beside the
+        /// above: a share of the memory this process may use, or a size in bytes.
+        held_watermark: Watermark = "0.02", Share;
     }
 
     /// The data directory's file system.
@@ -203,6 +209,8 @@ settings! {
     server: ServerConfig {
         /// Time a stop may take: clients are told, then everything is committed.
         shutdown_timeout: Duration = r#""10s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// Virtual hosts whose messages are copied to their firehose, amq.rabbitmq.trace, from the start on.
+        trace_vhosts: Vec<Name> = "[]", Names;
         /// Threads that serve connections; 0 = one a core.
         worker_threads: usize = "0", Count { min: 0, max: 1024 };
     }

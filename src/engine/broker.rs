@@ -1,6 +1,6 @@
 //! The façade that every protocol uses: virtual hosts, numbers, memory, alarms, the committer's steward.
 
-use super::alarms::Alarms;
+use super::alarms::{Alarm, Alarms};
 use super::catalog::{Catalog, FirstStart};
 use super::loader::Loader;
 use super::memory::Memory;
@@ -32,6 +32,8 @@ use std::thread::JoinHandle;
 pub struct Options {
     /// Bytes of messages that memory may hold.
     pub memory_budget: u64,
+    /// Bytes of publishes that connections may hold during an alarm, all together.
+    pub held_publishes: u64,
     /// When the log is synced.
     pub sync: SyncPolicy,
     /// What time it is.
@@ -204,6 +206,24 @@ impl Broker {
         self.catalog.vhost(queue.vhost.as_str()).ok()?.route_internally(exchange.as_str(), keys, headers)
     }
 
+    /// Begins or ends the copying of a virtual host's messages to its firehose, `amq.rabbitmq.trace`.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn set_tracing(&self, vhost: &str, on: bool) -> Result<(), Refusal> {
+        self.vhost(vhost)?.trace(on);
+        tracing::info!(vhost, on, "tracing");
+        Ok(())
+    }
+
+    /// Whether a virtual host's messages are copied to its firehose.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn is_traced(&self, vhost: &str) -> Result<bool, Refusal> {
+        Ok(self.vhost(vhost)?.is_traced())
+    }
+
     /// What the start found on disk.
     pub fn found(&self) -> Found {
         self.found
@@ -212,18 +232,6 @@ impl Broker {
     /// The node's name in server-properties.
     pub fn cluster_name(&self) -> &str {
         "warren"
-    }
-
-    /// Whether free space on the data directory's disk is below the limit.
-    pub fn set_disk_low(&self, low: bool) {
-        if self.alarms.set_low(low) {
-            if low {
-                tracing::warn!("free disk space is below disk.free_limit: publishers are held");
-            } else {
-                tracing::info!("free disk space is above disk.free_limit again");
-            }
-            self.ring_all();
-        }
     }
 
     /// Waits until the disk has failed; the text says how.
@@ -345,7 +353,7 @@ impl Broker {
         self.failed.notify_one();
     }
 
-    fn ring_all(&self) {
+    pub(super) fn ring_all(&self) {
         self.sessions.ring_all();
     }
 }
@@ -356,7 +364,8 @@ pub(super) struct BrokerSteward(pub std::sync::Weak<Broker>);
 impl Steward for BrokerSteward {
     /// Also while a publisher is held: memory may have become free without any chunk leaving it for the disk.
     fn memory_is_short(&self) -> bool {
-        self.0.upgrade().is_some_and(|broker| broker.memory.is_short() || !broker.held.lock().is_empty())
+        let Some(broker) = self.0.upgrade() else { return false };
+        broker.memory.is_short() || broker.alarms.is_set(Alarm::Memory) || !broker.held.lock().is_empty()
     }
 
     fn long_queues(&self) -> Vec<Arc<dyn Source>> {
@@ -366,6 +375,8 @@ impl Steward for BrokerSteward {
 
     fn evicted(&self) {
         let Some(broker) = self.0.upgrade() else { return };
+        let alarmed = broker.alarms.is_set(Alarm::Memory);
+        broker.set_alarm(Alarm::Memory, broker.memory.is_exhausted(alarmed, broker.now()));
         if !broker.memory.is_full() {
             std::mem::take(&mut *broker.held.lock()).iter().for_each(|outbox| outbox.ring());
         }
@@ -373,14 +384,7 @@ impl Steward for BrokerSteward {
 
     fn disk_full(&self, full: bool) {
         let Some(broker) = self.0.upgrade() else { return };
-        if broker.alarms.set_full(full) {
-            if full {
-                tracing::error!("the data directory's disk has no space left: publishers are held until there is some");
-            } else {
-                tracing::info!("the data directory's disk has space again");
-            }
-            broker.ring_all();
-        }
+        broker.set_alarm(Alarm::DiskFull, full);
     }
 
     fn failed(&self, error: &StoreError) {

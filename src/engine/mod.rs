@@ -10,7 +10,7 @@
 //! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
-pub mod alarms;
+mod alarms;
 pub mod broker;
 pub mod catalog;
 mod import;
@@ -39,3 +39,4 @@ pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};
+pub use vhost::TRACE_EXCHANGE;

@@ -7,6 +7,7 @@ use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
 use crate::broker::queue::Command;
 use crate::limits::TURN_BYTES;
+use crate::name::Name;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ impl Route {
     /// Whether it leads nowhere.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.reply.is_none()
+    }
+
+    /// The names of its queues.
+    pub fn queues(&self) -> impl Iterator<Item = &Name> {
+        self.targets.iter().map(|queue| queue.name())
     }
 
     /// The route of a direct reply; it leads nowhere when the requester has gone.

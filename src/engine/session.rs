@@ -6,7 +6,7 @@ use super::outbox::{Outbox, Outlet};
 use super::publish::Route;
 use super::queue_handle::QueueHandle;
 use super::replies::{self, REPLY_TO, ReplyTarget};
-use super::vhost::Vhost;
+use super::vhost::{TRACE_EXCHANGE, Vhost};
 use crate::broker::access::{Identity, Operation, authorize};
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Span;
@@ -389,5 +389,27 @@ impl Session {
     /// Memory is full: no publish is to be taken now. The outbox is rung when it may go on.
     pub fn must_hold(&self) -> bool {
         self.broker.hold(&self.outbox)
+    }
+
+    /// Takes room for publishes that the connection holds while an alarm lasts. False when there is none.
+    pub fn reserve_held(&self, bytes: usize) -> bool {
+        self.broker.memory().reserve_held(bytes)
+    }
+
+    /// Gives such room back.
+    pub fn release_held(&self, bytes: usize) {
+        self.broker.memory().release_held(bytes);
+    }
+
+    /// Whether messages of the virtual host are copied for the firehose.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.vhost.is_traced()
+    }
+
+    /// Where a copy for the firehose goes under a key. None when nobody wants it.
+    pub fn trace_route(&self, key: &[u8]) -> Option<Route> {
+        let route = self.vhost.route_internally(TRACE_EXCHANGE, &[key], &mut || None)?;
+        (!route.is_empty()).then_some(route)
     }
 }

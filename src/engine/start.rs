@@ -37,7 +37,7 @@ impl Broker {
             let clean = Change::Delete(Family::QueueState, keys::CLEAN_STOP.to_vec());
             storage.write(&[clean], Logging::Synced)?;
         }
-        let memory = Memory::new(options.memory_budget);
+        let memory = Memory::new(options.memory_budget, options.held_publishes);
         let mut restored = Restored::new(&recovered);
         restored.catalog(&recovered)?;
         let made = restored.make_first(options.first_start.as_ref(), &recovered);

@@ -154,6 +154,7 @@ fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
 fn options() -> Options {
     Options {
         memory_budget: 8 << 20,
+        held_publishes: 0,
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),
         connection_max: None,

@@ -21,10 +21,13 @@ use base64::Engine as _;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Names with it are the broker's own.
 const RESERVED_PREFIX: &str = "amq.";
+
+/// The exchange of the firehose (compat.md 5); one in every virtual host.
+pub const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
 /// A virtual host.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Vhost {
     name: Name,
     definitions: RwLock<Definitions>,
     version: AtomicU64,
+    /// Messages are copied for the firehose. As in RabbitMQ, a restart forgets it.
+    traced: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl Vhost {
         let (deleted, defined) = (false, 0);
         let mut definitions = Definitions { topology, queues, policies, metadata, limits, deleted, defined };
         definitions.apply_policies_to_exchanges();
-        Vhost { name, definitions: RwLock::new(definitions), version }
+        Vhost { name, definitions: RwLock::new(definitions), version, traced: AtomicBool::new(false) }
     }
 
     /// One that was just made: with its predeclared exchanges.
@@ -126,6 +131,18 @@ impl Vhost {
 
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trace(&self, on: bool) {
+        let mut definitions = self.definitions.write();
+        self.traced.store(on, Ordering::Relaxed);
+        // Routes that channels have kept say whether it is traced.
+        definitions.topology.outdate_routes();
+        self.version.store(definitions.topology.version(), Ordering::Release);
     }
 
     pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {

@@ -3,6 +3,19 @@
 use crate::stage::*;
 use crate::support::*;
 
+/// A broker of which the disk has too little room, with these messages in its durable queue `q`.
+fn alarmed(dir: &std::path::Path, bodies: &[&str]) -> Broker {
+    let mut broker = broker_with(dir, "");
+    let mut client = open_at(broker.addr);
+    client.declare_queue(CH, "q", true).unwrap();
+    client.confirm_select(CH).unwrap();
+    bodies.iter().for_each(|body| publish_persistent(&mut client, body));
+    client.wait_confirms(CH).unwrap();
+    drop(client);
+    assert!(broker.term().unwrap().success());
+    broker_with(dir, NO_DISK_IS_ENOUGH)
+}
+
 /// More than any disk has.
 const NO_DISK_IS_ENOUGH: &str = "[disk]\nfree_limit = \"1000000TiB\"\n";
 
@@ -14,16 +27,7 @@ fn publish_persistent(client: &mut Client, body: &str) {
 #[test]
 fn publishers_are_held_and_told_while_consumers_go_on() {
     let dir = tempfile::tempdir().unwrap();
-    let mut broker = broker_with(dir.path(), "");
-    let mut client = open_at(broker.addr);
-    client.declare_queue(CH, "q", true).unwrap();
-    client.confirm_select(CH).unwrap();
-    ["a", "b"].iter().for_each(|body| publish_persistent(&mut client, body));
-    client.wait_confirms(CH).unwrap();
-    drop(client);
-    assert!(broker.term().unwrap().success());
-
-    let mut broker = broker_with(dir.path(), NO_DISK_IS_ENOUGH);
+    let mut broker = alarmed(dir.path(), &["a", "b"]);
     let mut consumer = open_at(broker.addr);
     consumer.qos(CH, 1, false).unwrap();
     consumer.consume(CH, "q", "", false).unwrap();
@@ -53,4 +57,25 @@ fn publishers_are_held_and_told_while_consumers_go_on() {
 
     let broker = broker_with(dir.path(), "");
     assert_eq!(counts(&mut open_at(broker.addr), "q"), (0, 0));
+}
+
+#[test]
+fn a_worker_that_publishes_has_its_acks_read_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = alarmed(dir.path(), &["a", "b", "c"]);
+    let mut worker = open_at(broker.addr);
+    worker.qos(CH, 1, false).unwrap();
+    worker.consume(CH, "q", "", false).unwrap();
+    for (number, expected) in ["a", "b", "c"].iter().enumerate() {
+        let delivery = worker.delivery().unwrap();
+        assert_eq!(delivery.text(), *expected);
+        publish_persistent(&mut worker, "a result");
+        if number == 0 {
+            let blocked = connection::AMQPMethod::Blocked(connection::Blocked { reason: "low on disk".into() });
+            assert_eq!(method_of(worker.recv().unwrap()), AMQPClass::Connection(blocked));
+        }
+        worker.ack(CH, delivery.delivery_tag, false).unwrap();
+    }
+    // Behind held publishes too: what is left is what was not acknowledged.
+    assert_eq!(worker.get(CH, "q", true), Ok(None));
 }

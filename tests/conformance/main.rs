@@ -25,6 +25,7 @@ mod exclusive;
 mod expiry;
 mod fairness;
 mod featured;
+mod firehose;
 mod framing;
 mod get;
 mod handshake;

@@ -270,6 +270,9 @@ impl Channel {
     /// a fast consumer does not lock it for every run.
     #[inline]
     pub fn deliver(&mut self, link: &mut Link, id: ConsumerId, run: Run) {
+        if link.traced {
+            self.trace_run(link, id, &run);
+        }
         let Some(consumer) = self.consumers.by_id.get_mut(&id) else { return };
         let first = self.next_tag;
         self.next_tag += u64::from(run.count);
@@ -289,6 +292,16 @@ impl Channel {
         }
         if let Some(queue) = consumer.queue().filter(|_| !consumer.no_ack) {
             self.unacked.insert(first, queue.clone(), Some(id), run.span(), link.now.monotonic);
+        }
+    }
+}
+
+impl Channel {
+    #[cold]
+    fn trace_run(&self, link: &mut Link, id: ConsumerId, run: &Run) {
+        let Some(queue) = self.consumers.get(id).and_then(Consumer::queue) else { return };
+        for record in (run.index..run.index + run.count).filter_map(|index| run.chunk.record(index)) {
+            self.trace_delivery(link, queue.name(), run.redelivered, &record);
         }
     }
 }

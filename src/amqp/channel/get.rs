@@ -49,6 +49,9 @@ impl Channel {
                 let tag = self.next_tag;
                 self.next_tag += 1;
                 if let Some(record) = run.chunk.record(run.index) {
+                    if link.traced {
+                        self.trace_delivery(link, handle.name(), run.redelivered, &record);
+                    }
                     let (out, left) = (link.out.frames(), u32::try_from(left).unwrap_or(u32::MAX));
                     write_get_ok(out, self.number, tag, run.redelivered, record.exchange_and_key, left);
                     let counted =

@@ -4,7 +4,7 @@
 //! - [`consume`]: consumers and deliveries. [`credit`]: prefetch. [`get`]: basic.get.
 //! - [`address`]: CC, BCC, direct reply-to. [`transaction`]: tx.
 //! - [`settle`]: ack, nack, reject, recover. [`unacked`]: what they refer to.
-//! - [`definitions`]: exchanges, queues, bindings.
+//! - [`definitions`]: exchanges, queues, bindings. [`trace`]: copies for the firehose.
 
 mod address;
 mod confirms;
@@ -14,6 +14,7 @@ mod definitions;
 mod get;
 mod publish;
 mod settle;
+mod trace;
 mod transaction;
 mod unacked;
 
@@ -21,6 +22,7 @@ pub(super) use publish::{PUBLISH, Publish};
 
 use super::content::{Assembly, Due};
 use super::error::{AmqpError, Code};
+use super::kept::Kept;
 use super::link::Link;
 use crate::engine::{Epoch, Item};
 use crate::name::Name;
@@ -50,8 +52,8 @@ pub(super) struct Channel {
     /// The queue that an empty name stands for.
     last_queue: Option<Name>,
     waiting: Option<Waiting>,
-    /// Frames that came while the channel waits; the connection bounds them.
-    pub deferred: Vec<u8>,
+    /// Frames for later; the connection bounds them.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// What a channel waits for; later frames of the channel wait behind it.
@@ -79,7 +81,7 @@ impl Channel {
             shared: SharedLimit::default(),
             last_queue: None,
             waiting: None,
-            deferred: Vec::new(),
+            kept: None,
         }
     }
 
@@ -93,6 +95,12 @@ impl Channel {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Whether frames do not take effect as they come.
+    #[inline]
+    pub fn is_barred(&self) -> bool {
+        self.waiting.is_some() || self.kept.is_some()
     }
 
     /// A method came that is not read in place. What was published and settled before it is in the queues already.

@@ -45,7 +45,11 @@ pub(super) struct Admitted {
 pub(super) struct RouteCache {
     exchange_and_key: Vec<u8>,
     version: u64,
+    /// None while the virtual host is traced: then it is `traced`, so that the others pay nothing.
     route: Option<Route>,
+    traced: Option<Route>,
+    /// The routing keys of CC and BCC, while it is traced.
+    more: Vec<Vec<u8>>,
     /// The route does not depend on headers: it is good for every message with the same exchange and key.
     reusable: bool,
 }
@@ -189,7 +193,9 @@ impl Channel {
         body: &[u8],
         mut admitted: Admitted,
     ) -> Result<(), AmqpError> {
-        let Some(route) = &self.route.route else { return Ok(()) };
+        let Some(route) = &self.route.route else {
+            return self.complete_traced(link, exchange_and_key, mandatory, (header, body), admitted);
+        };
         link.has_published = true;
         let kept = admitted.header.take();
         let header = kept.as_deref().unwrap_or(header);
@@ -217,7 +223,37 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// As [`Channel::complete`], with a copy for the firehose before.
+    #[cold]
+    fn complete_traced(
+        &mut self,
+        link: &mut Link,
+        exchange_and_key: &[u8],
+        mandatory: bool,
+        (header, body): (&[u8], &[u8]),
+        admitted: Admitted,
+    ) -> Result<(), AmqpError> {
+        let Some(route) = self.route.traced.take() else { return Ok(()) };
+        let kept = admitted.header.as_deref().unwrap_or(header);
+        self.trace_publish(link, &route, &self.route.more, exchange_and_key, (kept, body));
+        self.route.route = Some(route);
+        let completed = self.complete(link, exchange_and_key, mandatory, header, body, admitted);
+        self.route.traced = self.route.route.take();
+        completed
+    }
+}
+
 impl RouteCache {
+    /// Keeps a route that was found.
+    fn keep(&mut self, link: &Link, route: Route, more: &[Vec<u8>]) {
+        if link.session.is_traced() {
+            (self.route, self.traced, self.more) = (None, Some(route), more.to_vec());
+        } else {
+            (self.route, self.traced) = (Some(route), None);
+        }
+    }
+
     /// Finds the route of a message; a steady publisher pays one comparison.
     #[inline]
     fn find(
@@ -241,7 +277,7 @@ impl RouteCache {
         version: u64,
     ) -> Result<(), AmqpError> {
         self.reusable = false;
-        self.route = None;
+        (self.route, self.traced) = (None, None);
         let mut names = Reader::new(exchange_and_key);
         let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
             return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
@@ -256,7 +292,7 @@ impl RouteCache {
         self.exchange_and_key.extend_from_slice(exchange_and_key);
         self.version = version;
         self.reusable = !consulted && route.lasts();
-        self.route = Some(route);
+        self.keep(link, route, &[]);
         Ok(())
     }
 
@@ -274,7 +310,8 @@ impl RouteCache {
         };
         let keys: Vec<&[u8]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
         let mut headers = || Table::decode(properties.headers()?).ok();
-        self.route = Some(link.session.route_keys(text(exchange)?, &keys, &mut headers)?);
+        let route = link.session.route_keys(text(exchange)?, &keys, &mut headers)?;
+        self.keep(link, route, more);
         self.reusable = false;
         Ok(())
     }

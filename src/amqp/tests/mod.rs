@@ -2,10 +2,12 @@
 //! committer's thread is waited for.
 
 mod access;
+mod alarms;
 mod channels;
 mod consuming;
 mod definitions;
 mod ending;
+mod firehose;
 mod fuzz;
 mod handshake;
 mod logins;
@@ -57,6 +59,7 @@ pub fn first_start() -> FirstStart {
 pub fn options(memory_budget: u64) -> Options {
     Options {
         memory_budget,
+        held_publishes: 64 << 20,
         sync: SyncPolicy::Always,
         clock: Arc::new(crate::clock::SystemClock),
         connection_max: None,
@@ -67,8 +70,13 @@ pub fn options(memory_budget: u64) -> Options {
 
 /// A broker that may hold this many bytes of messages in memory.
 pub fn node_with(memory_budget: u64) -> Node {
+    node_of(memory_budget, 64 << 20)
+}
+
+/// The same, and its connections this many bytes of publishes during an alarm.
+pub fn node_of(memory_budget: u64, held_publishes: u64) -> Node {
     let storage = Arc::new(MemoryStorage::default());
-    let options = options(memory_budget);
+    let options = Options { held_publishes, ..options(memory_budget) };
     let settings = Settings {
         frame_max: 131_072,
         channel_max: 2047,
@@ -77,6 +85,7 @@ pub fn node_with(memory_budget: u64) -> Node {
         consumer_max_per_channel: 0,
         consumer_timeout: Duration::from_secs(1800),
         unconfirmed_bytes_max: 32 << 20,
+        held_bytes_max: 16 << 20,
         handshake_timeout: Duration::from_secs(10),
         product: "Warren".into(),
         version: "0.1.0".into(),

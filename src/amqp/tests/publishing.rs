@@ -179,34 +179,6 @@ fn too_many_bytes_not_on_disk_hold_the_publisher() {
 }
 
 #[test]
-fn an_alarm_holds_publishes_but_not_what_comes_before_them() {
-    let node = node();
-    let mut client = node.open_with(&["connection.blocked"]);
-    client.open_channel(1);
-    client.queue("q", false);
-    client.publish("", "q", b"1");
-    client.get("q", false);
-    client.read();
-    node.broker.set_disk_low(true);
-    let mut bytes = Vec::new();
-    let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 1, multiple: false });
-    write_method(&mut bytes, 1, &AMQPClass::Basic(ack));
-    let held = message(1, "", "q", false, &PropertiesBuilder::default(), b"held");
-    bytes.extend_from_slice(&held);
-    client.send(&bytes);
-    assert_eq!(client.unsent, held);
-    assert!(!client.connection.wants_read());
-    let blocked = connection::Blocked { reason: "low on disk".into() };
-    assert_eq!(client.connection_method(), connection::AMQPMethod::Blocked(blocked));
-    client.nothing();
-    node.broker.set_disk_low(false);
-    assert_eq!(client.connection_method(), connection::AMQPMethod::Unblocked(connection::Unblocked {}));
-    assert!(client.connection.wants_read());
-    client.offer();
-    assert_eq!(client.ready("q"), 1);
-}
-
-#[test]
 fn incomplete_messages_of_all_channels_together_are_bounded() {
     let mut node = node();
     node.settings.unconfirmed_bytes_max = 1;

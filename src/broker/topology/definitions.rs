@@ -85,6 +85,11 @@ impl Topology {
         self.version
     }
 
+    /// Routes that were found so far are not good any more, for a reason of the caller's.
+    pub fn outdate_routes(&mut self) {
+        self.changed();
+    }
+
     /// The exchange of that name, `""` included.
     pub fn exchange(&self, name: &str) -> Option<&Exchange> {
         self.exchanges.get(name)
