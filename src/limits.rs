@@ -65,3 +65,6 @@ pub const WRITE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that a connection's turn may add to queues: a message for many queues counts once for each.
 pub const TURN_BYTES: usize = 8 * 1024 * 1024;
+
+/// Events that may wait to be published; more are dropped and counted.
+pub const EVENTS: usize = 10_000;

@@ -183,6 +183,7 @@ fn options(config: &Config) -> Result<Options, NodeError> {
     Ok(Options {
         memory_budget: config.memory.budget(),
         held_publishes: config.memory.held(),
+        event_vhost: config.server.event_vhost.clone(),
         sync,
         clock: Arc::new(SystemClock),
         connection_max: Some(config.listener.connection_max).filter(|max| *max > 0).map(u64::from),

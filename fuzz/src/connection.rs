@@ -232,6 +232,7 @@ fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let options = Options {
         memory_budget,
         held_publishes: 1024 * 1024,
+        event_vhost: Name::new("/").expect("a short name"),
         sync,
         clock,
         connection_max,

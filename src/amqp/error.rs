@@ -75,7 +75,7 @@ impl Code {
         match refusal {
             Refusal::NotFound(_) | Refusal::NoQueueDeclared | Refusal::Damaged(..) => Code::NotFound,
             Refusal::VhostNotFound(_) | Refusal::VhostRefused(..) | Refusal::LimitReached(_) => Code::NotAllowed,
-            Refusal::Locked(_) => Code::ResourceLocked,
+            Refusal::Locked(_) | Refusal::NoGet(_) => Code::ResourceLocked,
             Refusal::AccessRefused { .. }
             | Refusal::TopicRefused { .. }
             | Refusal::ReservedName(..)

@@ -10,6 +10,7 @@ use super::heartbeat::Heartbeat;
 use super::link::{Link, Tuned};
 use super::open::Open;
 use super::sasl::{self, Claim, Credentials, SaslFault};
+use super::told::Introduction;
 use crate::auth::Denied;
 use crate::broker::access::Identity;
 use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
@@ -26,6 +27,7 @@ const NAME_MAX: usize = 255;
 pub(super) struct Login {
     identity: Identity,
     capabilities: Capabilities,
+    introduction: Introduction,
 }
 
 impl Connection {
@@ -106,6 +108,7 @@ impl Connection {
         let client_name = properties.get("connection_name").and_then(Value::as_str);
         self.client_name = client_name.filter(|name| name.len() <= NAME_MAX).map(str::to_owned);
         let mechanism = start_ok.mechanism.as_str();
+        let introduction = Introduction { mechanism: mechanism.to_owned(), properties };
         let certificate = self.peer.certificate_name.as_deref();
         let claim = match sasl::claim(mechanism, start_ok.response.as_bytes(), &self.auth, certificate) {
             Ok(claim) => claim,
@@ -115,15 +118,17 @@ impl Connection {
         let (user, verdict) = self.judge(&claim);
         match verdict {
             Ok(identity) => {
+                self.tell_login(identity.user.as_str(), mechanism, None);
                 let settings = self.settings.clone();
                 self.write(AMQPClass::Connection(connection::AMQPMethod::Tune(connection::Tune {
                     channel_max: settings.channel_max,
                     frame_max: settings.frame_max,
                     heartbeat: settings.heartbeat,
                 })));
-                self.phase = Phase::ExpectTuneOk(Login { identity, capabilities });
+                self.phase = Phase::ExpectTuneOk(Login { identity, capabilities, introduction });
             }
             Err(denied) => {
+                self.tell_login(&user, mechanism, Some(&denied.to_string()));
                 let connection = self.name();
                 tracing::warn!(%connection, ?user, mechanism, reason = %denied, "login refused");
                 if !capabilities.authentication_failure_close {
@@ -176,7 +181,7 @@ impl Connection {
     }
 
     fn on_open(&mut self, login: Login, tuned: Tuned, open: &connection::Open) {
-        let Login { identity, capabilities } = login;
+        let Login { identity, capabilities, introduction } = login;
         let session = match self.broker.open_session(open.virtual_host.as_str(), identity) {
             Ok(session) => session,
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
@@ -185,6 +190,7 @@ impl Connection {
         tracing::info!(%connection, ?name, user = ?session.identity().user.as_str(), vhost = ?session.vhost().as_str(), "opened");
         let peer = format!("{} -> {}", self.peer.address, self.peer.local).into();
         let mut link = Link::new(session, self.settings.clone(), capabilities, peer, tuned, self.now);
+        self.tell_opened(&link, &tuned, &introduction);
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;
         self.phase = Phase::Open(Box::new(Open::new(link)));

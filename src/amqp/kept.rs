@@ -8,7 +8,7 @@
 //! | kept so far | kept too | taken at once |
 //! |---|---|---|
 //! | publishes | everything but → | ack, nack, reject; qos, consume, cancel, get, recover, flow |
-//! | and a method that answers about the topology or the channel's mode | everything but → | ack, nack, reject |
+//! | and a method that answers about the topology or the channel's mode | everything but → | ack, nack, reject of a tag |
 //! | and tx, recover, channel.close, or what would fail | everything | |
 //!
 //! A get or a consumer does not find the held messages, as it would not have found them in RabbitMQ's socket. Answers keep
@@ -53,8 +53,12 @@ impl Kept {
             return false;
         }
         match method_id(frame.payload) {
-            // ack, reject, nack
-            (60, 80 | 90 | 120) => self.reach < Reach::Everything,
+            // ack, reject, nack. Tag 0 means all deliveries so far, and a get that is held would be one of them.
+            (60, 80 | 90 | 120) => match self.reach {
+                Reach::Topology => true,
+                Reach::Methods => frame.payload.get(4..12).is_some_and(|tag| tag != [0; 8]),
+                Reach::Everything => false,
+            },
             // qos, consume, cancel, cancel-ok, get, recover-async, recover; flow
             (60, 10 | 20 | 30 | 31 | 70 | 100 | 110) | (20, 20) => self.reach == Reach::Topology,
             _ => false,

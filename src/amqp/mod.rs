@@ -6,6 +6,7 @@
 //! - [`channel`]: everything that happens on one channel. [`content`]: messages from frames.
 //! - [`settlements`], [`flight`]: acks on their way to queues, publishes on their way to the disk.
 //! - [`error`]: codes, texts and scopes. [`ending`]: how connections end. [`heartbeat`], [`output`].
+//! - [`told`]: what the node's events say of connections, channels and consumers.
 
 mod capabilities;
 mod channel;
@@ -25,6 +26,7 @@ mod settings;
 mod settlements;
 #[cfg(test)]
 mod tests;
+mod told;
 mod turn;
 
 pub use connection::Connection;

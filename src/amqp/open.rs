@@ -259,6 +259,7 @@ impl Open {
         self.link.session.open_channel()?;
         self.open_channels += 1;
         self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel))));
+        self.link.tell_channel_opened(frame.channel);
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.link.out.method(frame.channel, &AMQPClass::Channel(ok));
         Ok(())
@@ -309,6 +310,7 @@ impl Open {
                 self.forget_kept(number, &kept);
             }
             channel.release(&mut self.link);
+            self.link.tell_channel_closed(number);
         }
     }
 
@@ -320,5 +322,6 @@ impl Open {
             self.slots.remove(&number);
         }
         self.link.session.close();
+        self.link.tell_closed();
     }
 }

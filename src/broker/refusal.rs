@@ -113,6 +113,8 @@ pub enum Refusal {
     InternalExchange(Resource),
     /// The queue is exclusive to another connection.
     Locked(Resource),
+    /// `basic.get` of a quorum queue that serves a single active consumer.
+    NoGet(Resource),
     /// The queue's messages on disk cannot be read; what is wrong with them.
     Damaged(Resource, String),
     /// A consumer has, or asks for, exclusive use of the queue.
@@ -179,6 +181,11 @@ impl fmt::Display for Refusal {
                 f,
                 "cannot obtain exclusive access to locked {resource}. It could be originally declared on another \
                  connection or the exclusive property value does not match that of the original declaration."
+            ),
+            Refusal::NoGet(resource) => write!(
+                f,
+                "cannot obtain access to locked {resource}. basic.get operations are not supported by quorum queues with \
+                 single active consumer"
             ),
             Refusal::Damaged(resource, damage) => {
                 write!(f, "{resource} has messages that cannot be read: purge or delete it ({damage})")

@@ -209,6 +209,8 @@ settings! {
     server: ServerConfig {
         /// Time a stop may take: clients are told, then everything is committed.
         shutdown_timeout: Duration = r#""10s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// Virtual host of the exchange amq.rabbitmq.event, which tells what happens on the node.
+        event_vhost: Name = r#""/""#, OneName;
         /// Virtual hosts whose messages are copied to their firehose, amq.rabbitmq.trace, from the start on.
         trace_vhosts: Vec<Name> = "[]", Names;
         /// Threads that serve connections; 0 = one a core.

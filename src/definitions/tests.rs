@@ -8,6 +8,7 @@ use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::clock::SystemClock;
 use crate::engine::{Broker, Options};
+use crate::name::Name;
 use crate::store::committer::SyncPolicy;
 use crate::store::memory::MemoryStorage;
 use crate::value::Value;
@@ -60,6 +61,8 @@ const EXPORTED: &str = r#"{
 fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
     let options = Options {
         memory_budget: 256 << 20,
+        held_publishes: 0,
+        event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),
         connection_max: None,

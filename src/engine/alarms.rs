@@ -2,6 +2,7 @@
 //! can leave it (compat.md 1.5.8).
 
 use super::broker::Broker;
+use super::events::By;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Something that publishers have to wait for.
@@ -34,6 +35,11 @@ impl Alarms {
         }
     }
 
+    /// Whether there is one because of the disk.
+    fn disk(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & DISK != 0
+    }
+
     pub fn is_set(&self, alarm: Alarm) -> bool {
         self.0.load(Ordering::Relaxed) & alarm as u8 != 0
     }
@@ -50,8 +56,16 @@ impl Alarms {
 impl Broker {
     /// Sets or clears an alarm, and tells the log and the connections.
     pub(super) fn set_alarm(&self, alarm: Alarm, on: bool) {
+        let disk_before = self.alarms().disk();
         if !self.alarms().set(alarm, on) {
             return;
+        }
+        let (source, changed) = match alarm {
+            Alarm::Memory => ("memory", true),
+            Alarm::DiskLow | Alarm::DiskFull => ("disk", self.alarms().disk() != disk_before),
+        };
+        if changed {
+            By::itself(self).tell_alarm(if on { "alarm.set" } else { "alarm.cleared" }, source);
         }
         match (alarm, on) {
             (Alarm::DiskLow, true) => tracing::warn!("free disk space is below disk.free_limit: publishers are held"),

@@ -2,6 +2,7 @@
 
 use super::alarms::{Alarm, Alarms};
 use super::catalog::{Catalog, FirstStart};
+use super::events::{By, Events};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::outbox::Outbox;
@@ -34,6 +35,8 @@ pub struct Options {
     pub memory_budget: u64,
     /// Bytes of publishes that connections may hold during an alarm, all together.
     pub held_publishes: u64,
+    /// The virtual host of the event exchange.
+    pub event_vhost: Name,
     /// When the log is synced.
     pub sync: SyncPolicy,
     /// What time it is.
@@ -73,6 +76,7 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     timers: Arc<Timers>,
     relay: Arc<Relay>,
+    events: Events,
     replies: Replies,
     options: BrokerOptions,
     sessions: Sessions,
@@ -106,6 +110,7 @@ impl Broker {
         options: &Options,
         found: Found,
     ) -> Broker {
+        let relay = Arc::<Relay>::default();
         let queue_count = catalog.all_vhosts().iter().map(|vhost| vhost.queues().len()).sum();
         memory.share(queue_count);
         Broker {
@@ -120,7 +125,8 @@ impl Broker {
                 default_queue_type: options.default_queue_type,
             },
             timers: Arc::default(),
-            relay: Arc::default(),
+            events: Events::new(options.event_vhost.clone(), relay.clone()),
+            relay,
             replies: Replies::default(),
             sessions: Sessions::default(),
             queue_count: AtomicUsize::new(queue_count),
@@ -292,6 +298,10 @@ impl Broker {
         &self.replies
     }
 
+    pub(super) fn events(&self) -> &Events {
+        &self.events
+    }
+
     pub(super) fn relay(&self) -> &Arc<Relay> {
         &self.relay
     }
@@ -343,7 +353,7 @@ impl Broker {
     pub(super) fn delete_unused(&self, queue: &Arc<QueueHandle>) {
         if let Ok(vhost) = self.vhost(queue.definition().vhost.as_str()) {
             // A consumer may have come meanwhile: then the queue is in use again and stays.
-            let _ = vhost.delete_queue(self, queue, true, false);
+            let _ = vhost.delete_queue(By::itself(self), queue, true, false);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What whoever administers the broker makes without being a client: nobody is asked for permissions, nothing is exclusive.
 
 use super::broker::Broker;
+use super::events::By;
 use super::session::QueueSpec;
 use super::{DeclaredQueue, Epoch};
 use crate::broker::identity::ConnectionId;
@@ -16,7 +17,7 @@ impl Broker {
     /// # Errors
     /// `VhostNotFound`; as a client's declaration.
     pub fn import_exchange(&self, vhost: &str, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
-        self.vhost(vhost)?.declare_exchange(self, &|_| Ok(()), spec)
+        self.vhost(vhost)?.declare_exchange(By::itself(self), &|_| Ok(()), spec)
     }
 
     /// Declares a queue.
@@ -24,7 +25,7 @@ impl Broker {
     /// # Errors
     /// `VhostNotFound`; as a client's declaration.
     pub fn import_queue(&self, vhost: &str, spec: QueueSpec) -> Result<DeclaredQueue, Refusal> {
-        self.vhost(vhost)?.declare_queue(self, NOBODY, &|_| Ok(()), spec)
+        self.vhost(vhost)?.declare_queue(By::itself(self), NOBODY, &|_| Ok(()), spec)
     }
 
     /// Binds.
@@ -32,6 +33,6 @@ impl Broker {
     /// # Errors
     /// `VhostNotFound`; as a client's binding.
     pub fn import_binding(&self, vhost: &str, binding: Binding) -> Result<Option<Epoch>, Refusal> {
-        self.vhost(vhost)?.bind(self, NOBODY, binding)
+        self.vhost(vhost)?.bind(By::itself(self), NOBODY, binding)
     }
 }

@@ -8,11 +8,13 @@
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
 //! - [`policies`]: policies of virtual hosts.
 //! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
+//! - [`events`]: what happens, as messages.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
 pub mod broker;
 pub mod catalog;
+pub mod events;
 mod import;
 pub mod loader;
 pub mod memory;
@@ -34,6 +36,7 @@ pub mod vhost;
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Found, Options};
 pub use catalog::{FirstStart, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
+pub use events::{EVENT_EXCHANGE, INTERNAL_USER, listed};
 pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;

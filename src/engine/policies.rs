@@ -3,6 +3,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
+use super::events::By;
 use super::queue_handle::QueueDefinition;
 use super::stored;
 use super::vhost::{Definitions, Vhost};
@@ -60,10 +61,11 @@ impl Definitions {
 impl Vhost {
     fn change_policies(
         &self,
-        broker: &Broker,
+        by: By<'_>,
+        set: bool,
         run: impl FnOnce(&mut Definitions, &mut Vec<Change>),
     ) -> Result<Option<Epoch>, Refusal> {
-        let (queues, epoch) = self.change(broker, |definitions, changes| {
+        let (queues, epoch) = self.change(by.broker, |definitions, changes| {
             run(definitions, changes);
             definitions.apply_policies_to_exchanges();
             let queues = definitions.queues.values();
@@ -72,7 +74,8 @@ impl Vhost {
         let queues: Vec<_> = queues;
         for (queue, settings) in queues {
             if *queue.settings() != settings {
-                queue.configure(broker, settings);
+                queue.configure(by.broker, settings);
+                by.tell_queue_policy(queue.definition(), set);
             }
         }
         Ok(epoch)
@@ -86,8 +89,10 @@ impl Broker {
     /// `VhostNotFound`.
     pub fn set_policy(&self, vhost: &str, policy: Policy, operator: bool) -> Result<Option<Epoch>, Refusal> {
         let vhost = self.vhost(vhost)?;
-        vhost.change_policies(self, |definitions, changes| {
+        let by = By::itself(self);
+        vhost.change_policies(by, true, |definitions, changes| {
             changes.push(stored::put_policy(vhost.name(), &policy, operator));
+            by.tell_policy_set(vhost.name(), &policy);
             definitions.policies.of(operator).set(policy);
         })
     }
@@ -98,10 +103,12 @@ impl Broker {
     /// `VhostNotFound`.
     pub fn remove_policy(&self, vhost: &str, name: &Name, operator: bool) -> Result<bool, Refusal> {
         let (vhost, mut found) = (self.vhost(vhost)?, false);
-        vhost.change_policies(self, |definitions, changes| {
+        let by = By::itself(self);
+        vhost.change_policies(by, false, |definitions, changes| {
             found = definitions.policies.of(operator).remove(name.as_str());
             if found {
                 changes.push(stored::delete_policy(vhost.name(), name, operator));
+                by.tell_policy_cleared(vhost.name(), name);
             }
         })?;
         Ok(found)

@@ -225,7 +225,36 @@ impl QueueHandle {
         Ok(())
     }
 
+    /// A quorum queue is not deleted on conditions (compat.md 1.4).
+    pub(super) fn check_deletion(&self, if_unused: bool, if_empty: bool) -> Result<(), Refusal> {
+        let flag = match (if_unused, if_empty) {
+            (true, _) => "if-unused",
+            (_, true) => "if-empty",
+            _ => return Ok(()),
+        };
+        if self.declared.kind != QueueKind::Quorum {
+            return Ok(());
+        }
+        Err(Refusal::NotImplemented(format!(
+            "cannot delete {}. queue.delete operations with {flag} flag set are not supported by quorum queues",
+            self.resource()
+        )))
+    }
+
+    /// A quorum queue's consumers have limits of their own only (compat.md 1.4).
+    pub(super) fn check_shared_limit(&self) -> Result<(), Refusal> {
+        match self.declared.kind {
+            QueueKind::Classic => Ok(()),
+            QueueKind::Quorum => {
+                Err(Refusal::NotImplemented(format!("{} does not support global qos", self.resource())))
+            }
+        }
+    }
+
     pub(super) fn take(self: &Arc<Self>, broker: &Broker, no_ack: bool, outlet: &Outlet) -> Result<Taken, Refusal> {
+        if self.declared.single_active && self.declared.kind == QueueKind::Quorum {
+            return Err(Refusal::NoGet(self.resource()));
+        }
         let mut effects = Effects::default();
         let taken = {
             let mut queue = self.queue.lock();

@@ -1,4 +1,4 @@
-//! The thread that carries dead letters (compat.md 2.5): from the queue that let them go to the queues that the dead-letter
+//! The thread that carries what the broker itself publishes: events (see [`super::events`]), and dead letters (compat.md 2.5) from the queue that let them go to the queues that the dead-letter
 //! exchange leads to. A dead letter is settled at its source when its targets have it on disk: a crash in between may
 //! double it, never lose it.
 
@@ -91,6 +91,7 @@ impl Carrier {
             for (queue, dead) in dead {
                 self.carry(&broker, &queue, dead);
             }
+            broker.publish_events(&mut self.batch);
             self.retry(&broker);
             self.arrive(&broker);
         }

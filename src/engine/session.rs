@@ -2,6 +2,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
+use super::events::By;
 use super::outbox::{Outbox, Outlet};
 use super::publish::Route;
 use super::queue_handle::QueueHandle;
@@ -77,6 +78,16 @@ impl Session {
         Session { broker, vhost, id, identity, outbox: Arc::default() }
     }
 
+    /// Changes in this client's name.
+    fn by(&self) -> By<'_> {
+        By { broker: &self.broker, user: self.identity.user.as_str() }
+    }
+
+    /// Tells whoever listens to the node's events that something has happened. `fields` is asked only if somebody does.
+    pub fn tell(&self, kind: &'static str, fields: impl FnOnce() -> Table) {
+        self.broker.tell(kind, || self.by().signed(fields()));
+    }
+
     /// Who the client is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -141,7 +152,7 @@ impl Session {
 
     /// Ends the session: its exclusive queues are deleted. The channels have cancelled and requeued before.
     pub fn close(&self) {
-        self.vhost.delete_owned(&self.broker, self.id);
+        self.vhost.delete_owned(self.by(), self.id);
         self.broker.forget_session(self.id);
     }
 
@@ -150,7 +161,7 @@ impl Session {
     /// # Errors
     /// `AccessRefused`; as [`crate::broker::topology::Topology::declare_exchange`].
     pub fn declare_exchange(&self, spec: ExchangeSpec) -> Result<Option<Epoch>, Refusal> {
-        self.vhost.declare_exchange(&self.broker, &|operation| self.authorize(operation), spec)
+        self.vhost.declare_exchange(self.by(), &|operation| self.authorize(operation), spec)
     }
 
     /// Whether an exchange exists.
@@ -168,7 +179,7 @@ impl Session {
     /// `AccessRefused`, `InUse`, `SystemExchange`, `DefaultExchange`.
     pub fn delete_exchange(&self, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
         self.authorize(Operation::DeleteExchange(name.as_str()))?;
-        self.vhost.delete_exchange(&self.broker, name, if_unused)
+        self.vhost.delete_exchange(self.by(), name, if_unused)
     }
 
     /// Declares a queue.
@@ -176,7 +187,7 @@ impl Session {
     /// # Errors
     /// `AccessRefused`, `QueueLimit`, `Inequivalent`, `Locked`, `ReservedName`, `InvalidArgument`, `NotImplemented`.
     pub fn declare_queue(&self, spec: QueueSpec) -> Result<DeclaredQueue, Refusal> {
-        self.vhost.declare_queue(&self.broker, self.id, &|operation| self.authorize(operation), spec)
+        self.vhost.declare_queue(self.by(), self.id, &|operation| self.authorize(operation), spec)
     }
 
     /// Describes a queue (passive declaration).
@@ -194,14 +205,15 @@ impl Session {
     /// Deletes a queue; returns its ready messages. A missing queue is no error.
     ///
     /// # Errors
-    /// `AccessRefused`, `Locked`, `InUse`, `NotEmpty`.
+    /// `AccessRefused`, `Locked`, `InUse`, `NotEmpty`; `NotImplemented` for a condition on a quorum queue.
     pub fn delete_queue(&self, name: &Name, if_unused: bool, if_empty: bool) -> Result<(u64, Option<Epoch>), Refusal> {
         self.authorize(Operation::DeleteQueue(name.as_str()))?;
         let queue = match self.vhost.queue(name, self.id) {
             Err(Refusal::NotFound(_)) => return Ok((0, None)),
             other => other?,
         };
-        self.vhost.delete_queue(&self.broker, &queue, if_unused, if_empty)
+        queue.check_deletion(if_unused, if_empty)?;
+        self.vhost.delete_queue(self.by(), &queue, if_unused, if_empty)
     }
 
     /// Drops a queue's ready messages; returns how many.
@@ -219,7 +231,7 @@ impl Session {
     /// `AccessRefused`, `TopicRefused`, `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`.
     pub fn bind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
         self.authorize_binding(&binding)?;
-        self.vhost.bind(&self.broker, self.id, binding)
+        self.vhost.bind(self.by(), self.id, binding)
     }
 
     /// Unbinds; a missing binding is no error.
@@ -228,7 +240,7 @@ impl Session {
     /// `AccessRefused`, `TopicRefused`, `Locked`, `DefaultExchange`.
     pub fn unbind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
         self.authorize_binding(&binding)?;
-        self.vhost.unbind(&self.broker, self.id, binding)
+        self.vhost.unbind(self.by(), self.id, binding)
     }
 
     fn authorize_binding(&self, binding: &Binding) -> Result<(), Refusal> {
@@ -317,6 +329,15 @@ impl Session {
     /// The epoch that takes what was settled or published before this call.
     pub fn open_epoch(&self) -> Epoch {
         self.broker.committer().open_epoch()
+    }
+
+    /// Whether a queue's consumers may share their channel's limit.
+    ///
+    /// # Errors
+    /// `NotImplemented` if not; `AccessRefused`, `NotFound`, `Locked`.
+    pub fn check_shared_limit(&self, queue: &Name) -> Result<(), Refusal> {
+        self.authorize(Operation::Consume(queue.as_str()))?;
+        self.vhost.queue(queue, self.id)?.check_shared_limit()
     }
 
     /// Starts a consumer.

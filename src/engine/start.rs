@@ -2,6 +2,7 @@
 
 use super::broker::{Broker, BrokerSteward, Found, Options};
 use super::catalog::{Catalog, FirstStart, Parameters, stored as catalog};
+use super::events::predeclare;
 use super::loader::Loader;
 use super::memory::Memory;
 use super::policies::PolicySets;
@@ -44,6 +45,9 @@ impl Broker {
         if !made.is_empty() {
             storage.write(&made, Logging::Synced)?;
         }
+        if let Some(vhost) = restored.vhosts.get_mut(options.event_vhost.as_str()) {
+            predeclare(&mut vhost.topology);
+        }
         restored.policies(&recovered)?;
         restored.exchanges_and_queues(&recovered, &memory)?;
         restored.bindings(&recovered)?;
@@ -62,6 +66,9 @@ impl Broker {
         drop(Loader::start(Arc::downgrade(&broker), requests).map_err(no_thread)?);
         drop(Timers::start(&broker).map_err(no_thread)?);
         drop(Relay::start(&broker).map_err(no_thread)?);
+        if let Ok(vhost) = broker.vhost(options.event_vhost.as_str()) {
+            vhost.look_for_listeners(&broker);
+        }
         for queue in broker.queues() {
             // Deadlines that passed meanwhile, and timers for the others.
             queue.apply(&broker, Command::Tick);

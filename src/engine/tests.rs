@@ -155,6 +155,7 @@ fn options() -> Options {
     Options {
         memory_budget: 8 << 20,
         held_publishes: 0,
+        event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),
         connection_max: None,

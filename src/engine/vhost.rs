@@ -3,6 +3,7 @@
 
 use super::broker::Broker;
 use super::catalog::VhostRecord;
+use super::events::{By, predeclare};
 use super::policies::PolicySets;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
@@ -104,6 +105,9 @@ impl Vhost {
     /// What users may do has changed: routes that were found before are looked for, and judged, again.
     pub(super) fn touch(&self) {
         let mut definitions = self.definitions.write();
+        if definitions.deleted {
+            return;
+        }
         definitions.topology.touch();
         self.version.store(definitions.topology.version(), Ordering::Release);
     }
@@ -120,6 +124,7 @@ impl Vhost {
             broker.queue_removed();
         }
         definitions.topology = Topology::new(self.name.clone());
+        broker.events().look_at(&definitions.topology);
         // A version that no route has: a publish that is under way finds no exchange of the old ones.
         self.version.store(u64::MAX, Ordering::Release);
     }
@@ -138,11 +143,19 @@ impl Vhost {
     }
 
     pub(super) fn trace(&self, on: bool) {
-        let mut definitions = self.definitions.write();
         self.traced.store(on, Ordering::Relaxed);
         // Routes that channels have kept say whether it is traced.
-        definitions.topology.outdate_routes();
-        self.version.store(definitions.topology.version(), Ordering::Release);
+        self.touch();
+    }
+
+    /// Sees whether something is bound to the event exchange, if it is here.
+    pub(super) fn look_for_listeners(&self, broker: &Broker) {
+        broker.events().look_at(&self.definitions.read().topology);
+    }
+
+    /// Makes the event exchange.
+    pub(super) fn predeclare_events(&self) {
+        predeclare(&mut self.definitions.write().topology);
     }
 
     pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
@@ -169,6 +182,7 @@ impl Vhost {
             definitions.defined = broker.committer().define(changes);
         }
         self.version.store(definitions.topology.version(), Ordering::Release);
+        broker.events().look_at(&definitions.topology);
         let defined = definitions.defined;
         // Also for what existed: whoever declared it may still be waiting for the disk.
         let epoch = (defined > broker.committer().done_epoch()).then_some(defined);
@@ -177,7 +191,7 @@ impl Vhost {
 
     pub(super) fn declare_exchange(
         &self,
-        broker: &Broker,
+        by: By<'_>,
         may: Gate<'_>,
         spec: ExchangeSpec,
     ) -> Result<Option<Epoch>, Refusal> {
@@ -185,13 +199,14 @@ impl Vhost {
         may(Operation::DeclareExchange { exchange, alternate: None })?;
         let alternate = named_exchange(&spec.arguments, "alternate-exchange");
         let may_create = may(Operation::DeclareExchange { exchange, alternate: alternate.as_ref().map(Name::as_str) });
-        let change = self.change(broker, |definitions, changes| {
+        let change = self.change(by.broker, |definitions, changes| {
             if alternate.is_some() && definitions.topology.exchange(spec.name.as_str()).is_none() {
                 may_create?;
             }
             let created = definitions.topology.declare_exchange(spec.clone())?;
             if created {
                 definitions.apply_policies_to(&spec.name);
+                by.tell_exchange_created(&self.name, &spec);
             }
             if created && spec.durable {
                 changes.push(stored::put_exchange(&self.name, &spec));
@@ -205,15 +220,10 @@ impl Vhost {
         self.definitions.read().topology.check_exchange(name).map(|_| ())
     }
 
-    pub(super) fn delete_exchange(
-        &self,
-        broker: &Broker,
-        name: &Name,
-        if_unused: bool,
-    ) -> Result<Option<Epoch>, Refusal> {
-        let change = self.change(broker, |definitions, changes| {
+    pub(super) fn delete_exchange(&self, by: By<'_>, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
+        let change = self.change(by.broker, |definitions, changes| {
             let removed = definitions.topology.delete_exchange(name, if_unused)?;
-            self.remove_stored(&removed, changes);
+            self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
         Ok(change.1)
@@ -221,15 +231,18 @@ impl Vhost {
 
     pub(super) fn bind(
         &self,
-        broker: &Broker,
+        by: By<'_>,
         connection: ConnectionId,
         binding: Binding,
     ) -> Result<Option<Epoch>, Refusal> {
-        let change = self.change(broker, |definitions, changes| {
+        let change = self.change(by.broker, |definitions, changes| {
             definitions.check_destination(connection, &binding)?;
             let durable = definitions.topology.is_durable(&binding);
-            if definitions.topology.bind(binding.clone())? && durable {
-                changes.push(stored::put_binding(&self.name, &binding));
+            if definitions.topology.bind(binding.clone())? {
+                by.tell_binding("binding.created", &self.name, &binding);
+                if durable {
+                    changes.push(stored::put_binding(&self.name, &binding));
+                }
             }
             Ok(durable)
         })?;
@@ -238,14 +251,14 @@ impl Vhost {
 
     pub(super) fn unbind(
         &self,
-        broker: &Broker,
+        by: By<'_>,
         connection: ConnectionId,
         binding: Binding,
     ) -> Result<Option<Epoch>, Refusal> {
-        let change = self.change(broker, |definitions, changes| {
+        let change = self.change(by.broker, |definitions, changes| {
             definitions.check_destination(connection, &binding)?;
             let (_, removed) = definitions.topology.unbind(binding)?;
-            self.remove_stored(&removed, changes);
+            self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
         Ok(change.1)
@@ -297,7 +310,7 @@ impl Vhost {
 
     pub(super) fn declare_queue(
         &self,
-        broker: &Broker,
+        by: By<'_>,
         connection: ConnectionId,
         may: Gate<'_>,
         spec: QueueSpec,
@@ -315,7 +328,7 @@ impl Vhost {
         let dead_letters = dead_letters.as_ref().map(Name::as_str);
         let may_create = may(Operation::DeclareQueue { queue: name.as_str(), dead_letters });
         let resource = Resource::queue(&self.name, &name);
-        let arguments = with_queue_type(spec.arguments, flags, &self.default_queue_type(broker));
+        let arguments = with_queue_type(spec.arguments, flags, &self.default_queue_type(by.broker));
         check_queue(&arguments, flags, &resource)?;
         let wanted = QueueDefinition {
             name,
@@ -325,17 +338,18 @@ impl Vhost {
             auto_delete: spec.auto_delete,
             arguments,
         };
-        let (queue, epoch) = self.change(broker, |definitions, changes| {
+        let (queue, epoch) = self.change(by.broker, |definitions, changes| {
             if let Some(existing) = definitions.queue(&wanted.name) {
                 check_equivalent(existing.definition(), &wanted, &resource)?;
                 return Ok(existing.clone());
             }
             definitions.check_queue_limit(&resource)?;
             may_create?;
-            Ok(definitions.add_queue(broker, wanted, changes))
+            by.tell_queue_created(&wanted);
+            Ok(definitions.add_queue(by.broker, wanted, changes))
         })?;
         if queue.settings().expires.is_some() {
-            queue.apply(broker, Command::Touch);
+            queue.apply(by.broker, Command::Touch);
         }
         let counts = queue.counts();
         let epoch = epoch.filter(|_| queue.definition().is_stored());
@@ -345,12 +359,12 @@ impl Vhost {
     /// Deletes a queue. Returns its ready messages.
     pub(super) fn delete_queue(
         &self,
-        broker: &Broker,
+        by: By<'_>,
         queue: &Arc<QueueHandle>,
         if_unused: bool,
         if_empty: bool,
     ) -> Result<(u64, Option<Epoch>), Refusal> {
-        self.change(broker, |definitions, changes| {
+        self.change(by.broker, |definitions, changes| {
             if !definitions.queues.contains_key(&queue.id()) {
                 return Ok(0);
             }
@@ -365,26 +379,29 @@ impl Vhost {
             })?;
             definitions.queues.remove(&queue.id());
             let removed = definitions.topology.remove_queue(queue.name().as_str());
-            self.remove_stored(&removed, changes);
+            self.remove_stored(by, &removed, changes);
             remove_messages(queue, changes);
-            broker.queue_removed();
+            by.tell_queue_deleted(queue.definition());
+            by.broker.queue_removed();
             Ok(ready)
         })
     }
 
     /// Deletes the queues that are exclusive to a connection.
-    pub(super) fn delete_owned(&self, broker: &Broker, connection: ConnectionId) {
+    pub(super) fn delete_owned(&self, by: By<'_>, connection: ConnectionId) {
         let definitions = self.definitions.read();
         let owned = definitions.queues.values().filter(|queue| queue.definition().owner == Some(connection));
         let owned: Vec<Arc<QueueHandle>> = owned.cloned().collect();
         drop(definitions);
         for queue in owned {
             // Nothing is asked of the queue, so nothing is refused.
-            let _ = self.delete_queue(broker, &queue, false, false);
+            let _ = self.delete_queue(by, &queue, false, false);
         }
     }
 
-    fn remove_stored(&self, removed: &Removed, changes: &mut Vec<Change>) {
+    fn remove_stored(&self, by: By<'_>, removed: &Removed, changes: &mut Vec<Change>) {
+        removed.bindings.iter().for_each(|bound| by.tell_binding("binding.deleted", &self.name, bound.binding()));
+        removed.exchanges.iter().for_each(|spec| by.tell_exchange_deleted(&self.name, &spec.name));
         changes.extend(removed.durable_exchanges().map(|spec| stored::delete_exchange(&self.name, &spec.name)));
         changes.extend(removed.durable_bindings().map(|bound| stored::delete_binding(&self.name, bound.binding())));
     }

@@ -20,6 +20,7 @@ mod corners;
 mod dead_letters;
 mod declare;
 mod durability;
+mod events;
 mod exchanges;
 mod exclusive;
 mod expiry;

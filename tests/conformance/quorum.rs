@@ -164,3 +164,44 @@ fn at_least_once_waits_for_a_place_to_go() {
     client.bind(CH, &late, &exchange, "k").unwrap();
     assert_eq!(await_message(&mut client, &late).text(), "m");
 }
+
+#[test]
+fn it_is_not_deleted_on_conditions() {
+    let mut client = open();
+    let name = quorum_with(&mut client, &[]);
+    for (if_unused, if_empty, flag) in
+        [(true, false, "if-unused"), (false, true, "if-empty"), (true, true, "if-unused")]
+    {
+        let mut other = open();
+        let delete = queue::Delete { queue: name.as_str().into(), if_unused, if_empty, ..Default::default() };
+        let text = format!(
+            "NOT_IMPLEMENTED - cannot delete queue '{name}' in vhost '/'. queue.delete operations with {flag} flag set are \
+             not supported by quorum queues"
+        );
+        connection_refuses(&mut other, |other| other.delete(CH, delete), (540, &text), QUEUE_DELETE);
+    }
+    assert_eq!(client.delete_queue(CH, &name), Ok(0));
+}
+
+#[test]
+fn its_consumers_do_not_share_their_channels_limit() {
+    let mut client = open();
+    let name = quorum_with(&mut client, &[]);
+    client.qos(CH, 5, true).unwrap();
+    client.qos(CH, 0, true).unwrap();
+    client.consume(CH, &name, "without", false).unwrap();
+    client.qos(CH, 5, true).unwrap();
+    let text = format!("NOT_IMPLEMENTED - queue '{name}' in vhost '/' does not support global qos");
+    connection_refuses(&mut client, |client| client.consume(CH, &name, "with", false), (540, &text), BASIC_CONSUME);
+}
+
+#[test]
+fn one_with_a_single_active_consumer_is_not_got_from() {
+    let mut client = open();
+    let name = quorum_with(&mut client, &[("x-single-active-consumer", yes())]);
+    let text = format!(
+        "RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'. basic.get operations are not supported \
+         by quorum queues with single active consumer"
+    );
+    channel_refuses(&mut client, |client| client.get(CH, &name, true), (405, &text), BASIC_GET);
+}

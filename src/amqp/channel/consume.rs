@@ -10,7 +10,7 @@ use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
 use crate::broker::queue::QueueSettings;
 use crate::broker::refusal::{Refusal, Resource};
-use crate::engine::{ConsumeSpec, Item, QueueHandle, REPLY_TO, ReplyTarget};
+use crate::engine::{ConsumeSpec, Item, QueueHandle, REPLY_TO, ReplyTarget, listed};
 use crate::limits::CONSUMER_WINDOW_BYTES;
 use crate::value::{Table, Value};
 use crate::wire::hot::write_deliver;
@@ -143,8 +143,19 @@ impl Channel {
             prefetch: self.prefetch.filter(|_| !consume.no_ack),
             shared: (!consume.no_ack).then(|| self.shared.credit()),
         };
+        if self.shared.is_limited() {
+            link.session.check_shared_limit(&queue)?;
+        }
         let (id, queue) = link.session.consume(&queue, spec)?;
         link.expect_acks_within(timeout.or_else(|| queue_timeout(&queue.settings())));
+        link.tell_consumer("consumer.created", (self.number, tag.as_str(), queue.name().as_str()), || {
+            vec![
+                ("exclusive", Value::Bool(consume.exclusive)),
+                ("ack_required", Value::Bool(!consume.no_ack)),
+                ("prefetch_count", Value::I64(self.prefetch.unwrap_or(0).into())),
+                ("arguments", listed(&arguments)),
+            ]
+        });
         let source = Source::Queue(queue);
         let no_ack = consume.no_ack;
         self.consumers.insert(id, Consumer { tag: tag.clone(), source, no_ack, timeout, taken: 0 });
@@ -202,7 +213,9 @@ impl Channel {
         {
             let keep = consumer.no_ack || !link.is_backed_up();
             self.end_consumer(link, id, keep);
-            self.consumers.remove(id);
+            if let Some(consumer) = self.consumers.remove(id) {
+                self.tell_consumer_gone(link, &consumer);
+            }
         }
         let ok = basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
         self.reply(link, cancel.nowait, AMQPClass::Basic(ok));
@@ -256,6 +269,7 @@ impl Channel {
     /// that deleted the queue itself is answered first, as by RabbitMQ.
     pub fn on_queue_gone(&mut self, link: &mut Link, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(id) else { return };
+        self.tell_consumer_gone(link, &consumer);
         if link.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
             let cancel = AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel));
@@ -297,6 +311,13 @@ impl Channel {
 }
 
 impl Channel {
+    pub(super) fn tell_consumer_gone(&self, link: &Link, consumer: &Consumer) {
+        if let Some(queue) = consumer.queue() {
+            let names = (self.number, consumer.tag.as_str(), queue.name().as_str());
+            link.tell_consumer("consumer.deleted", names, Vec::new);
+        }
+    }
+
     #[cold]
     fn trace_run(&self, link: &mut Link, id: ConsumerId, run: &Run) {
         let Some(queue) = self.consumers.get(id).and_then(Consumer::queue) else { return };

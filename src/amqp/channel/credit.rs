@@ -31,6 +31,11 @@ impl SharedLimit {
         self.credit.clone()
     }
 
+    /// Whether there is a limit.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     fn set(&mut self, limit: Option<u32>) {
         let value = |limit: Option<u32>| limit.map_or(LIMITLESS, i64::from);
         self.credit.add(value(limit) - value(self.limit));

@@ -200,6 +200,7 @@ impl Channel {
         // Consumers first, or else they would be sent what comes back.
         for (id, consumer) in self.consumers.iter() {
             consumer.stop(link, *id);
+            self.tell_consumer_gone(link, consumer);
         }
         let number = self.number;
         let unsent = link.extract(|item| match item {

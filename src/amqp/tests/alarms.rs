@@ -193,6 +193,28 @@ fn a_declaration_behind_a_held_publish_waits_and_what_answers_waits_behind_it_bu
 }
 
 #[test]
+fn an_ack_of_everything_waits_for_a_get_before_it() {
+    let node = node();
+    let mut client = client(&node);
+    client.queue("q", false);
+    [b"1", b"2"].iter().for_each(|body| client.publish("", "q", *body));
+    client.get("q", false);
+    client.read();
+    node.broker.set_disk_low(true);
+    client.send(&plain(1, "q", b"held"));
+    assert_eq!(client.connection_method(), blocked("low on disk"));
+    let passive = queue::Declare { queue: "q".into(), passive: true, ..Default::default() };
+    client.method(1, AMQPClass::Queue(queue::AMQPMethod::Declare(passive)));
+    client.get("q", false);
+    client.ack(0, true);
+    node.broker.set_disk_low(false);
+    client.connection.on_wake(client.now);
+    client.read();
+    drop(client);
+    assert_eq!(contents(&node, "q"), [b"held".to_vec()], "both that were got are acknowledged");
+}
+
+#[test]
 fn a_commit_waits_with_what_it_commits_and_so_do_acks_behind_it() {
     let node = node();
     let mut client = client(&node);

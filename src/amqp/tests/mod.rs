@@ -7,6 +7,7 @@ mod channels;
 mod consuming;
 mod definitions;
 mod ending;
+mod events;
 mod firehose;
 mod fuzz;
 mod handshake;
@@ -60,6 +61,7 @@ pub fn options(memory_budget: u64) -> Options {
     Options {
         memory_budget,
         held_publishes: 64 << 20,
+        event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(crate::clock::SystemClock),
         connection_max: None,

@@ -60,19 +60,17 @@ impl Topology {
 
     /// An empty virtual host with its predeclared exchanges.
     pub fn new(vhost: Name) -> Topology {
-        let predeclared = PREDECLARED.iter().filter_map(|(name, kind, internal)| {
-            let name = Name::new(name)?;
-            let spec = ExchangeSpec {
-                name: name.clone(),
-                kind: *kind,
-                durable: true,
-                auto_delete: false,
-                internal: *internal,
-                arguments: Table::default(),
-            };
-            Some((name, Exchange::new(spec)))
-        });
-        Topology { exchanges: predeclared.collect(), queues: HashMap::new(), version: 0, vhost }
+        let mut topology = Topology { exchanges: HashMap::new(), queues: HashMap::new(), version: 0, vhost };
+        PREDECLARED.iter().for_each(|(name, kind, internal)| topology.predeclare(name, *kind, *internal));
+        topology
+    }
+
+    /// Declares a durable exchange of the broker's own.
+    pub fn predeclare(&mut self, name: &str, kind: ExchangeKind, internal: bool) {
+        let Some(name) = Name::new(name) else { return };
+        let (durable, auto_delete, arguments) = (true, false, Table::default());
+        let spec = ExchangeSpec { name: name.clone(), kind, durable, auto_delete, internal, arguments };
+        self.exchanges.insert(name, Exchange::new(spec));
     }
 
     /// The virtual host's name.
@@ -83,11 +81,6 @@ impl Topology {
     /// Grows with every change. Equal versions of the same value route every message the same way.
     pub fn version(&self) -> u64 {
         self.version
-    }
-
-    /// Routes that were found so far are not good any more, for a reason of the caller's.
-    pub fn outdate_routes(&mut self) {
-        self.changed();
     }
 
     /// The exchange of that name, `""` included.

@@ -3,6 +3,7 @@
 use super::stored;
 use crate::broker::access::{Identity, Operation, Permissions, TopicPermissions, User, UserLimits, authorize};
 use crate::broker::refusal::Refusal;
+use crate::engine::events::By;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ impl Broker {
     pub fn put_user(&self, user: User) -> Option<Epoch> {
         let changed = self.change_catalog(|catalog, changes| {
             changes.push(stored::put_user(&user));
+            By::itself(self).tell_user_set(catalog.user(user.name.as_str()).as_deref(), &user);
             catalog.users.write().put(user);
             Ok(())
         });
@@ -81,6 +83,7 @@ impl Broker {
             }
             changes.push(stored::delete_user(&user.name));
             users.remove(name);
+            By::itself(self).tell_user_deleted(name);
             Ok(())
         })?;
         self.user_deleted(name);
@@ -101,8 +104,9 @@ impl Broker {
             let vhost = catalog.vhost(vhost)?;
             let known = catalog.user(user).ok_or_else(|| Refusal::NoSuchUser(user.to_owned()))?;
             let change = stored::put_permissions(vhost.name(), &known.name, permissions.as_ref());
-            if catalog.users.write().set_permissions(user, vhost.name(), permissions) {
+            if catalog.users.write().set_permissions(user, vhost.name(), permissions.clone()) {
                 changes.push(change);
+                By::itself(self).tell_permissions(&known.name, vhost.name(), permissions.as_ref());
             }
             Ok(())
         })?;
@@ -127,8 +131,9 @@ impl Broker {
             let topic = topic.map(|(write, read)| TopicPermissions::checked(write, read, &known.name, vhost.name()));
             let topic = topic.transpose().map_err(|(pattern, fault)| Refusal::InvalidPattern(pattern, fault))?;
             let change = stored::put_topic(vhost.name(), &known.name, exchange, topic.as_ref());
-            if catalog.users.write().set_topic(user, vhost.name(), exchange, topic) {
+            if catalog.users.write().set_topic(user, vhost.name(), exchange, topic.clone()) {
                 changes.push(change);
+                By::itself(self).tell_topic(&known.name, vhost.name(), exchange, topic.as_ref());
             }
             Ok(())
         })?;

@@ -3,6 +3,7 @@
 use super::stored;
 use crate::broker::access::{VhostLimits, VhostMetadata};
 use crate::broker::refusal::Refusal;
+use crate::engine::events::By;
 use crate::engine::vhost::Vhost;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
@@ -38,6 +39,10 @@ impl Broker {
                 Some(vhost) => vhost.describe(metadata),
                 None => {
                     let vhost = Arc::new(Vhost::empty(name.clone(), metadata, limits));
+                    if name == self.events().vhost() {
+                        vhost.predeclare_events();
+                    }
+                    By::itself(self).tell_vhost("vhost.created", name);
                     catalog.vhosts.write().insert(name.clone(), vhost);
                 }
             }
@@ -56,6 +61,7 @@ impl Broker {
             let vhost = catalog.vhost(name)?;
             changes.push(stored::put_vhost(vhost.name(), &vhost.record().metadata, &limits));
             vhost.limit(limits);
+            By::itself(self).tell_vhost_limits(vhost.name(), limits);
             Ok(())
         })?;
         Ok(changed.1)
@@ -79,6 +85,7 @@ impl Broker {
             self.vhost_deleted(vhost.name());
             changes.extend(stored::delete_vhost(vhost.name()));
             vhost.delete(self, changes);
+            By::itself(self).tell_vhost("vhost.deleted", vhost.name());
             Ok(())
         })?;
         Ok(epoch)

@@ -1,0 +1,133 @@
+//! What the node's events say of connections, channels and consumers (compat.md 5): fields as RabbitMQ's event exchange has
+//! them, in no meaningful order. Processes that RabbitMQ names are numbers here, written alike.
+
+use super::connection::Connection;
+use super::link::{Link, Tuned};
+use crate::engine::listed;
+use crate::value::{Table, Value};
+
+/// The protocol, as RabbitMQ prints it.
+const PROTOCOL: &str = "{0,9,1}";
+
+/// What a client said of itself before it opened its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Introduction {
+    pub mechanism: String,
+    pub properties: Table,
+}
+
+impl Connection {
+    /// A login has succeeded, or was denied.
+    pub(super) fn tell_login(&self, user: &str, mechanism: &str, denied: Option<&str>) {
+        let kind = if denied.is_some() { "user.authentication.failure" } else { "user.authentication.success" };
+        self.broker.tell(kind, || {
+            let mut fields = self.ends();
+            fields.push("name", user);
+            fields.push("connection_type", "network");
+            fields.push("connection_name", format!("{} -> {}", self.peer.address, self.peer.local));
+            fields.push("protocol", PROTOCOL);
+            fields.push("auth_mechanism", mechanism);
+            if let Some(error) = denied {
+                fields.push("error", error);
+            }
+            fields
+        });
+    }
+
+    /// The connection is open.
+    pub(super) fn tell_opened(&self, link: &Link, tuned: &Tuned, introduction: &Introduction) {
+        link.session.tell("connection.created", || {
+            let mut fields = self.ends();
+            fields.push("type", "network");
+            fields.push("pid", link.process(0));
+            fields.push("name", &*link.name);
+            fields.push("auth_mechanism", introduction.mechanism.as_str());
+            fields.push("protocol", PROTOCOL);
+            fields.push("user", link.session.identity().user.as_str());
+            fields.push("vhost", link.session.vhost().as_str());
+            let heartbeat = self.heartbeat.as_ref().map_or(0, |heartbeat| heartbeat.interval().as_secs());
+            fields.push("timeout", Value::I64(heartbeat as i64));
+            fields.push("frame_max", Value::I64(tuned.frame_max.into()));
+            fields.push("channel_max", Value::I64(tuned.channel_max.into()));
+            fields.push("client_properties", listed(&introduction.properties));
+            fields.push("connected_at", Value::I64(self.now.wall_ms as i64));
+            fields.push("node", self.broker.cluster_name());
+            if let Some(name) = &self.client_name {
+                fields.push("user_provided_name", name.as_str());
+            }
+            fields
+        });
+    }
+
+    /// Both ends of the socket.
+    fn ends(&self) -> Table {
+        let mut fields = Table::new();
+        let ends = [("peer_host", "peer_port", &self.peer.address), ("host", "port", &self.peer.local)];
+        for (host_key, port_key, address) in ends {
+            let (host, port) = address.rsplit_once(':').unwrap_or((address.as_str(), "0"));
+            fields.push(host_key, host.trim_start_matches('[').trim_end_matches(']'));
+            fields.push(port_key, Value::I64(port.parse().unwrap_or(0)));
+        }
+        fields.push("ssl", false);
+        fields
+    }
+}
+
+impl Link {
+    /// The name of the connection's process, 0, or of a channel's.
+    fn process(&self, channel: u16) -> String {
+        format!("<{}.{}.{channel}>", self.session.broker().cluster_name(), self.session.id().0)
+    }
+
+    /// The connection has ended.
+    pub fn tell_closed(&self) {
+        self.session.tell("connection.closed", || {
+            let mut fields = Table::new();
+            fields.push("name", &*self.name);
+            fields.push("pid", self.process(0));
+            fields.push("node", self.session.broker().cluster_name());
+            fields
+        });
+    }
+
+    /// A channel was opened.
+    pub fn tell_channel_opened(&self, number: u16) {
+        self.session.tell("channel.created", || {
+            let mut fields = Table::new();
+            fields.push("pid", self.process(number));
+            fields.push("name", format!("{} ({number})", self.name));
+            fields.push("connection", self.process(0));
+            fields.push("number", Value::I64(number.into()));
+            fields.push("user", self.session.identity().user.as_str());
+            fields.push("vhost", self.session.vhost().as_str());
+            fields
+        });
+    }
+
+    /// A channel has ended.
+    pub fn tell_channel_closed(&self, number: u16) {
+        self.session.tell("channel.closed", || {
+            let mut fields = Table::new();
+            fields.push("pid", self.process(number));
+            fields
+        });
+    }
+
+    /// `consumer.created` or `consumer.deleted`; `more`: fields that only one of them has.
+    pub fn tell_consumer(
+        &self,
+        kind: &'static str,
+        (channel, tag, queue): (u16, &str, &str),
+        more: impl FnOnce() -> Vec<(&'static str, Value)>,
+    ) {
+        self.session.tell(kind, || {
+            let mut fields = Table::new();
+            fields.push("consumer_tag", tag);
+            fields.push("channel", self.process(channel));
+            fields.push("queue", queue);
+            fields.push("vhost", self.session.vhost().as_str());
+            more().into_iter().for_each(|(key, value)| fields.push(key, value));
+            fields
+        });
+    }
+}
