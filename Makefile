@@ -13,13 +13,14 @@ CCACHE = $(shell command -v ccache 2>/dev/null)
 COMPILERS = $(if $(CCACHE),$(if $(filter default undefined,$(origin CC)),CC="ccache gcc") $(if $(filter default undefined,$(origin CXX)),CXX="ccache g++"))
 CARGO = $(COMPILERS) cargo
 
-.PHONY: help build run test lint interop crash model fuzz bench portable clean needs needs-lint
+.PHONY: help build run test lint interop suites crash model fuzz bench portable clean needs needs-lint
 
 help:
 	@echo 'make run [ARGS="..."]  build, and serve on 127.0.0.1:5672 with ./data'
 	@echo 'make build             the release build: $(WARREN)'
 	@echo 'make test              format, lints, tests, and the interop clients whose toolchain is present'
 	@echo 'make interop           install every interop client, and run them all'
+	@echo 'make suites            the broker tests of client libraries, and PerfTest, unmodified'
 	@echo 'make crash [N=200]     kill -9 under load, N times, and check that nothing confirmed is lost'
 	@echo 'make model [N=10000000] N random commands for the queue machine and a naive queue [SEED=1]'
 	@echo 'make fuzz [T=600]      fuzz the decoder and the connection machine, T seconds'
@@ -43,6 +44,9 @@ lint: needs needs-lint
 
 interop: build
 	interop/run
+
+suites: build
+	interop/suites/run
 
 crash: needs
 	WARREN_CRASH_CYCLES=$(N) $(CARGO) test --release --test durability what_was_confirmed_survives_kill -- --nocapture
