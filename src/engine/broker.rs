@@ -20,7 +20,7 @@ use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::clock::Clock;
 use crate::name::Name;
-use crate::store::committer::{Committer, Source, Steward, SyncPolicy};
+use crate::store::committer::{Committer, Source, Steward, SyncPolicy, add_queue};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
 use crate::value::Table;
 use parking_lot::Mutex;
@@ -266,16 +266,18 @@ impl Broker {
         if let Some(text) = self.failure.lock().clone() {
             return Err(StoreError::Failed(text));
         }
-        let stored = self.queues().into_iter().filter(|queue| queue.definition().is_stored());
-        let mut changes: Vec<Change> = stored
-            .flat_map(|queue| {
-                let states = queue.states().into_iter();
-                states.map(move |(level, state)| {
-                    let key = keys::queue(queue.id(), level).to_vec();
-                    Change::Put(Family::QueueState, key, records::queue_state(&state))
-                })
-            })
-            .collect();
+        // Timers and dead letters go on: what they have changed since the last commit is written with the states, or the
+        // states would not be those of the messages on disk.
+        let (epoch, mut changes) = (self.committer.open_epoch(), Vec::new());
+        for queue in self.queues().into_iter().filter(|queue| queue.definition().is_stored()) {
+            let Some((collected, states)) = queue.last_words(epoch) else { continue };
+            // What is not logged is of no use to the next start.
+            add_queue(queue.id(), collected, &mut changes, &mut Vec::new());
+            changes.extend(states.into_iter().map(|(level, state)| {
+                let key = keys::queue(queue.id(), level).to_vec();
+                Change::Put(Family::QueueState, key, records::queue_state(&state))
+            }));
+        }
         changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), Vec::new()));
         self.committer.storage().write(&changes, Logging::Synced)
     }

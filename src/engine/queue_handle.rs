@@ -15,7 +15,6 @@ use crate::name::Name;
 use crate::store::committer::Source;
 use crate::value::Table;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -296,8 +295,13 @@ impl QueueHandle {
         self.queue.lock().has_spilled()
     }
 
-    pub(super) fn states(&self) -> SmallVec<[(u8, QueueState); 1]> {
-        self.queue.lock().states(true)
+    /// What the queue has for the disk beyond the last commit, and the states of its levels after that. None: it was deleted.
+    pub(super) fn last_words(&self, epoch: Epoch) -> Option<(Collected, Vec<(u8, QueueState)>)> {
+        let mut queue = self.queue.lock();
+        (!queue.is_closed()).then(|| {
+            let collected = queue.collect(epoch, None, &mut usize::MAX.clone());
+            (collected, queue.states(true).into_vec())
+        })
     }
 
     pub(super) fn is_long(&self) -> bool {

@@ -275,3 +275,54 @@ fn within_patience(run: fn()) {
         _ => thread.join().unwrap(),
     }
 }
+
+#[test]
+fn what_happens_between_the_last_commit_and_the_end_does_not_cost_a_message() {
+    let storage = Arc::new(MemoryStorage::default());
+    let start = || {
+        let (memory_budget, clock) = (8 << 20, Arc::new(SystemClock));
+        let options = Options {
+            memory_budget,
+            clock,
+            sync: SyncPolicy::Always,
+            first_start: Some(first_start()),
+            connection_max: None,
+            default_queue_type: QueueKind::Classic,
+            held_publishes: 0,
+            event_vhost: Name::new("/").unwrap(),
+        };
+        Broker::start(storage.clone(), options).unwrap()
+    };
+    let broker = start();
+    let session = broker.open_session("/", user().identity()).unwrap();
+    let name = Name::new("a").unwrap();
+    declare(&session, "a");
+    let mut batch = Batch::default();
+    let route = session.route("", b"a", &mut || None).unwrap();
+    let (exchange_and_key, header, persistent, died) = (&b"\0\x01a"[..], &b""[..], true, false);
+    for body in [b"1", b"2", b"3"] {
+        let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died };
+        batch.push(&broker, &route, &parts, None);
+    }
+    batch.flush(&broker);
+    broker.committer().stop();
+    std::mem::take(&mut *broker.threads.lock()).into_iter().for_each(|thread| thread.join().unwrap());
+    // As a timer or a dead letter's arrival may do.
+    assert!(matches!(session.get(&name, true, 1).unwrap().1, Taken::Message(..)));
+    broker.stop().unwrap();
+    drop((session, batch, route, broker));
+
+    let broker = start();
+    let session = broker.open_session("/", user().identity()).unwrap();
+    let mut bodies = Vec::new();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        match session.get(&name, true, 1).unwrap().1 {
+            Taken::Message(run, _) => bodies.push(run.chunk.record(run.index).unwrap().body.to_vec()),
+            Taken::OnDisk => assert!(std::time::Instant::now() < deadline, "the disk is never read"),
+            Taken::Empty => break,
+        }
+    }
+    assert_eq!(bodies, [b"2", b"3"]);
+    broker.stop().unwrap();
+}

@@ -439,6 +439,10 @@ impl<O: Outlet> Queue<O> {
             level.messages = level.messages.saturating_sub(u64::from(settled));
             level.bytes = level.bytes.saturating_sub(bytes);
             level.bodies = level.bodies.saturating_sub(bodies);
+            if level.messages == 0 {
+                // What averages and guesses were wrong by goes with the last message.
+                (level.bytes, level.bodies) = (0, 0);
+            }
             level.changed = true;
             self.disk.changed = true;
         }

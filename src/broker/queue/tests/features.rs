@@ -231,3 +231,17 @@ fn a_quorum_queue_knows_after_a_restart_how_often_a_message_came_back() {
     assert_eq!(stage.counts(), (1, 1, 1), "the third failure was one too many");
     assert_eq!(stage.commit(2).forgotten, [first], "its count goes with it");
 }
+
+#[test]
+fn an_average_that_was_wrong_at_a_crash_goes_with_the_last_message() {
+    let mut first = Stage::new(true);
+    first.enqueue(2, 10, true);
+    let collected = first.commit(1);
+    let exact = collected.states.first().unwrap().1;
+    let mut stage = Stage::new(true);
+    stage.queue = Queue::recover(false, Arc::default(), &[(0, QueueState { bytes: exact.bytes + 41, ..exact })]);
+    assert!(matches!(stage.queue.take(true, 0, &mut Effects::default()), Taken::OnDisk));
+    stage.read(&collected.puts);
+    assert_eq!(stage.queue.purge(&mut Effects::default()), 2);
+    assert_eq!(stage.state(1).bytes, 0);
+}
