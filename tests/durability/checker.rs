@@ -6,6 +6,7 @@
 
 use crate::bits::Bits;
 use crate::message::Id;
+use crate::places::Places;
 use std::collections::{BTreeMap, HashMap};
 
 /// Violations of each rule kept in words; more are only counted.
@@ -13,7 +14,7 @@ const VIOLATIONS_KEPT: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// A confirmed publish never arrived.
+    /// A confirmed publish never arrived; or it did, was not acknowledged, and is nowhere.
     Loss,
     /// A delivery nobody published, in a queue it does not belong to, or with other bytes.
     Phantom,
@@ -27,6 +28,8 @@ pub enum Rule {
     RequeueOrder,
     /// A publish confirmed twice, or a confirm of nothing.
     Confirm,
+    /// A publish of a transaction that was rolled back arrived.
+    Rollback,
     /// `basic.return` missing, doubled, after its ack, or for a routable message.
     Return,
     /// The broker stopped answering, or refused what it must do.
@@ -47,6 +50,7 @@ pub struct Stats {
     pub confirmed: u64,
     pub nacked: u64,
     pub returned: u64,
+    pub rolled_back: u64,
     pub deliveries: u64,
     /// (message, queue) pairs delivered at least once, and those that should be at most.
     pub delivered: u64,
@@ -64,6 +68,8 @@ pub struct Stats {
 struct Slot {
     delivered: Bits,
     settled: Bits,
+    /// An ack was sent.
+    acked: Bits,
     /// Delivered in the present life.
     delivered_now: Bits,
     /// Settled since the last crash.
@@ -78,7 +84,10 @@ struct Producer {
     confirmed: Bits,
     nacked: Bits,
     returned: Bits,
+    rolled_back: Bits,
     slots: Vec<Slot>,
+    /// Messages that were published before the last crash: what a queue passed on, it may pass on again.
+    before_crash: u64,
 }
 
 /// One consumer on one channel.
@@ -87,8 +96,8 @@ struct Session {
     life: u32,
     /// For the only consumer of its queue: its prefetch count. Order rules are strict then.
     solo: Option<u64>,
-    /// Highest seq delivered, by producer and publishing channel: unflagged ones, for a solo consumer all.
-    high: HashMap<(u32, usize), u64>,
+    /// Highest seq delivered, by producer, publishing channel and priority: unflagged ones, for a solo consumer all.
+    high: HashMap<(u32, usize, u8), u64>,
     /// Requeued here and not yet back; how many later messages came first.
     requeued: HashMap<Id, u64>,
 }
@@ -96,10 +105,21 @@ struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(u64);
 
+/// What the topology does with messages.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// Where a message must come out.
+    pub route: fn(Id) -> Places,
+    /// Messages of a queue that differ in this have no order.
+    pub rank: fn(usize, Id) -> u8,
+    /// The queue for dead letters of all others: they come in any order.
+    pub dead: Option<usize>,
+}
+
 /// The history so far, as bits, and the verdict.
 pub struct Checker {
     queues: usize,
-    route: fn(Id) -> u8,
+    rules: Rules,
     producers: Vec<Producer>,
     sessions: HashMap<u64, Session>,
     sessions_ever: u64,
@@ -112,10 +132,10 @@ pub struct Checker {
 }
 
 impl Checker {
-    pub fn new(queues: usize, route: fn(Id) -> u8) -> Self {
+    pub fn new(queues: usize, rules: Rules) -> Self {
         Self {
             queues,
-            route,
+            rules,
             producers: Vec::new(),
             sessions: HashMap::new(),
             sessions_ever: 0,
@@ -169,12 +189,12 @@ impl Checker {
         let id = Id { producer, seq: state.invoked };
         state.invoked += 1;
         self.stats.invoked += 1;
-        self.stats.copies += u64::from((self.route)(id).count_ones());
+        self.stats.copies += (self.rules.route)(id).copies();
         id
     }
 
     pub fn returned(&mut self, id: Id) {
-        if (self.route)(id) != 0 {
+        if !(self.rules.route)(id).is_empty() {
             self.violation(Rule::Return, format!("{id:?} was returned but has a queue"));
         }
         let Some(producer) = self.publisher(id, Rule::Return) else { return };
@@ -188,7 +208,7 @@ impl Checker {
     }
 
     pub fn confirmed(&mut self, id: Id, nack: bool) {
-        let routed = (self.route)(id) != 0;
+        let routed = !(self.rules.route)(id).is_empty();
         let Some(producer) = self.publisher(id, Rule::Confirm) else { return };
         let before = producer.confirmed.contains(id.seq) || producer.nacked.contains(id.seq);
         let returned = producer.returned.contains(id.seq);
@@ -231,28 +251,41 @@ impl Checker {
     pub fn delivered(&mut self, session: SessionId, id: Id, redelivered: bool) {
         self.stats.deliveries += 1;
         let (queue, life) = self.place(session);
-        let routed = (self.route)(id) & (1 << queue) != 0;
-        if self.publisher(id, Rule::Phantom).is_none() {
-            return;
+        let routed = (self.rules.route)(id).has(queue);
+        let Some(producer) = self.publisher(id, Rule::Phantom) else { return };
+        if producer.rolled_back.contains(id.seq) {
+            return self.violation(Rule::Rollback, format!("{id:?} was rolled back and came out of queue {queue}"));
         }
         if !routed {
             return self.violation(Rule::Phantom, format!("{id:?} came out of queue {queue}"));
         }
         self.check_repetition(queue, life, id, redelivered);
-        self.check_order(session, id, redelivered);
+        if self.rules.dead != Some(queue) {
+            self.check_order(session, id, redelivered);
+        }
     }
 
     fn check_repetition(&mut self, queue: usize, life: u32, id: Id, redelivered: bool) {
         let now = life == self.life;
-        let slot = &mut self.producers[id.producer as usize].slots[queue];
+        let places = (self.rules.route)(id);
+        let producer = &mut self.producers[id.producer as usize];
+        // A crash between a dead letter's arrival and its settlement at its source doubles it.
+        let doubled = places.any != 0 && id.seq < producer.before_crash;
+        let elsewhere = |slot: &Slot| slot.delivered.contains(id.seq);
+        let known = places.any != 0 && producer.slots.iter().any(elsewhere);
+        let passed = producer.slots.iter().any(|slot| slot.settled_safely.contains(id.seq));
+        let slot = &mut producer.slots[queue];
         let first = slot.delivered.insert(id.seq);
         let first_now = !now || slot.delivered_now.insert(id.seq);
         let settled = slot.settled.contains(id.seq);
-        let settled_safely = now && slot.settled_safely.contains(id.seq);
-        self.stats.delivered += u64::from(first);
+        let settled_safely = now && (slot.settled_safely.contains(id.seq) || (places.any != 0 && passed));
+        self.stats.delivered += u64::from(first && !known);
         self.stats.duplicates_flagged += u64::from(!first && redelivered);
         self.stats.duplicates_unflagged += u64::from(!first && !redelivered && first_now);
         self.stats.after_ack += u64::from(settled && !settled_safely);
+        if doubled {
+            return;
+        }
         if !first_now && !redelivered {
             self.violation(Rule::Unflagged, format!("{id:?} came again from queue {queue} without redelivered"));
         }
@@ -264,7 +297,7 @@ impl Checker {
     fn check_order(&mut self, session: SessionId, id: Id, redelivered: bool) {
         let channel = self.producers[id.producer as usize].sessions.partition_point(|first| *first <= id.seq);
         let Some(state) = self.sessions.get_mut(&session.0) else { return };
-        let key = (id.producer, channel);
+        let key = (id.producer, channel, (self.rules.rank)(state.queue, id));
         let high = state.high.get(&key).copied();
         let back = state.requeued.remove(&id).is_some();
         let advances = high.is_none_or(|high| id.seq > high);
@@ -311,6 +344,21 @@ impl Checker {
         }
     }
 
+    /// An ack of this is about to be sent.
+    pub fn acked(&mut self, session: SessionId, id: Id) {
+        let (queue, _) = self.place(session);
+        self.producers[id.producer as usize].slots[queue].acked.insert(id.seq);
+    }
+
+    /// The transaction that these were published in is rolled back.
+    pub fn rolled_back(&mut self, ids: &[Id]) {
+        for id in ids {
+            self.producers[id.producer as usize].rolled_back.insert(id.seq);
+            self.stats.rolled_back += 1;
+            self.stats.copies -= (self.rules.route)(*id).copies();
+        }
+    }
+
     /// Acks of these were sent, and a round trip on the channel came back after them.
     pub fn settled(&mut self, session: SessionId, ids: &[Id]) {
         let (queue, life) = self.place(session);
@@ -332,6 +380,7 @@ impl Checker {
     /// The broker is gone, and what it had not made durable with it.
     pub fn crashed(&mut self) {
         self.crashed_life = Some(self.life);
+        self.producers.iter_mut().for_each(|producer| producer.before_crash = producer.invoked);
         self.slots().for_each(|slot| slot.settled_safely.clear());
         self.next_life();
     }
@@ -357,15 +406,31 @@ impl Checker {
         for (number, producer) in (0..).zip(&self.producers) {
             for (queue, slot) in producer.slots.iter().enumerate() {
                 let id = |seq| Id { producer: number, seq };
-                let lost = producer
-                    .confirmed
-                    .iter()
-                    .filter(|seq| (self.route)(id(*seq)) & (1 << queue) != 0 && !slot.delivered.contains(*seq));
+                let lost = producer.confirmed.iter().filter(|seq| {
+                    (self.rules.route)(id(*seq)).each & 1 << queue != 0 && !slot.delivered.contains(*seq)
+                });
                 missing.extend(lost.map(|seq| (id(seq), queue)));
                 recovered += slot.delivered.iter().filter(|seq| !producer.confirmed.contains(*seq)).count() as u64;
             }
         }
+        let mut nowhere = Vec::new();
+        for (number, producer) in (0..).zip(&self.producers) {
+            for seq in producer.confirmed.iter() {
+                let id = Id { producer: number, seq };
+                let any = (self.rules.route)(id).any;
+                if any != 0 && !producer.slots.iter().any(|slot| slot.acked.contains(seq)) {
+                    let queues = 0..producer.slots.len();
+                    let seen: Vec<usize> = queues.filter(|at| producer.slots[*at].delivered.contains(seq)).collect();
+                    nowhere.push(format!(
+                        "{id:?} was confirmed, may come from one of {any:#b}, came from {seen:?}, and was never acknowledged"
+                    ));
+                }
+            }
+        }
         self.stats.recovered = recovered;
+        for text in nowhere {
+            self.violation(Rule::Loss, text);
+        }
         for (id, queue) in missing {
             self.violation(Rule::Loss, format!("{id:?} was confirmed and never came out of queue {queue}"));
         }

@@ -1,7 +1,8 @@
 //! A consumer with manual acks in every style, that ends its sessions in every way.
 
 use crate::checker::SessionId;
-use crate::message::{Id, QUEUES, SOLO};
+use crate::message::Id;
+use crate::places::{QUEUES, QUORUM, SHORT, SOLO};
 use crate::support::{Client, Delivery, Error, Event, basic};
 use crate::world::{Rng, World};
 use std::time::{Duration, Instant};
@@ -158,7 +159,7 @@ impl Session {
     }
 
     fn on_delivery(&mut self, delivery: &Delivery, world: &World) {
-        match Id::of(&delivery.body, &delivery.properties) {
+        match Id::delivered(self.queue, delivery) {
             Ok(id) => {
                 world.checker().delivered(self.id, id, delivery.redelivered);
                 self.held.push((delivery.delivery_tag, id));
@@ -185,11 +186,14 @@ impl Session {
         match self.style {
             Style::Single => {
                 while let Some((tag, id)) = self.held.pop() {
+                    world.checker().acked(self.id, id);
                     self.client.ack(CHANNEL, tag, false)?;
                     self.acked.push(id);
                 }
             }
-            Style::Multiple if self.held.len() as u64 >= self.prefetch / 3 => self.ack_up_to(self.held.len())?,
+            Style::Multiple if self.held.len() as u64 >= self.prefetch / 3 => {
+                self.ack_up_to(self.held.len(), world)?;
+            }
             Style::Mixed => self.settle_mixed(world, rng)?,
             Style::Multiple | Style::Hoarder => {}
         }
@@ -222,9 +226,15 @@ impl Session {
                 world.checker().requeued(self.id, &ids);
                 self.client.nack(CHANNEL, tag, true, true)
             }
-            3..6 => self.ack_up_to(at + 1),
+            3..6 => self.ack_up_to(at + 1, world),
+            6 if self.queue == SHORT || self.queue == QUORUM => {
+                // It is a dead letter.
+                let (tag, _) = self.held.remove(at);
+                self.client.reject(CHANNEL, tag, false)
+            }
             _ => {
                 let (tag, id) = self.held.remove(at);
+                world.checker().acked(self.id, id);
                 self.acked.push(id);
                 self.client.ack(CHANNEL, tag, false)
             }
@@ -232,14 +242,16 @@ impl Session {
     }
 
     /// One ack for the `count` oldest.
-    fn ack_up_to(&mut self, count: usize) -> Result<(), Error> {
+    fn ack_up_to(&mut self, count: usize, world: &World) -> Result<(), Error> {
         let Some((tag, _)) = count.checked_sub(1).and_then(|last| self.held.get(last)).copied() else { return Ok(()) };
-        self.acked.extend(self.held.drain(..count).map(|(_, id)| id));
+        let ids: Vec<Id> = self.held.drain(..count).map(|(_, id)| id).collect();
+        ids.iter().for_each(|id| world.checker().acked(self.id, *id));
+        self.acked.extend(ids);
         self.client.ack(CHANNEL, tag, true)
     }
 
     fn ack_held(&mut self, world: &World) -> Result<(), Error> {
-        self.ack_up_to(self.held.len())?;
+        self.ack_up_to(self.held.len(), world)?;
         if self.acked.is_empty() { Ok(()) } else { self.confirm_acks(world) }
     }
 

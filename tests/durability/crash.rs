@@ -1,11 +1,11 @@
 //! One run: actors at work, the broker dying under them, then the drain and the verdict.
 
 use crate::checker::Rule;
-use crate::message::{FANOUT, QUEUES, TOPIC, TOPIC_PATTERN};
-use crate::support::{Broker, Client, Error, exchange, free_port};
+use crate::places::{self, DEAD, PRIORITY, QUEUES, QUORUM, REFUSE, SHORT, SINGLE};
+use crate::support::{Broker, Client, Error, free_port};
 use crate::topology::Topology;
 use crate::world::{Rng, World};
-use crate::{consumer, publisher, topologist};
+use crate::{consumer, publisher, topologist, transactor};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 const PRODUCERS: u32 = 3;
 
 /// Queue of each consumer thread.
-const CONSUMERS: [usize; 4] = [0, 1, 1, 2];
+const CONSUMERS: [usize; 12] = [0, 1, 1, 2, SHORT, REFUSE, PRIORITY, SINGLE, SINGLE, QUORUM, QUORUM, DEAD];
 
 /// How soon after a restart confirms and deliveries must flow again.
 const RECOVERY: Duration = Duration::from_secs(10);
+
+/// What a dead letter may take to arrive, at the most: one that finds no target is tried again every second.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
 
 /// Longest drain.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -37,6 +40,7 @@ pub fn run(cycles: u64, seed: u64) {
                 scope.spawn(move || publisher::run(world, producer))
             })
             .collect();
+        let transactor = scope.spawn(|| transactor::run(&world));
         let mut others = Vec::new();
         for (number, queue) in (0..).zip(CONSUMERS) {
             let world = &world;
@@ -47,6 +51,7 @@ pub fn run(cycles: u64, seed: u64) {
         world.stop_publishing();
         if ended.is_ok() {
             publishers.into_iter().for_each(|publisher| publisher.join().expect("publisher"));
+            transactor.join().expect("transactor");
         }
         world.stop();
         others.into_iter().for_each(|consumer| consumer.join().expect("consumer"));
@@ -68,22 +73,10 @@ fn start(dir: &Path, port: u16) -> Result<Broker, String> {
     Broker::try_start(dir, port, &[])
 }
 
-/// The load's own queues, exchanges and bindings; all have their `-ok` before the first crash.
+/// The load's own queues, exchanges and bindings.
 fn define(world: &World) -> Result<(), Error> {
     let mut client = Client::connect(world.addr)?;
-    client.open_channel(1)?;
-    for (name, kind) in [(FANOUT, "fanout"), (TOPIC, "topic")] {
-        let declare =
-            exchange::Declare { exchange: name.into(), kind: kind.into(), durable: true, ..Default::default() };
-        client.declare_exchange(1, declare)?;
-    }
-    for queue in QUEUES {
-        client.declare_queue(1, queue, true)?;
-        client.bind(1, queue, FANOUT, "")?;
-    }
-    for queue in &QUEUES[1..] {
-        client.bind(1, queue, TOPIC, TOPIC_PATTERN)?;
-    }
+    places::define(&mut client)?;
     client.close()
 }
 
@@ -148,6 +141,10 @@ fn last_look(world: &World, topology: &mut Topology) -> Result<(), Error> {
 fn drain(world: &World) {
     let deadline = Instant::now() + DRAIN;
     for (queue, name) in QUEUES.iter().enumerate() {
+        if queue == DEAD {
+            // Nothing dies any more; what died is on its way.
+            thread::sleep(ON_THE_WAY);
+        }
         judge(world, &format!("drain of {name}"), consumer::drain(world, queue, deadline));
     }
 }
@@ -171,7 +168,7 @@ fn verdict(world: &World, cycles: u64, restarts: &[Duration], broker: &Broker) {
     let violations = checker.finish().to_vec();
     let stats = checker.stats.clone();
     println!(
-        "crash test: seed {}, {cycles} cycles, {} published, {} confirmed, {} nacked, {} returned, {} delivered \
+        "crash test: seed {}, {cycles} cycles, {} published, {} confirmed, {} nacked, {} returned, {} rolled back, {} delivered \
          ({} of {} copies), {} settled, duplicates {} flagged / {} unflagged after a crash, {} after a settled ack and a \
          crash, {} unconfirmed recovered, restart max {:?}, {} violations",
         world.seed,
@@ -179,6 +176,7 @@ fn verdict(world: &World, cycles: u64, restarts: &[Duration], broker: &Broker) {
         stats.confirmed,
         stats.nacked,
         stats.returned,
+        stats.rolled_back,
         stats.deliveries,
         stats.delivered,
         stats.copies,

@@ -1,5 +1,6 @@
 //! Kills the broker again and again under load, and checks what it promised: a confirmed message is not lost, comes
-//! unchanged and in order, a second delivery says so, a definition that got its `-ok` survives.
+//! unchanged and in order, a second delivery says so, what a queue passes on arrives, what was rolled back
+//! never comes, a definition that got its `-ok` survives.
 //!
 //! `WARREN_CRASH_CYCLES` (default 5) sets how often the broker dies, `WARREN_CRASH_SEED` repeats a run's choices.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
@@ -12,10 +13,12 @@ mod checker;
 mod consumer;
 mod crash;
 mod message;
+mod places;
 mod publisher;
 mod selftest;
 mod topologist;
 mod topology;
+mod transactor;
 mod world;
 
 #[test]

@@ -1,18 +1,13 @@
 //! The test's messages: everything in one follows from (producer, seq), so every byte that comes back can be verified.
 
-use crate::support::{AMQPValue, BasicProperties, FieldTable, encode_properties};
+use crate::places::{
+    ALTERNATE, DEAD, FANOUT, PRIORITY, Places, QUEUES, QUORUM, REFUSE, SHORT, SINGLE, TOPIC, TTL, only,
+};
+use crate::support::{AMQPValue, BasicProperties, Delivery, FieldTable, encode_properties};
 use crate::world::Rng;
 
 /// Bytes of the header in a body: producer, seq, CRC of both and the payload.
 const HEADER: usize = 16;
-
-/// Queues of the load. `SOLO` has one exclusive consumer at a time.
-pub const QUEUES: [&str; 3] = ["crash.solo", "crash.a", "crash.b"];
-pub const SOLO: usize = 0;
-
-pub const FANOUT: &str = "crash.fanout";
-pub const TOPIC: &str = "crash.topic";
-pub const TOPIC_PATTERN: &str = "order.*.new";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
@@ -24,9 +19,15 @@ pub struct Id {
 pub struct Route {
     pub exchange: &'static str,
     pub key: &'static str,
-    /// Bit per queue it must reach; 0 = it must be returned.
-    pub queues: u8,
+    /// The queues that it must reach; none = it must be returned.
+    pub places: Places,
 }
+
+/// The producer that publishes in transactions; queues that refuse messages are not for it.
+pub const TRANSACTIONS: u32 = 3;
+
+/// Deliveries of the quorum queue's messages that may fail.
+pub const DELIVERY_LIMIT: i64 = 3;
 
 impl Id {
     fn rng(self, purpose: u64) -> Rng {
@@ -34,15 +35,28 @@ impl Id {
     }
 
     pub fn route(self) -> Route {
-        let (exchange, key, queues) = match self.rng(1).below(16) {
-            0..5 => ("", QUEUES[0], 0b001),
-            5..9 => ("", QUEUES[1], 0b010),
-            9..12 => ("", QUEUES[2], 0b100),
-            12..14 => (FANOUT, "any", 0b111),
-            14 => (TOPIC, "order.7.new", 0b110),
-            _ => (TOPIC, "nobody.listens", 0),
+        let or_dead = |queue: usize| Places { any: 1 << queue | 1 << DEAD, ..Places::default() };
+        let (exchange, key, places) = match self.rng(1).below(if self.producer == TRANSACTIONS { 17 } else { 32 }) {
+            0..5 => ("", QUEUES[0], only(&[0])),
+            5..9 => ("", QUEUES[1], only(&[1])),
+            9..12 => ("", QUEUES[2], only(&[2])),
+            12..14 => (FANOUT, "any", only(&[0, 1, 2])),
+            14 => (TOPIC, "order.7.new", only(&[1, 2])),
+            15 => (TOPIC, "nobody.listens", Places::default()),
+            16 => (ALTERNATE, "nobody.listens", only(&[2])),
+            17..19 => ("", QUEUES[TTL], or_dead(TTL)),
+            19..22 => ("", QUEUES[SHORT], or_dead(SHORT)),
+            22..24 => ("", QUEUES[REFUSE], only(&[REFUSE])),
+            24..26 => ("", QUEUES[PRIORITY], only(&[PRIORITY])),
+            26..28 => ("", QUEUES[SINGLE], only(&[SINGLE])),
+            _ => ("", QUEUES[QUORUM], or_dead(QUORUM)),
         };
-        Route { exchange, key, queues }
+        Route { exchange, key, places }
+    }
+
+    /// Messages of one priority keep their order.
+    pub fn priority(self) -> u8 {
+        self.rng(4).below(7) as u8
     }
 
     /// Mostly small, now and then up to 64 KB.
@@ -63,8 +77,13 @@ impl Id {
         body
     }
 
-    /// Property bytes: always persistent, the rest varies.
+    /// Property bytes.
     pub fn properties(self) -> Vec<u8> {
+        encode_properties(&self.sent())
+    }
+
+    /// Properties: always persistent, the rest varies.
+    fn sent(self) -> BasicProperties {
         let mut rng = self.rng(3);
         let mut properties = BasicProperties::default().with_delivery_mode(2);
         if rng.below(2) == 0 {
@@ -79,11 +98,52 @@ impl Id {
         if rng.below(4) == 0 {
             properties = properties.with_content_type("application/octet-stream".into()).with_timestamp(self.seq);
         }
-        encode_properties(&properties)
+        if self.route().key == QUEUES[PRIORITY] {
+            properties = properties.with_priority(self.priority());
+        }
+        properties
+    }
+
+    /// The message that a delivery from a queue is, with what its queue adds or changes taken into account.
+    pub fn delivered(queue: usize, delivery: &Delivery) -> Result<Self, String> {
+        let added: &[&str] = match queue {
+            QUORUM => &COUNTS,
+            DEAD => &HISTORY,
+            _ => return Self::of(&delivery.body, &delivery.properties),
+        };
+        let (id, properties) = (Self::of_body(&delivery.body)?, delivery.parsed_properties());
+        let headers = properties.headers().clone().unwrap_or_default();
+        if queue == DEAD {
+            check_death(id, &headers)?;
+        }
+        let mut own = FieldTable::default();
+        let kept = headers.inner().iter().filter(|(key, _)| !added.contains(&key.as_str()));
+        for (key, value) in kept {
+            own.insert(key.clone(), value.clone());
+        }
+        let sent = id.sent();
+        let same = own == sent.headers().clone().unwrap_or_default();
+        let count = headers.inner().get("x-delivery-count");
+        if !matches!(count, None | Some(AMQPValue::LongLongInt(1..=DELIVERY_LIMIT))) {
+            return Err(format!("{id:?}: delivery count {count:?}"));
+        }
+        let sent = if headers.inner().is_empty() { sent } else { sent.with_headers(headers) };
+        if same && encode_properties(&sent) == encode_properties(&properties) {
+            return Ok(id);
+        }
+        Err(format!("{id:?}: properties differ: {properties:?}"))
     }
 
     /// The message a delivery is; an error names what is wrong with its bytes.
     pub fn of(body: &[u8], properties: &[u8]) -> Result<Self, String> {
+        let id = Self::of_body(body)?;
+        if properties != id.properties() {
+            return Err(format!("{id:?}: properties differ: {properties:02x?}"));
+        }
+        Ok(id)
+    }
+
+    fn of_body(body: &[u8]) -> Result<Self, String> {
         let (Some(producer), Some(seq)) = (body.first_chunk(), body.get(4..).and_then(|rest| rest.first_chunk()))
         else {
             return Err(format!("body of {} bytes has no header", body.len()));
@@ -95,11 +155,43 @@ impl Id {
         if body != id.body() {
             return Err(format!("{id:?}: body differs from what was sent"));
         }
-        if properties != id.properties() {
-            return Err(format!("{id:?}: properties differ: {properties:02x?}"));
-        }
         Ok(id)
     }
+}
+
+/// What a delivery of a quorum queue has more than the message.
+const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
+
+/// What a dead letter has more than the message.
+const HISTORY: [&str; 7] = [
+    "x-death",
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+];
+
+/// A dead letter must have died where it was published to, for a reason that its queue can have.
+fn check_death(id: Id, headers: &FieldTable) -> Result<(), String> {
+    let text = |key: &str| match headers.inner().get(key) {
+        Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        other => format!("{other:?}"),
+    };
+    let (queue, reason) = (text("x-first-death-queue"), text("x-first-death-reason"));
+    let reasons: &[&str] = match QUEUES.iter().position(|name| *name == queue) {
+        Some(TTL) => &["expired"],
+        Some(SHORT) => &["maxlen", "rejected"],
+        Some(QUORUM) => &["delivery_limit", "rejected"],
+        _ => &[],
+    };
+    let deaths =
+        matches!(headers.inner().get("x-death"), Some(AMQPValue::FieldArray(deaths)) if deaths.as_slice().len() == 1);
+    if queue == id.route().key && reasons.contains(&reason.as_str()) && deaths {
+        return Ok(());
+    }
+    Err(format!("{id:?} died in '{queue}' as '{reason}': {headers:?}"))
 }
 
 fn crc(head: &[u8], payload: &[u8]) -> u32 {
@@ -122,5 +214,5 @@ fn bytes_are_verified() {
     assert!(Id::of(&body, &properties[..properties.len() - 1]).is_err());
     assert!(Id::of(&body[..10], &properties).is_err());
     assert!((0..1000).any(|seq| Id { producer: 0, seq }.body().len() > 32_768));
-    assert!((0..1000).any(|seq| Id { producer: 0, seq }.route().queues == 0));
+    assert!((0..1000).any(|seq| Id { producer: 0, seq }.route().places.is_empty()));
 }

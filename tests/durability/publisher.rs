@@ -66,7 +66,7 @@ impl Channel {
         let publish = basic::Publish {
             exchange: route.exchange.into(),
             routing_key: route.key.into(),
-            mandatory: route.queues == 0,
+            mandatory: route.places.is_empty(),
             immediate: false,
         };
         self.client.publish_raw(CHANNEL, publish, &id.properties(), &id.body())

@@ -1,20 +1,26 @@
 //! The checker checked: each broken history must be found, each good one must pass.
 
-use crate::checker::{Checker, Rule, SessionId};
+use crate::checker::{Checker, Rule, Rules, SessionId};
 use crate::message::Id;
+use crate::places::Places;
 
 fn id(seq: u64) -> Id {
     Id { producer: 0, seq }
 }
 
-/// Messages whose number ends in 9 have no queue; all others go to queue 0 of two.
-fn route(id: Id) -> u8 {
-    u8::from(id.seq % 10 != 9)
+/// Messages whose number ends in 9 have no queue; those that end in 8 go to queue 0, which may pass them on to queue 1; all
+/// others go to queue 0.
+fn route(id: Id) -> Places {
+    match id.seq % 10 {
+        9 => Places::default(),
+        8 => Places { each: 0, any: 0b11 },
+        _ => Places { each: 0b01, any: 0 },
+    }
 }
 
 /// `count` messages published and confirmed by producer 0.
 fn published(count: u64) -> Checker {
-    let mut checker = Checker::new(2, route);
+    let mut checker = Checker::new(2, Rules { route, rank: |_, _| 0, dead: Some(1) });
     checker.publisher_session(0);
     for _ in 0..count {
         let id = checker.invoke(0);
@@ -237,4 +243,52 @@ fn returns_are_checked() {
     assert_eq!(history(&[confirm, give_back]), [Rule::Return, Rule::Return]);
     assert_eq!(history(&[give_back, give_back, confirm]), [Rule::Return]);
     assert_eq!(history(&[|checker| checker.returned(id(1))]), [Rule::Return]);
+}
+
+/// Ten messages, all but number 8 out of the way.
+fn passed_on(steps: &[fn(&mut Checker, SessionId, SessionId)]) -> Vec<Rule> {
+    let mut checker = published(9);
+    let (source, dead) = (consumer(&mut checker, None), checker.consumer_session(1, 0, None));
+    deliver(&mut checker, source, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    steps.iter().for_each(|step| step(&mut checker, source, dead));
+    rules(checker)
+}
+
+#[test]
+fn a_message_that_is_passed_on_must_arrive_and_only_once_without_a_crash() {
+    let at_source: fn(&mut Checker, SessionId, SessionId) =
+        |checker, source, _| checker.delivered(source, id(8), false);
+    let at_end: fn(&mut Checker, SessionId, SessionId) = |checker, _, dead| checker.delivered(dead, id(8), false);
+    let acked_at_source: fn(&mut Checker, SessionId, SessionId) = |checker, source, _| {
+        checker.acked(source, id(8));
+        checker.settled(source, &[id(8)]);
+    };
+    let acked_at_end: fn(&mut Checker, SessionId, SessionId) = |checker, _, dead| {
+        checker.acked(dead, id(8));
+        checker.settled(dead, &[id(8)]);
+    };
+    assert_eq!(passed_on(&[at_source, acked_at_source]), []);
+    assert_eq!(passed_on(&[at_source, at_end, acked_at_end]), []);
+    assert_eq!(passed_on(&[at_end, acked_at_end]), []);
+    assert_eq!(passed_on(&[]), [Rule::Loss]);
+    assert_eq!(passed_on(&[at_source]), [Rule::Loss], "it was seen, and then it was gone");
+    assert_eq!(passed_on(&[at_source, at_end]), [Rule::Loss]);
+    assert_eq!(passed_on(&[at_source, acked_at_source, at_end]), [Rule::AfterAck]);
+    assert_eq!(passed_on(&[at_end, at_end, acked_at_end]), [Rule::Unflagged]);
+    let crash: fn(&mut Checker, SessionId, SessionId) = |checker, _, _| checker.crashed();
+    let twice: fn(&mut Checker, SessionId, SessionId) = |checker, _, _| {
+        let dead = checker.consumer_session(1, checker.life(), None);
+        (0..2).for_each(|_| checker.delivered(dead, id(8), false));
+    };
+    assert_eq!(passed_on(&[at_end, acked_at_end, crash, twice]), []);
+}
+
+#[test]
+fn what_was_rolled_back_must_not_come() {
+    let mut checker = published(0);
+    let rolled_back = checker.invoke(0);
+    checker.rolled_back(&[rolled_back]);
+    let session = consumer(&mut checker, None);
+    deliver(&mut checker, session, &[0]);
+    assert_eq!(rules(checker), [Rule::Rollback]);
 }

@@ -1,7 +1,8 @@
 //! What all actors of a run share.
 
-use crate::checker::{Checker, Rule};
-use crate::message::{Id, QUEUES};
+use crate::checker::{Checker, Rule, Rules};
+use crate::message::Id;
+use crate::places::{DEAD, HIGHEST, PRIORITY, QUEUES};
 use crate::support::{Client, Error, Options};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +55,8 @@ pub struct World {
 
 impl World {
     pub fn new(addr: SocketAddr, seed: u64) -> Self {
-        let checker = Checker::new(QUEUES.len(), |id: Id| id.route().queues);
+        let rank = |queue: usize, id: Id| if queue == PRIORITY { id.priority().min(HIGHEST) } else { 0 };
+        let checker = Checker::new(QUEUES.len(), Rules { route: |id| id.route().places, rank, dead: Some(DEAD) });
         Self {
             addr,
             seed,
