@@ -10,7 +10,7 @@ use std::sync::Arc;
 use warren::broker::identity::{ConsumerId, QueueId};
 use warren::broker::message::{ChunkBuilder, Ledger, Parts, Run};
 use warren::broker::queue::{Command, ConsumerSpec, Counts, Effects, Outlet, Queue};
-use warren::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, Topology};
+use warren::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, Message, Topology, Way};
 use warren::name::Name;
 use warren::value::Table;
 use warren::wire::frame::{FrameKind, read_frame};
@@ -105,15 +105,17 @@ fn route(criterion: &mut Criterion) {
         ("fanout/1000 queues", ExchangeKind::Fanout, &exact[..], "", 1000),
     ] {
         let topology = topology(kind, keys);
-        let mut queues = Vec::new();
+        let mut way = Way::default();
         let exchange = topology.exchange("x").unwrap();
-        topology.route(exchange, key.as_bytes(), &mut || None, &mut queues);
-        assert_eq!(queues.len(), found, "{label}");
+        let keys = [key.as_bytes()];
+        topology.route(exchange, &Message { keys: &keys, content: b"", random: &|| 0 }, &mut way);
+        assert_eq!(way.queues.len(), found, "{label}");
         group.bench_function(label, |bencher| {
             bencher.iter(|| {
                 let exchange = topology.exchange(black_box("x")).unwrap();
-                topology.route(exchange, black_box(key.as_bytes()), &mut || None, &mut queues);
-                black_box(&queues);
+                let message = Message { keys: black_box(&keys), content: b"", random: &|| 0 };
+                topology.route(exchange, &message, &mut way);
+                black_box(&way);
             });
         });
     }

@@ -68,3 +68,18 @@ pub const TURN_BYTES: usize = 8 * 1024 * 1024;
 
 /// Events that may wait to be published; more are dropped and counted.
 pub const EVENTS: usize = 10_000;
+
+/// Memory that the history of one `x-recent-history` exchange may take, in bytes; one message alone may take more.
+pub const HISTORY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest weight of a binding of an `x-consistent-hash` exchange; larger ones count as this.
+pub const HASH_WEIGHT_MAX: u32 = u32::MAX;
+
+/// Longest selector of a binding of an `x-jms-topic` exchange, in bytes.
+pub const SELECTOR_BYTES: usize = 16 * 1024;
+
+/// Deepest nesting of parentheses in such a selector: SQL is read by recursion.
+pub const SELECTOR_DEPTH: usize = 64;
+
+/// Longest chain of operations in such a selector, and deepest term of one: it is evaluated by recursion.
+pub const SELECTOR_CHAIN: usize = 256;

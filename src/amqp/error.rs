@@ -96,6 +96,7 @@ impl Code {
             | Refusal::NoSuchUser(_)
             | Refusal::InvalidPattern(..)
             | Refusal::ProtectedVhost(_)
+            | Refusal::Unacceptable(_)
             | Refusal::InvalidMessage(_) => Code::PreconditionFailed,
             Refusal::NotImplemented(_) => Code::NotImplemented,
             Refusal::Unavailable(_) => Code::InternalError,

@@ -89,6 +89,36 @@ impl<'a> Content<'a> {
         self.payload.get(self.expiration.clone())?.get(1..)
     }
 
+    /// The `correlation-id` property.
+    pub fn correlation_id(&self) -> Option<&'a [u8]> {
+        self.property(10)?.short_string()
+    }
+
+    /// The `message-id` property.
+    pub fn message_id(&self) -> Option<&'a [u8]> {
+        self.property(7)?.short_string()
+    }
+
+    /// The `timestamp` property, in seconds.
+    pub fn timestamp(&self) -> Option<u64> {
+        self.property(6)?.long_long()
+    }
+
+    /// What follows the properties before the one with this bit. None when it is not there.
+    fn property(&self, bit: u16) -> Option<Reader<'a>> {
+        let mut reader = Reader::new(self.payload.get(FIXED..)?);
+        let has = |bit: u16| self.flags & (1 << bit) != 0;
+        for before in (bit + 1..16).rev().filter(|bit| has(*bit)) {
+            match before {
+                13 => reader.long_string()?,
+                11 | 12 => reader.take(1)?,
+                6 => reader.take(8)?,
+                _ => reader.short_string()?,
+            };
+        }
+        has(bit).then_some(reader)
+    }
+
     /// The value of a header. The first of several with the same key.
     pub fn header(&self, key: &str) -> Option<Value> {
         let (_, entry) = entries(self.headers()).find(|(name, _)| *name == key.as_bytes())?;

@@ -6,15 +6,20 @@
 //! - [`content`]: single properties and headers of a message. [`dead_letter`]: what becomes of it when it dies.
 //! - [`arguments`]: arguments of declarations. [`policy`]: what they and policies amount to.
 //! - [`access`]: who may do what.
+//! - [`history`]: the last messages of an exchange. [`hash`]: hashes that never change.
+//! - [`selector`]: conditions on headers, as SQL.
 //! - [`refusal`]: the domain's "no". [`identity`]: numbers of objects.
 
 pub mod access;
 pub mod arguments;
 pub mod content;
 pub mod dead_letter;
+pub mod hash;
+pub mod history;
 pub mod identity;
 pub mod message;
 pub mod policy;
 pub mod queue;
 pub mod refusal;
+pub mod selector;
 pub mod topology;

@@ -133,6 +133,8 @@ pub enum Refusal {
     ServerNamed(&'static str),
     /// A headers binding's `x-match` is not one of the four; the value as printed.
     InvalidXMatch(String),
+    /// An exchange or binding asks for what its type does not offer; RabbitMQ's explanation.
+    Unacceptable(String),
     /// A message's content is not acceptable; RabbitMQ's explanation.
     InvalidMessage(String),
     /// The feature is not offered; the explanation.
@@ -202,7 +204,8 @@ impl fmt::Display for Refusal {
             Refusal::InvalidProperty(property, resource) => write!(f, "invalid property '{property}' for {resource}"),
             Refusal::ServerNamed(kind) => write!(f, "Cannot declare a server-named queue for type {kind}"),
             Refusal::InvalidXMatch(value) => write!(f, "Invalid x-match field value {value}"),
-            Refusal::InvalidMessage(reason)
+            Refusal::Unacceptable(reason)
+            | Refusal::InvalidMessage(reason)
             | Refusal::LimitReached(reason)
             | Refusal::NotImplemented(reason)
             | Refusal::Unavailable(reason) => f.write_str(reason),

@@ -22,7 +22,6 @@ use crate::clock::Clock;
 use crate::name::Name;
 use crate::store::committer::{Committer, Source, Steward, SyncPolicy, add_queue};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
-use crate::value::Table;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -201,15 +200,16 @@ impl Broker {
         self.memory.share(self.queue_count.fetch_sub(1, Ordering::Relaxed).saturating_sub(1));
     }
 
-    /// Where a queue's dead letters go under their keys, the exchange internal or not. None: no such exchange.
+    /// Where a queue's dead letters go under their keys, the exchange internal or not; `content` is the payload of the
+    /// letter's content header. None: no such exchange.
     pub(super) fn dead_letter_route(
         &self,
         queue: &QueueDefinition,
         exchange: &Name,
         keys: &[&[u8]],
-        headers: &mut dyn FnMut() -> Option<Table>,
+        content: &[u8],
     ) -> Option<Route> {
-        self.catalog.vhost(queue.vhost.as_str()).ok()?.route_internally(exchange.as_str(), keys, headers)
+        self.catalog.vhost(queue.vhost.as_str()).ok()?.route_internally(exchange.as_str(), keys, content)
     }
 
     /// Begins or ends the copying of a virtual host's messages to its firehose, `amq.rabbitmq.trace`.

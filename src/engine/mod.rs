@@ -9,12 +9,15 @@
 //! - [`policies`]: policies of virtual hosts.
 //! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
 //! - [`events`]: what happens, as messages.
+//! - [`history`]: last messages of exchanges. [`dice`]: chance, for routing.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
 pub mod broker;
 pub mod catalog;
+mod dice;
 pub mod events;
+mod history;
 mod import;
 pub mod loader;
 pub mod memory;

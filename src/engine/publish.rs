@@ -1,6 +1,7 @@
 //! Routes, and the chunks that a connection packs during one turn.
 
 use super::broker::Broker;
+use super::history::SharedHistory;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
 use crate::broker::identity::QueueId;
@@ -18,6 +19,10 @@ pub struct Route {
     pub(super) targets: SmallVec<[Arc<QueueHandle>; 1]>,
     /// The channel that takes the message as a direct reply.
     pub(super) reply: Option<Arc<ReplyTarget>>,
+    /// What keeps the message for later bindings.
+    pub(super) histories: Vec<Arc<SharedHistory>>,
+    /// See [`Route::lasts`].
+    pub(super) lasts: bool,
 }
 
 /// Which publish a message is: for the queue that refuses it.
@@ -40,14 +45,20 @@ impl Route {
         self.targets.iter().map(|queue| queue.name())
     }
 
-    /// The route of a direct reply; it leads nowhere when the requester has gone.
-    pub(super) fn to_reply(reply: Option<Arc<ReplyTarget>>) -> Route {
-        Route { targets: SmallVec::new(), reply }
+    /// Whether it leads nowhere and nothing keeps the message either.
+    pub fn is_idle(&self) -> bool {
+        self.is_empty() && self.histories.is_empty()
     }
 
-    /// Whether the route is good for later messages with the same exchange and key.
+    /// The route of a direct reply; it leads nowhere when the requester has gone.
+    pub(super) fn to_reply(reply: Option<Arc<ReplyTarget>>) -> Route {
+        Route { reply, ..Route::default() }
+    }
+
+    /// Whether the route is good for later messages with the same exchange and key: not if it leads to a channel, or was
+    /// found by more than the key.
     pub fn lasts(&self) -> bool {
-        self.reply.is_none()
+        self.lasts
     }
 }
 
@@ -106,6 +117,9 @@ impl Batch {
         }
         if let Some(reply) = &route.reply {
             reply.deliver(parts, broker.memory().ledger());
+        }
+        for history in &route.histories {
+            history.keep(parts, broker.memory().ledger());
         }
         self.bytes += parts.record_len();
         self.spread += parts.record_len() * route.targets.len();

@@ -6,13 +6,11 @@ use super::Epoch;
 use super::broker::Broker;
 use super::publish::Batch;
 use super::queue_handle::QueueHandle;
-use crate::broker::content::Content;
 use crate::broker::dead_letter::{Death, Letter};
 use crate::broker::message::{Parts, Record, Run};
 use crate::broker::queue::{Dead, DeadLetters};
 use crate::clock::Now;
 use crate::store::committer::Waiter;
-use crate::value::Table;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -150,8 +148,7 @@ impl Carrier {
             return true;
         };
         let keys: Vec<&[u8]> = letter.keys.iter().map(Vec::as_slice).collect();
-        let mut headers = || Table::decode(Content::parse(&letter.header)?.headers()).ok();
-        let found = broker.dead_letter_route(queue.definition(), &letters.exchange, &keys, &mut headers);
+        let found = broker.dead_letter_route(queue.definition(), &letters.exchange, &keys, &letter.header);
         let mut route = found.unwrap_or_default();
         route.targets.retain(|target| letter.may_enter(target.name().as_str(), death.reason));
         let parts = Parts {

@@ -228,7 +228,7 @@ impl Session {
     /// Binds.
     ///
     /// # Errors
-    /// `AccessRefused`, `TopicRefused`, `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`.
+    /// `AccessRefused`, `TopicRefused`, `NotFound`, `Locked`, `DefaultExchange`, `InvalidXMatch`, `Unacceptable`.
     pub fn bind(&self, binding: Binding) -> Result<Option<Epoch>, Refusal> {
         self.authorize_binding(&binding)?;
         self.vhost.bind(self.by(), self.id, binding)
@@ -258,37 +258,26 @@ impl Session {
         self.vhost.version()
     }
 
-    /// Finds a message's queues; the client may write to the exchange. `headers` is asked for at most once, when a headers
-    /// exchange is on the way.
+    /// Finds a message's queues; the client may write to the exchange. `content` is the payload of its content header.
     ///
     /// # Errors
     /// `AccessRefused`, `TopicRefused`, `NotFound`, `InternalExchange`.
-    pub fn route(
-        &self,
-        exchange: &str,
-        key: &[u8],
-        headers: &mut dyn FnMut() -> Option<Table>,
-    ) -> Result<Route, Refusal> {
+    pub fn route(&self, exchange: &str, key: &[u8], content: &[u8]) -> Result<Route, Refusal> {
         self.authorize_publish(exchange, &[key])?;
         if exchange.is_empty() && replies::is_target(key) {
             let name = std::str::from_utf8(key).unwrap_or_default();
             return Ok(Route::to_reply(self.broker.replies().find(self.vhost(), name)));
         }
-        self.vhost.route(exchange, &[key], headers)
+        self.vhost.route(exchange, &[key], content)
     }
 
     /// As [`Session::route`], with several keys: those of CC and BCC beside the routing key.
     ///
     /// # Errors
     /// `AccessRefused`, `TopicRefused`, `NotFound`, `InternalExchange`.
-    pub fn route_keys(
-        &self,
-        exchange: &str,
-        keys: &[&[u8]],
-        headers: &mut dyn FnMut() -> Option<Table>,
-    ) -> Result<Route, Refusal> {
+    pub fn route_keys(&self, exchange: &str, keys: &[&[u8]], content: &[u8]) -> Result<Route, Refusal> {
         self.authorize_publish(exchange, keys)?;
-        self.vhost.route(exchange, keys, headers)
+        self.vhost.route(exchange, keys, content)
     }
 
     /// The exchange first: whether it exists is no business of who may not write to it. Then each key, if it is a topic
@@ -430,7 +419,7 @@ impl Session {
 
     /// Where a copy for the firehose goes under a key. None when nobody wants it.
     pub fn trace_route(&self, key: &[u8]) -> Option<Route> {
-        let route = self.vhost.route_internally(TRACE_EXCHANGE, &[key], &mut || None)?;
+        let route = self.vhost.route_internally(TRACE_EXCHANGE, &[key], b"")?;
         (!route.is_empty()).then_some(route)
     }
 }

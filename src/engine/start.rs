@@ -225,7 +225,10 @@ impl Restored {
 
     fn bindings(&mut self, recovered: &Recovered) -> Result<(), StoreError> {
         let is_binding = |key: &[u8]| DefinitionKind::of(key) == Some(DefinitionKind::Binding);
-        for (_, fields) in recovered.definitions.iter().filter(|(key, _)| is_binding(key)) {
+        let mut bindings: Vec<_> = recovered.definitions.iter().filter(|(key, _)| is_binding(key)).collect();
+        // Exchange types may treat the first binding of a destination in a special way.
+        bindings.sort_by_key(|(_, fields)| stored::binding_order(fields));
+        for (_, fields) in bindings {
             let (vhost, binding) = stored::read_binding(fields).ok_or_else(|| damaged("binding"))?;
             self.vhost(&vhost)?.topology.bind(binding).map_err(|refusal| damaged(&refusal.to_string()))?;
         }

@@ -47,9 +47,10 @@ pub fn put_next_queue(id: QueueId) -> Change {
     Change::Put(Family::Definitions, key, records::definition(&fields))
 }
 
-/// Stores a binding.
-pub fn put_binding(vhost: &Name, binding: &Binding) -> Change {
+/// Stores a binding; `order` grows from one to the next, so that a start makes them in the same order.
+pub fn put_binding(vhost: &Name, binding: &Binding, order: u64) -> Change {
     let mut fields = fields(vhost);
+    fields.insert("order", Value::I64(order as i64));
     put_text(&mut fields, "source", binding.source.as_str());
     put_text(&mut fields, "destination", binding.destination.name().as_str());
     fields.insert("to_queue", Value::Bool(matches!(binding.destination, Destination::Queue(_))));
@@ -124,6 +125,11 @@ pub fn read_queue(fields: &Table) -> Option<(QueueId, QueueDefinition)> {
 /// Reads what [`put_next_queue`] stored. None when the field is missing.
 pub fn read_next_queue(fields: &Table) -> Option<QueueId> {
     Some(QueueId(fields.get("id")?.as_integer()? as u64))
+}
+
+/// When a binding was made, compared with others; 0 if it was not noted.
+pub fn binding_order(fields: &Table) -> i64 {
+    fields.get("order").and_then(Value::as_integer).unwrap_or(0)
 }
 
 /// Reads what [`put_binding`] stored. None when a field is missing.

@@ -54,7 +54,7 @@ fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..20 {
             let key = QUEUES[(number % 3) as usize];
-            let route = session.route("", key.as_bytes(), &mut || None).unwrap();
+            let route = session.route("", key.as_bytes(), b"").unwrap();
             let mut body = publisher.to_le_bytes().to_vec();
             body.extend_from_slice(&number.to_le_bytes());
             body.resize(16 + (number % 500) as usize, b'.');

@@ -3,7 +3,9 @@
 
 use super::broker::Broker;
 use super::catalog::VhostRecord;
+use super::dice::Dice;
 use super::events::{By, predeclare};
+use super::history::{self, SharedHistory};
 use super::policies::PolicySets;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
@@ -12,12 +14,15 @@ use super::{Epoch, stored};
 use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
 use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, with_queue_type};
 use crate::broker::identity::{ConnectionId, QueueId};
-use crate::broker::queue::Command;
+use crate::broker::message::Chunk;
+use crate::broker::queue::{Command, QueueKind};
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
-use crate::broker::topology::{Binding, Destination, Exchange, ExchangeKind, ExchangeSpec, Removed, Topology};
+use crate::broker::topology::{
+    Binding, Destination, Exchange, ExchangeKind, ExchangeSpec, Message, Removed, Topology, Way,
+};
 use crate::name::Name;
 use crate::store::{Change, Family, keys};
-use crate::value::{Table, Value};
+use crate::value::{Reader, Table, Value};
 use base64::Engine as _;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -38,6 +43,7 @@ pub struct Vhost {
     version: AtomicU64,
     /// Messages are copied for the firehose. As in RabbitMQ, a restart forgets it.
     traced: AtomicBool,
+    dice: Dice,
 }
 
 #[derive(Debug)]
@@ -49,6 +55,7 @@ pub(super) struct Definitions {
     limits: VhostLimits,
     /// The virtual host was deleted: nothing changes in it any more.
     deleted: bool,
+    histories: HashMap<Name, Arc<SharedHistory>>,
     /// The epoch of the last durable change.
     defined: Epoch,
 }
@@ -66,10 +73,12 @@ impl Vhost {
     ) -> Vhost {
         let name = topology.vhost().clone();
         let version = AtomicU64::new(topology.version());
+        let histories = topology.exchanges().filter_map(|exchange| history_of(exchange.spec())).collect();
         let (deleted, defined) = (false, 0);
-        let mut definitions = Definitions { topology, queues, policies, metadata, limits, deleted, defined };
+        let mut definitions = Definitions { topology, queues, policies, metadata, limits, deleted, histories, defined };
         definitions.apply_policies_to_exchanges();
-        Vhost { name, definitions: RwLock::new(definitions), version, traced: AtomicBool::new(false) }
+        let (traced, dice) = (AtomicBool::new(false), Dice::new());
+        Vhost { name, definitions: RwLock::new(definitions), version, traced, dice }
     }
 
     /// One that was just made: with its predeclared exchanges.
@@ -207,6 +216,7 @@ impl Vhost {
             if created {
                 definitions.apply_policies_to(&spec.name);
                 by.tell_exchange_created(&self.name, &spec);
+                definitions.histories.extend(history_of(&spec));
             }
             if created && spec.durable {
                 changes.push(stored::put_exchange(&self.name, &spec));
@@ -223,6 +233,7 @@ impl Vhost {
     pub(super) fn delete_exchange(&self, by: By<'_>, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
         let change = self.change(by.broker, |definitions, changes| {
             let removed = definitions.topology.delete_exchange(name, if_unused)?;
+            definitions.forget(&removed);
             self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
@@ -235,18 +246,41 @@ impl Vhost {
         connection: ConnectionId,
         binding: Binding,
     ) -> Result<Option<Epoch>, Refusal> {
-        let change = self.change(by.broker, |definitions, changes| {
+        let ((durable, past), epoch) = self.change(by.broker, |definitions, changes| {
             definitions.check_destination(connection, &binding)?;
+            definitions.check_local(&binding)?;
             let durable = definitions.topology.is_durable(&binding);
-            if definitions.topology.bind(binding.clone())? {
+            let created = definitions.topology.bind(binding.clone())?;
+            if created {
                 by.tell_binding("binding.created", &self.name, &binding);
-                if durable {
-                    changes.push(stored::put_binding(&self.name, &binding));
-                }
             }
-            Ok(durable)
+            if created && durable {
+                // The version tells bindings of the same millisecond apart.
+                let order = (by.broker.now() << 16) | (definitions.topology.version() & 0xffff);
+                changes.push(stored::put_binding(&self.name, &binding, order));
+            }
+            let history = definitions.histories.get(&binding.source).filter(|_| created);
+            Ok((durable, history.map(|history| history.messages())))
         })?;
-        Ok(change.1.filter(|_| change.0))
+        if let Some(past) = past {
+            self.replay(by.broker, &binding.destination, &past);
+        }
+        Ok(epoch.filter(|_| durable))
+    }
+
+    /// A new binding's destination gets the messages that came before it.
+    fn replay(&self, broker: &Broker, destination: &Destination, past: &[Arc<Chunk>]) {
+        history::replay(broker, past, |parts| match destination {
+            Destination::Exchange(name) => {
+                let mut names = Reader::new(parts.exchange_and_key);
+                let key = names.short_string().and_then(|_| names.short_string()).unwrap_or_default();
+                self.route_internally(name.as_str(), &[key], parts.header).unwrap_or_default()
+            }
+            Destination::Queue(name) => {
+                let targets = self.definitions.read().queue(name).cloned().into_iter().collect();
+                Route { targets, ..Route::default() }
+            }
+        });
     }
 
     pub(super) fn unbind(
@@ -258,18 +292,15 @@ impl Vhost {
         let change = self.change(by.broker, |definitions, changes| {
             definitions.check_destination(connection, &binding)?;
             let (_, removed) = definitions.topology.unbind(binding)?;
+            definitions.forget(&removed);
             self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
         Ok(change.1)
     }
 
-    pub(super) fn route(
-        &self,
-        exchange: &str,
-        keys: &[&[u8]],
-        headers: &mut dyn FnMut() -> Option<Table>,
-    ) -> Result<Route, Refusal> {
+    /// The way of a message; `content` is the payload of its content header.
+    pub(super) fn route(&self, exchange: &str, keys: &[&[u8]], content: &[u8]) -> Result<Route, Refusal> {
         let definitions = self.definitions.read();
         let resource = |name: &str| {
             let name = Name::new(name).unwrap_or_else(|| self.name.clone());
@@ -280,18 +311,14 @@ impl Vhost {
         if found.spec().internal {
             return Err(Refusal::InternalExchange(resource(exchange)));
         }
-        Ok(definitions.route(found, keys, headers))
+        Ok(definitions.route(found, &Message { keys, content, random: &|| self.dice.throw() }))
     }
 
     /// As [`Vhost::route`], for what the broker itself publishes: to internal exchanges too. None: no such exchange.
-    pub(super) fn route_internally(
-        &self,
-        exchange: &str,
-        keys: &[&[u8]],
-        headers: &mut dyn FnMut() -> Option<Table>,
-    ) -> Option<Route> {
+    pub(super) fn route_internally(&self, exchange: &str, keys: &[&[u8]], content: &[u8]) -> Option<Route> {
         let definitions = self.definitions.read();
-        Some(definitions.route(definitions.topology.exchange(exchange)?, keys, headers))
+        let message = Message { keys, content, random: &|| self.dice.throw() };
+        Some(definitions.route(definitions.topology.exchange(exchange)?, &message))
     }
 
     /// Whether it is a topic exchange: then permissions may say more about keys.
@@ -379,6 +406,7 @@ impl Vhost {
             })?;
             definitions.queues.remove(&queue.id());
             let removed = definitions.topology.remove_queue(queue.name().as_str());
+            definitions.forget(&removed);
             self.remove_stored(by, &removed, changes);
             remove_messages(queue, changes);
             by.tell_queue_deleted(queue.definition());
@@ -408,10 +436,37 @@ impl Vhost {
 }
 
 impl Definitions {
-    fn route(&self, exchange: &Exchange, keys: &[&[u8]], headers: &mut dyn FnMut() -> Option<Table>) -> Route {
-        let mut queues = Vec::new();
-        self.topology.route_keys(exchange, keys, headers, &mut queues);
-        Route { targets: queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(), reply: None }
+    fn route(&self, exchange: &Exchange, message: &Message<'_>) -> Route {
+        let mut way = Way::default();
+        self.topology.route(exchange, message, &mut way);
+        Route {
+            targets: way.queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(),
+            reply: None,
+            histories: way.histories.iter().filter_map(|name| self.histories.get(name).cloned()).collect(),
+            lasts: way.lasts,
+        }
+    }
+
+    /// What belongs to removed exchanges goes with them.
+    fn forget(&mut self, removed: &Removed) {
+        for exchange in &removed.exchanges {
+            self.histories.remove(&exchange.name);
+        }
+    }
+
+    /// Only classic queues are bound to an `x-local-random` exchange; the topology has checked the rest.
+    fn check_local(&self, binding: &Binding) -> Result<(), Refusal> {
+        let source = self.topology.exchange(binding.source.as_str()).map(|source| source.spec().kind);
+        let local = source == Some(ExchangeKind::LocalRandom) && binding.routing_key.as_str().is_empty();
+        match &binding.destination {
+            Destination::Queue(name)
+                if local && self.queue(name).is_some_and(|queue| queue.settings().kind != QueueKind::Classic) =>
+            {
+                let explanation = "Queue type rabbit_quorum_queue not valid for this exchange type";
+                Err(Refusal::Unacceptable(explanation.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {
@@ -450,6 +505,11 @@ impl Definitions {
         broker.queue_added();
         queue
     }
+}
+
+/// The history that an exchange needs, if it is of the type that has one.
+fn history_of(spec: &ExchangeSpec) -> Option<(Name, Arc<SharedHistory>)> {
+    Some((spec.name.clone(), SharedHistory::new(spec.history_length()?)))
 }
 
 /// Compares a redeclaration with what exists (compat.md 1.8): the owner first, strictly.

@@ -12,6 +12,7 @@ mod acks;
 mod active;
 mod alarm;
 mod channel;
+mod choices;
 mod closing;
 mod confirms;
 mod consume;

@@ -7,7 +7,7 @@ use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::engine::{PublishTag, Route};
 use crate::limits::BODY_SIZE_CEILING;
-use crate::value::{Reader, Table};
+use crate::value::Reader;
 use crate::wire::WireError;
 use crate::wire::hot::{text, write_return};
 use crate::wire::output::write_content;
@@ -50,7 +50,7 @@ pub(super) struct RouteCache {
     traced: Option<Route>,
     /// The routing keys of CC and BCC, while it is traced.
     more: Vec<Vec<u8>>,
-    /// The route does not depend on headers: it is good for every message with the same exchange and key.
+    /// The route depends on nothing else and not on chance: it is good for every message with the same exchange and key.
     reusable: bool,
 }
 
@@ -151,7 +151,7 @@ impl Channel {
             return Err(too_large(header.body_size, link.settings.max_message_size));
         }
         let properties = Properties::parse(header.properties);
-        self.route.find(link, exchange_and_key, properties.as_ref().ok())?;
+        self.route.find(link, exchange_and_key, payload)?;
         let properties = properties?;
         let deadline_ms = match properties.expiration() {
             None => 0,
@@ -169,7 +169,7 @@ impl Channel {
         if is_special(&properties) {
             let Address { keys, header } = self.address(payload)?;
             if !keys.is_empty() {
-                self.route.find_all(link, exchange_and_key, &keys, &properties)?;
+                self.route.find_all(link, exchange_and_key, &keys, payload)?;
             }
             kept = header;
         }
@@ -210,11 +210,11 @@ impl Channel {
                 link.publishers.push(self.number);
             }
         }
-        if route.is_empty() {
-            if mandatory {
-                write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
-                write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
-            }
+        if route.is_empty() && mandatory {
+            write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
+            write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
+        }
+        if route.is_idle() {
             return Ok(());
         }
         let parts = admitted.parts(exchange_and_key, header, body);
@@ -256,26 +256,15 @@ impl RouteCache {
 
     /// Finds the route of a message; a steady publisher pays one comparison.
     #[inline]
-    fn find(
-        &mut self,
-        link: &Link,
-        exchange_and_key: &[u8],
-        properties: Option<&Properties<'_>>,
-    ) -> Result<(), AmqpError> {
+    fn find(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8]) -> Result<(), AmqpError> {
         let version = link.session.topology_version();
         if self.reusable && self.version == version && self.exchange_and_key == exchange_and_key {
             return Ok(());
         }
-        self.look_up(link, exchange_and_key, properties, version)
+        self.look_up(link, exchange_and_key, payload, version)
     }
 
-    fn look_up(
-        &mut self,
-        link: &Link,
-        exchange_and_key: &[u8],
-        properties: Option<&Properties<'_>>,
-        version: u64,
-    ) -> Result<(), AmqpError> {
+    fn look_up(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8], version: u64) -> Result<(), AmqpError> {
         self.reusable = false;
         (self.route, self.traced) = (None, None);
         let mut names = Reader::new(exchange_and_key);
@@ -283,15 +272,11 @@ impl RouteCache {
             return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
         };
         let (exchange, key) = (text(exchange)?, text(key)?.as_bytes());
-        let mut consulted = false;
-        let route = link.session.route(exchange, key, &mut || {
-            consulted = true;
-            Table::decode(properties?.headers()?).ok()
-        })?;
+        let route = link.session.route(exchange, key, payload)?;
         self.exchange_and_key.clear();
         self.exchange_and_key.extend_from_slice(exchange_and_key);
         self.version = version;
-        self.reusable = !consulted && route.lasts();
+        self.reusable = route.lasts();
         self.keep(link, route, &[]);
         Ok(())
     }
@@ -302,15 +287,14 @@ impl RouteCache {
         link: &Link,
         exchange_and_key: &[u8],
         more: &[Vec<u8>],
-        properties: &Properties<'_>,
+        payload: &[u8],
     ) -> Result<(), AmqpError> {
         let mut names = Reader::new(exchange_and_key);
         let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
             return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
         };
         let keys: Vec<&[u8]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
-        let mut headers = || Table::decode(properties.headers()?).ok();
-        let route = link.session.route_keys(text(exchange)?, &keys, &mut headers)?;
+        let route = link.session.route_keys(text(exchange)?, &keys, payload)?;
         self.keep(link, route, more);
         self.reusable = false;
         Ok(())

@@ -100,12 +100,13 @@ impl Channel {
         let tag = Some(PublishTag { channel: self.number, sequence: 0 });
         for kept in &publishes {
             let (header, body) = (kept.header.as_slice(), kept.body.as_slice());
-            if !kept.route.is_empty() {
-                let parts = kept.admitted.parts(&kept.exchange_and_key, header, body);
-                link.batch.push(link.session.broker(), &kept.route, &parts, tag);
-            } else if kept.mandatory {
+            if kept.route.is_empty() && kept.mandatory {
                 write_return(link.out.frames(), self.number, 312, "NO_ROUTE", &kept.exchange_and_key);
                 write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
+            }
+            if !kept.route.is_idle() {
+                let parts = kept.admitted.parts(&kept.exchange_and_key, header, body);
+                link.batch.push(link.session.broker(), &kept.route, &parts, tag);
             }
         }
         let mut epoch = link.batch.flush(link.session.broker());

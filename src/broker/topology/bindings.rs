@@ -2,8 +2,7 @@
 
 use super::binding::{Binding, Bound, Destination, Target};
 use super::definitions::{Topology, refuse_default_exchange};
-use super::exchange::Router;
-use super::headers::validate_x_match;
+use super::exchange::check_binding;
 use super::removal::Removed;
 use crate::broker::refusal::{Refusal, Resource};
 use std::sync::Arc;
@@ -12,12 +11,13 @@ impl Topology {
     /// Binds. True when the binding is new; binding again is no error.
     ///
     /// # Errors
-    /// `DefaultExchange` at either end; `NotFound` for a missing end, the source first; `InvalidXMatch`.
+    /// `DefaultExchange` at either end; `NotFound` for a missing end, the source first; `InvalidXMatch` and
+    /// `Unacceptable` for what the exchange's type does not take.
     pub fn bind(&mut self, binding: Binding) -> Result<bool, Refusal> {
         refuse_default_ends(&binding)?;
-        let (bound, is_headers) = self.resolve(binding)?;
-        if is_headers {
-            validate_x_match(&bound.binding().arguments)?;
+        let bound = self.resolve(binding)?;
+        if let Some(source) = self.exchange(bound.binding().source.as_str()) {
+            check_binding(source.spec().kind, bound.binding())?;
         }
         let bound = Arc::new(bound);
         let Some(source) = self.exchanges.get_mut(bound.binding().source.as_str()) else { return Ok(false) };
@@ -48,7 +48,7 @@ impl Topology {
     /// `DefaultExchange` at either end.
     pub fn unbind(&mut self, binding: Binding) -> Result<(bool, Removed), Refusal> {
         refuse_default_ends(&binding)?;
-        let Ok((probe, _)) = self.resolve(binding) else { return Ok((false, Removed::default())) };
+        let Ok(probe) = self.resolve(binding) else { return Ok((false, Removed::default())) };
         let bound = self.exchange(probe.binding().source.as_str()).and_then(|source| source.outgoing.get(&probe));
         let Some(bound) = bound.map(Arc::clone) else { return Ok((false, Removed::default())) };
         Ok((true, self.remove_binding(&bound)))
@@ -74,8 +74,8 @@ impl Topology {
     }
 
     /// Finds both ends. Names are replaced by the ends' own, so that a name is in memory once however many bindings
-    /// have it. The flag says that the source is a headers exchange.
-    fn resolve(&self, binding: Binding) -> Result<(Bound, bool), Refusal> {
+    /// have it.
+    fn resolve(&self, binding: Binding) -> Result<Bound, Refusal> {
         let missing = |resource| Refusal::NotFound(resource);
         let source = self
             .exchange(binding.source.as_str())
@@ -97,7 +97,7 @@ impl Topology {
         };
         let durable = durable && source.spec().durable;
         let binding = Binding { source: source.name().clone(), destination, ..binding };
-        Ok((Bound::new(binding, target, durable), matches!(source.router, Router::Headers(_))))
+        Ok(Bound::new(binding, target, durable))
     }
 }
 

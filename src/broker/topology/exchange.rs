@@ -1,19 +1,25 @@
 //! An exchange: its definition and the bindings at it.
 
-use super::binding::Bound;
+use super::binding::{Binding, Bound, Destination};
 use super::direct::Direct;
 use super::fanout::Fanout;
-use super::headers::Headers;
+use super::headers::{Headers, validate_x_match};
+use super::jms::{self, Jms};
+use super::ring::{self, HashOn, Lottery, Modulus, Ring};
 use super::topic::Topic;
 use crate::broker::arguments::equivalent_arguments;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
-use crate::value::{Table, Value};
+use crate::value::{Binary, Table, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The argument that names the exchange for messages this one has no destination for.
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+/// How many messages an `x-recent-history` exchange keeps.
+const HISTORY_LENGTH: &str = "x-recent-history-length";
+/// The same, if its arguments do not say.
+const HISTORY_LENGTH_DEFAULT: usize = 20;
 
 /// An exchange type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +32,33 @@ pub enum ExchangeKind {
     Topic,
     /// By message headers.
     Headers,
+    /// To one destination, by a hash of the key, a header or a property; shares by weight.
+    ConsistentHash,
+    /// To one destination, by a hash of the keys.
+    ModulusHash,
+    /// To one destination by chance.
+    Random,
+    /// The same; its destinations are classic queues of this node.
+    LocalRandom,
+    /// To every destination; a new one gets the last messages too.
+    RecentHistory,
+    /// Where a selector of headers is true.
+    JmsTopic,
 }
+
+/// Every type and its name in declarations and listings.
+const KINDS: [(ExchangeKind, &str); 10] = [
+    (ExchangeKind::Direct, "direct"),
+    (ExchangeKind::Fanout, "fanout"),
+    (ExchangeKind::Topic, "topic"),
+    (ExchangeKind::Headers, "headers"),
+    (ExchangeKind::ConsistentHash, "x-consistent-hash"),
+    (ExchangeKind::ModulusHash, "x-modulus-hash"),
+    (ExchangeKind::Random, "x-random"),
+    (ExchangeKind::LocalRandom, "x-local-random"),
+    (ExchangeKind::RecentHistory, "x-recent-history"),
+    (ExchangeKind::JmsTopic, "x-jms-topic"),
+];
 
 impl ExchangeKind {
     /// Reads a type's name.
@@ -34,23 +66,13 @@ impl ExchangeKind {
     /// # Errors
     /// `UnknownExchangeType` for any other name. RabbitMQ checks this before anything else about a declaration.
     pub fn parse(name: &str) -> Result<ExchangeKind, Refusal> {
-        match name {
-            "direct" => Ok(ExchangeKind::Direct),
-            "fanout" => Ok(ExchangeKind::Fanout),
-            "topic" => Ok(ExchangeKind::Topic),
-            "headers" => Ok(ExchangeKind::Headers),
-            other => Err(Refusal::UnknownExchangeType(other.to_owned())),
-        }
+        let known = KINDS.iter().find(|(_, known)| *known == name);
+        known.map(|(kind, _)| *kind).ok_or_else(|| Refusal::UnknownExchangeType(name.to_owned()))
     }
 
     /// The type's name in declarations and listings.
     pub fn name(self) -> &'static str {
-        match self {
-            ExchangeKind::Direct => "direct",
-            ExchangeKind::Fanout => "fanout",
-            ExchangeKind::Topic => "topic",
-            ExchangeKind::Headers => "headers",
-        }
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -90,19 +112,46 @@ impl ExchangeSpec {
         if self.internal != received.internal {
             return differs("internal", &received.internal, &self.internal);
         }
-        equivalent_arguments(resource, &self.arguments, &received.arguments, &[ALTERNATE_EXCHANGE])
+        let own = if self.kind == ExchangeKind::ConsistentHash { &ring::ARGUMENTS[..] } else { &[] };
+        let keys: Vec<&str> = std::iter::once(ALTERNATE_EXCHANGE).chain(own.iter().copied()).collect();
+        equivalent_arguments(resource, &self.arguments, &received.arguments, &keys)
     }
 
     /// Checks what a new exchange's arguments must be like.
     pub(super) fn check_arguments(&self, resource: &Resource) -> Result<(), Refusal> {
-        match self.arguments.get(ALTERNATE_EXCHANGE) {
-            None | Some(Value::LongString(_)) => Ok(()),
-            Some(other) => Err(Refusal::InvalidArgument(
+        if let Some(other) = self.arguments.get(ALTERNATE_EXCHANGE).filter(|value| value.as_long_string().is_none()) {
+            return Err(Refusal::InvalidArgument(
                 ALTERNATE_EXCHANGE.to_owned(),
                 resource.clone(),
                 format!("{{unacceptable_type,{}}}", other.type_name()),
-            )),
+            ));
         }
+        match self.kind {
+            ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(|_| ()),
+            ExchangeKind::RecentHistory => self.check_history_length(),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_history_length(&self) -> Result<(), Refusal> {
+        match self.arguments.get(HISTORY_LENGTH) {
+            Some(value) if value.as_integer().is_none_or(|length| length < 1) => {
+                let given = match value {
+                    Value::LongString(bytes) => Binary(bytes).to_string(),
+                    other => other.to_string(),
+                };
+                let explanation = format!("Invalid argument {given}, '{HISTORY_LENGTH}' must be a positive integer");
+                Err(Refusal::Unacceptable(explanation))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many messages an `x-recent-history` exchange keeps; None: it is of another type.
+    pub fn history_length(&self) -> Option<usize> {
+        let length = self.arguments.get(HISTORY_LENGTH).and_then(Value::as_integer);
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(HISTORY_LENGTH_DEFAULT);
+        (self.kind == ExchangeKind::RecentHistory).then_some(length)
     }
 }
 
@@ -168,6 +217,12 @@ pub(super) enum Router {
     Fanout(Fanout),
     Topic(Topic),
     Headers(Headers),
+    Ring(HashOn, Ring),
+    Modulus(Modulus),
+    Lottery(Lottery),
+    /// To every destination, and into the exchange's history.
+    History(Fanout),
+    Jms(Jms),
 }
 
 impl Router {
@@ -178,6 +233,14 @@ impl Router {
             ExchangeKind::Fanout => Router::Fanout(Fanout::default()),
             ExchangeKind::Topic => Router::Topic(Topic::default()),
             ExchangeKind::Headers => Router::Headers(Headers::default()),
+            ExchangeKind::ConsistentHash => {
+                // The arguments were checked when the exchange was declared.
+                Router::Ring(HashOn::of(&spec.arguments).unwrap_or(HashOn::Key), Ring::default())
+            }
+            ExchangeKind::ModulusHash => Router::Modulus(Modulus::default()),
+            ExchangeKind::Random | ExchangeKind::LocalRandom => Router::Lottery(Lottery::default()),
+            ExchangeKind::RecentHistory => Router::History(Fanout::default()),
+            ExchangeKind::JmsTopic => Router::Jms(Jms::default()),
         }
     }
 
@@ -186,9 +249,13 @@ impl Router {
         match self {
             Router::Default => {}
             Router::Direct(direct) => direct.add(bound),
-            Router::Fanout(fanout) => fanout.add(bound),
+            Router::Fanout(fanout) | Router::History(fanout) => fanout.add(bound),
             Router::Topic(topic) => topic.add(bound),
             Router::Headers(headers) => headers.add(bound),
+            Router::Ring(_, ring) => ring.add(bound),
+            Router::Modulus(modulus) => modulus.add(bound),
+            Router::Lottery(lottery) => lottery.add(bound),
+            Router::Jms(jms) => jms.add(bound),
         }
     }
 
@@ -197,9 +264,33 @@ impl Router {
         match self {
             Router::Default => {}
             Router::Direct(direct) => direct.remove(bound),
-            Router::Fanout(fanout) => fanout.remove(bound),
+            Router::Fanout(fanout) | Router::History(fanout) => fanout.remove(bound),
             Router::Topic(topic) => topic.remove(bound),
             Router::Headers(headers) => headers.remove(bound),
+            Router::Ring(_, ring) => ring.remove(bound),
+            Router::Modulus(modulus) => modulus.remove(bound),
+            Router::Lottery(lottery) => lottery.remove(bound),
+            Router::Jms(jms) => jms.remove(bound),
         }
+    }
+}
+
+/// Checks what an exchange of this type asks of a new binding.
+///
+/// # Errors
+/// `InvalidXMatch`; `Unacceptable` with RabbitMQ's explanation.
+pub(super) fn check_binding(kind: ExchangeKind, binding: &Binding) -> Result<(), Refusal> {
+    let key = &binding.routing_key;
+    match kind {
+        ExchangeKind::Headers => validate_x_match(&binding.arguments),
+        ExchangeKind::ConsistentHash => ring::weight(key.as_str()).map(|_| ()),
+        ExchangeKind::JmsTopic => jms::selector(binding).map(|_| ()),
+        ExchangeKind::LocalRandom if !key.as_str().is_empty() => {
+            Err(Refusal::Unacceptable(format!("Non empty binding '{key}' key not permitted")))
+        }
+        ExchangeKind::LocalRandom if matches!(binding.destination, Destination::Exchange(_)) => {
+            Err(Refusal::Unacceptable("Destination not found".to_owned()))
+        }
+        _ => Ok(()),
     }
 }

@@ -4,83 +4,114 @@ use super::binding::Target;
 use super::definitions::Topology;
 use super::destinations::Destinations;
 use super::exchange::{Exchange, Router};
+use crate::broker::content::Content;
+use crate::broker::hash::hash_all;
 use crate::broker::identity::QueueId;
 use crate::name::Name;
 use crate::value::Table;
 use std::collections::HashSet;
 
-impl Topology {
-    /// Finds the queues of a message with one routing key; see [`Topology::route_keys`].
-    pub fn route(
-        &self,
-        exchange: &Exchange,
-        key: &[u8],
-        headers: &mut dyn FnMut() -> Option<Table>,
-        out: &mut Vec<QueueId>,
-    ) {
-        self.route_keys(exchange, &[key], headers, out);
-    }
+/// A message as the way through exchanges sees it.
+#[derive(Clone, Copy)]
+pub struct Message<'m> {
+    /// The routing key, and those of the `CC` and `BCC` headers.
+    pub keys: &'m [&'m [u8]],
+    /// The payload of its content header frame. Looked at only by exchange types that need it; damage counts as absence.
+    pub content: &'m [u8],
+    /// Draws a random number.
+    pub random: &'m dyn Fn() -> u64,
+}
 
-    /// Finds the queues of a message: `out` is replaced by them, each once, in no meaningful order.
+/// Where a message goes.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    /// The queues, each once, in no meaningful order.
+    pub queues: Vec<QueueId>,
+    /// Exchanges on the way that remember their last messages.
+    pub histories: Vec<Name>,
+    /// Whether every message with the same exchange and keys goes this way, as long as the topology stays the same: nothing
+    /// else of the message was looked at, and nothing left to chance.
+    pub lasts: bool,
+}
+
+impl Topology {
+    /// Finds the queues of a message; `way` is replaced.
     ///
-    /// `keys` are the routing key and those of the `CC` and `BCC` headers: an alternate exchange is asked only if none of
-    /// them leads anywhere (compat.md 2.2). `headers` is called at most once, and only if a headers exchange with
-    /// bindings is met. The walk visits an exchange once, so that cycles end and its length is bounded by the number of
-    /// exchanges.
-    pub fn route_keys(
-        &self,
-        exchange: &Exchange,
-        keys: &[&[u8]],
-        headers: &mut dyn FnMut() -> Option<Table>,
-        out: &mut Vec<QueueId>,
-    ) {
-        out.clear();
-        let mut walk = Walk { start: exchange.name(), hits: 0, queues: out, pending: Vec::new(), seen: HashSet::new() };
-        let mut message = Message { keys, headers, table: None };
-        self.visit(exchange, &mut message, &mut walk);
+    /// An alternate exchange is asked only if none of the keys leads anywhere (compat.md 2.2). The walk visits an exchange
+    /// once, so that cycles end and its length is bounded by the number of exchanges.
+    pub fn route(&self, exchange: &Exchange, message: &Message<'_>, way: &mut Way) {
+        way.queues.clear();
+        way.histories.clear();
+        way.lasts = true;
+        let mut walk = Walk { start: exchange.name(), hits: 0, way, pending: Vec::new(), seen: HashSet::new() };
+        let mut facts = Facts { message, headers: None };
+        self.visit(exchange, &mut facts, &mut walk);
         let mut next = 0;
         while let Some(name) = walk.pending.get(next).copied() {
             next += 1;
             if let Some(exchange) = self.exchange(name.as_str()) {
-                self.visit(exchange, &mut message, &mut walk);
+                self.visit(exchange, &mut facts, &mut walk);
             }
         }
         // One look at a set of destinations cannot find a queue twice.
         if walk.hits > 1 {
-            out.sort_unstable();
-            out.dedup();
+            way.queues.sort_unstable();
+            way.queues.dedup();
         }
     }
 
-    fn visit<'t>(&'t self, exchange: &'t Exchange, message: &mut Message<'_>, walk: &mut Walk<'t, '_>) {
+    fn visit<'t>(&'t self, exchange: &'t Exchange, facts: &mut Facts<'_>, walk: &mut Walk<'t, '_>) {
         let before = walk.hits;
+        let keys = facts.message.keys;
         match &exchange.router {
             Router::Default => {
-                for key in message.keys {
+                for key in keys {
                     if let Some(queue) = std::str::from_utf8(key).ok().and_then(|name| self.queue(name)) {
                         walk.hits += 1;
-                        walk.queues.push(queue);
+                        walk.way.queues.push(queue);
                     }
                 }
             }
             Router::Direct(direct) => {
-                for destinations in message.keys.iter().filter_map(|key| direct.matching(key)) {
+                for destinations in keys.iter().filter_map(|key| direct.matching(key)) {
                     walk.take(destinations);
                 }
             }
             Router::Fanout(fanout) => walk.take(fanout.matching()),
             Router::Topic(topic) => {
-                for key in message.keys {
+                for key in keys {
                     topic.matching(key, |destinations| walk.take(destinations));
                 }
             }
             Router::Headers(headers) => {
                 if !headers.is_empty() {
-                    for bound in headers.matching(message.headers()) {
-                        walk.hits += 1;
-                        walk.go(bound.target());
+                    walk.way.lasts = false;
+                    for bound in headers.matching(facts.headers()) {
+                        walk.hit(bound.target());
                     }
                 }
+            }
+            Router::Jms(jms) => {
+                if !jms.is_empty() {
+                    walk.way.lasts = false;
+                    for bound in jms.matching(facts.headers()) {
+                        walk.hit(bound.target());
+                    }
+                }
+            }
+            Router::Ring(on, ring) => {
+                walk.way.lasts &= !on.depends_on_content();
+                let key = keys.first().copied().unwrap_or_default();
+                walk.hit_one(ring.pick(on.hash(key, facts.message.content)));
+            }
+            Router::Modulus(modulus) => walk.hit_one(modulus.pick(hash_all(keys.iter().copied()))),
+            Router::Lottery(lottery) => {
+                walk.way.lasts = false;
+                walk.hit_one(lottery.pick((facts.message.random)()));
+            }
+            Router::History(fanout) => {
+                walk.way.histories.push(exchange.name().clone());
+                walk.take(fanout.matching());
             }
         }
         if walk.hits == before
@@ -91,25 +122,28 @@ impl Topology {
     }
 }
 
-/// What a message is routed by.
-struct Message<'m> {
-    keys: &'m [&'m [u8]],
-    headers: &'m mut dyn FnMut() -> Option<Table>,
-    table: Option<Table>,
+/// What is known of a message so far: its headers are decoded once, when they are asked for.
+struct Facts<'m> {
+    message: &'m Message<'m>,
+    headers: Option<Table>,
 }
 
-impl Message<'_> {
+impl Facts<'_> {
     fn headers(&mut self) -> &Table {
-        self.table.get_or_insert_with(|| (self.headers)().unwrap_or_default())
+        self.headers.get_or_insert_with(|| {
+            let headers =
+                Content::parse(self.message.content).and_then(|content| Table::decode(content.headers()).ok());
+            headers.unwrap_or_default()
+        })
     }
 }
 
 /// How far a walk has come.
-struct Walk<'t, 'o> {
+struct Walk<'t, 'w> {
     start: &'t Name,
     /// How many times destinations were found; a queue can be among several.
     hits: usize,
-    queues: &'o mut Vec<QueueId>,
+    way: &'w mut Way,
     /// Exchanges in the order in which they were met, the visited ones included.
     pending: Vec<&'t Name>,
     seen: HashSet<&'t Name>,
@@ -121,15 +155,26 @@ impl<'t> Walk<'t, '_> {
             return;
         }
         self.hits += 1;
-        self.queues.reserve(destinations.iter().len());
+        self.way.queues.reserve(destinations.iter().len());
         for target in destinations.iter() {
             self.go(target);
         }
     }
 
+    fn hit(&mut self, target: &'t Target) {
+        self.hits += 1;
+        self.go(target);
+    }
+
+    fn hit_one(&mut self, target: Option<&'t Target>) {
+        if let Some(target) = target {
+            self.hit(target);
+        }
+    }
+
     fn go(&mut self, target: &'t Target) {
         match target {
-            Target::Queue(id) => self.queues.push(*id),
+            Target::Queue(id) => self.way.queues.push(*id),
             Target::Exchange(name) => self.go_to_exchange(name),
         }
     }

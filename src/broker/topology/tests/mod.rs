@@ -1,12 +1,14 @@
 //! Tests of the topology, one file a chapter, and what they build their scenes with.
 
 mod bind;
+mod choice;
 mod declare;
 mod headers;
 mod route;
 mod topic;
 
-use super::{Binding, Bound, Destination, ExchangeKind, ExchangeSpec, Removed, Topology};
+use super::{Binding, Bound, Destination, ExchangeKind, ExchangeSpec, Message, Removed, Topology, Way};
+use crate::broker::content::tests::payload;
 use crate::broker::identity::QueueId;
 use crate::broker::refusal::Refusal;
 use crate::name::Name;
@@ -45,11 +47,19 @@ fn routed(topology: &Topology, exchange: &str, key: &str) -> Vec<u64> {
 }
 
 fn routed_with(topology: &Topology, exchange: &str, key: &str, headers: &Table) -> Vec<u64> {
-    let mut out = vec![QueueId(999)];
-    topology.route(topology.exchange(exchange).unwrap(), key.as_bytes(), &mut || Some(headers.clone()), &mut out);
-    let mut ids: Vec<u64> = out.iter().map(|id| id.0).collect();
+    let mut encoded = Vec::new();
+    headers.encode_content(&mut encoded);
+    let mut ids: Vec<u64> =
+        way(topology, exchange, &[key.as_bytes()], &payload(&encoded, None), 0).queues.iter().map(|id| id.0).collect();
     ids.sort_unstable();
     ids
+}
+
+/// The way of a message with these keys and this content header; `random` is what chance says.
+fn way(topology: &Topology, exchange: &str, keys: &[&[u8]], content: &[u8], random: u64) -> Way {
+    let mut way = Way { queues: vec![QueueId(999)], histories: vec![name("old")], lasts: false };
+    topology.route(topology.exchange(exchange).unwrap(), &Message { keys, content, random: &|| random }, &mut way);
+    way
 }
 
 /// One line a binding, sorted.
