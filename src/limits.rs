@@ -83,3 +83,7 @@ pub const SELECTOR_DEPTH: usize = 64;
 
 /// Longest chain of operations in such a selector, and deepest term of one: it is evaluated by recursion.
 pub const SELECTOR_CHAIN: usize = 256;
+
+/// Most identities that one deduplication window remembers, whatever `x-cache-size` says: each takes about 80 bytes of
+/// memory and 32 on disk.
+pub const DEDUPLICATION_ENTRIES: usize = 4 * 1024 * 1024;

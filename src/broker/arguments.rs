@@ -83,6 +83,10 @@ const ARGUMENTS: &[(&str, Shape, Takers)] = &[
     ("x-max-age", Shape::Age, STREAM_ONLY),
     ("x-stream-max-segment-size-bytes", Shape::Count, STREAM_ONLY),
     ("x-stream-filter-size-bytes", Shape::Count, STREAM_ONLY),
+    ("x-message-deduplication", Shape::Bool, QUEUES),
+    ("x-cache-size", Shape::Positive, QUEUES),
+    ("x-cache-ttl", Shape::Lease, QUEUES),
+    ("x-deduplication-header", Shape::Text, QUEUES),
     ("x-queue-leader-locator", Shape::Word(LOCATORS, "invalid_queue_locator_arg"), ALL),
     ("x-queue-master-locator", Shape::Text, CLASSIC_ONLY),
 ];

@@ -224,8 +224,13 @@ impl Chunk {
 
     /// A copy of the records `from..to` as a chunk of its own. None when some of them were left out.
     pub(super) fn slice(&self, from: u32, to: u32) -> Option<Chunk> {
+        self.pick(from..to)
+    }
+
+    /// The same of the records at these indexes, in order.
+    pub(super) fn pick(&self, indexes: impl Iterator<Item = u32>) -> Option<Chunk> {
         let mut builder = ChunkBuilder::default();
-        for index in from..to {
+        for index in indexes {
             let Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died } =
                 self.record(index)?;
             builder.push(&Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died });

@@ -8,6 +8,7 @@
 //! - [`access`]: who may do what.
 //! - [`history`]: the last messages of an exchange. [`hash`]: hashes that never change.
 //! - [`selector`]: conditions on headers, as SQL.
+//! - [`window`]: which messages came before.
 //! - [`refusal`]: the domain's "no". [`identity`]: numbers of objects.
 
 pub mod access;
@@ -23,3 +24,4 @@ pub mod queue;
 pub mod refusal;
 pub mod selector;
 pub mod topology;
+pub mod window;

@@ -311,6 +311,12 @@ impl Broker {
     /// Whatever is due happens now: for tests with a clock of their own.
     pub fn fire_timers(self: &Arc<Self>) {
         self.timers.fire(self, self.now());
+        self.forget_duplicates(self.now());
+    }
+
+    /// Windows of exchanges forget what is too old, also if nobody publishes.
+    pub(super) fn forget_duplicates(&self, now: u64) {
+        self.catalog.all_vhosts().iter().flat_map(|vhost| vhost.gates()).for_each(|gate| gate.pass_time(self, now));
     }
 
     pub(super) fn memory(&self) -> &Memory {

@@ -4,19 +4,24 @@
 //! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
 //! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
+//! - [`ways`]: ways through its exchanges.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
 //! - [`policies`]: policies of virtual hosts.
 //! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
 //! - [`events`]: what happens, as messages.
-//! - [`history`]: last messages of exchanges. [`dice`]: chance, for routing.
+//! - [`gates`]: windows of exchanges that drop duplicates. [`history`]: last messages of exchanges.
+//!   [`dice`]: chance, for routing.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
 pub mod broker;
 pub mod catalog;
 mod dice;
+#[cfg(test)]
+mod duplicates_tests;
 pub mod events;
+mod gates;
 mod history;
 mod import;
 pub mod loader;
@@ -35,6 +40,7 @@ mod stored;
 mod tests;
 mod timers;
 pub mod vhost;
+mod ways;
 
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Found, Options};

@@ -8,12 +8,12 @@ use super::queue_handle::QueueDefinition;
 use super::stored;
 use super::vhost::{Definitions, Vhost};
 use crate::broker::arguments::queue_kind;
-use crate::broker::policy::{Object, Policies, Policy, Sources, effective};
+use crate::broker::policy::{Object, Policies, Policy, Sources, effective, merged};
 use crate::broker::queue::QueueSettings;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 use crate::store::Change;
-use crate::value::Value;
+use crate::value::{Table, Value};
 
 /// The two sorts of policies of a virtual host.
 #[derive(Debug, Default)]
@@ -120,6 +120,17 @@ impl Broker {
     /// `VhostNotFound`.
     pub fn policies(&self, vhost: &str, operator: bool) -> Result<Vec<Policy>, Refusal> {
         Ok(self.vhost(vhost)?.with_policies(|policies| policies.of(operator).iter().cloned().collect()))
+    }
+
+    /// What the policies that count for an object amount to, as listings show it.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn effective_policy(&self, vhost: &str, name: &str, object: Object) -> Result<Table, Refusal> {
+        Ok(self.vhost(vhost)?.with_policies(|policies| {
+            let [policy, operator] = [&policies.policies, &policies.operator].map(|all| all.of(name, object));
+            merged(policy.map(|policy| &policy.definition), operator.map(|policy| &policy.definition))
+        }))
     }
 
     /// The names of the policy and the operator policy that count for an object.

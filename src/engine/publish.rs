@@ -1,6 +1,7 @@
 //! Routes, and the chunks that a connection packs during one turn.
 
 use super::broker::Broker;
+use super::gates::{self, GateRoute};
 use super::history::SharedHistory;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
@@ -21,6 +22,8 @@ pub struct Route {
     pub(super) reply: Option<Arc<ReplyTarget>>,
     /// What keeps the message for later bindings.
     pub(super) histories: Vec<Arc<SharedHistory>>,
+    /// Exchanges that drop duplicates, and what is behind them.
+    pub(super) gates: Vec<GateRoute>,
     /// See [`Route::lasts`].
     pub(super) lasts: bool,
 }
@@ -35,9 +38,9 @@ pub struct PublishTag {
 }
 
 impl Route {
-    /// Whether it leads nowhere.
+    /// Whether it leads nowhere: a duplicate's route leads where the first one went.
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.reply.is_none()
+        self.targets.is_empty() && self.reply.is_none() && self.gates.iter().all(|gate| gate.targets.is_empty())
     }
 
     /// The names of its queues.
@@ -47,7 +50,7 @@ impl Route {
 
     /// Whether it leads nowhere and nothing keeps the message either.
     pub fn is_idle(&self) -> bool {
-        self.is_empty() && self.histories.is_empty()
+        self.is_empty() && self.histories.is_empty() && self.gates.iter().all(|gate| gate.histories.is_empty())
     }
 
     /// The route of a direct reply; it leads nowhere when the requester has gone.
@@ -94,26 +97,10 @@ impl Batch {
     /// Adds a message for every queue of `route`. A queue that may refuse it says so under `tag`.
     pub fn push(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
         for queue in &route.targets {
-            let traits = queue.traits();
-            let (level, own);
-            let parts = if traits.is_plain() {
-                level = 0;
-                parts
-            } else {
-                level = queue.level_of(parts.priority);
-                own = traits.adapt(parts, || broker.now());
-                &own
-            };
-            let at = self.position(queue, level);
-            let Some(pending) = self.pending.get_mut(at) else { continue };
-            if !pending.builder.fits(parts) {
-                self.durable |= pending.hand_over(broker, &mut self.refused);
-            }
-            pending.builder.push(parts);
-            if tag.is_some() && traits.refuses() {
-                pending.tags.resize(pending.builder.count() as usize - 1, None);
-                pending.tags.push(tag);
-            }
+            self.add(broker, queue, parts, tag);
+        }
+        if !route.gates.is_empty() {
+            self.push_through(broker, route, parts, tag);
         }
         if let Some(reply) = &route.reply {
             reply.deliver(parts, broker.memory().ledger());
@@ -125,13 +112,71 @@ impl Batch {
         self.spread += parts.record_len() * route.targets.len();
     }
 
+    /// Adds a message to what is pending for a queue. Returns the place.
+    #[inline]
+    fn add(&mut self, broker: &Broker, queue: &Arc<QueueHandle>, parts: &Parts<'_>, tag: Option<PublishTag>) -> usize {
+        let traits = queue.traits();
+        let (level, own);
+        let parts = if traits.is_plain() {
+            level = 0;
+            parts
+        } else {
+            level = queue.level_of(parts.priority);
+            own = traits.adapt(parts, || broker.now());
+            &own
+        };
+        let at = self.position(queue, level);
+        let Some(pending) = self.pending.get_mut(at) else { return at };
+        if !pending.builder.fits(parts) {
+            self.durable |= pending.hand_over(broker, &mut self.refused).durable;
+        }
+        pending.builder.push(parts);
+        if tag.is_some() && traits.refuses() {
+            pending.tags.resize(pending.builder.count() as usize - 1, None);
+            pending.tags.push(tag);
+        }
+        at
+    }
+
+    /// The message goes through exchanges that drop duplicates: it reaches its queues at once, under the locks of their
+    /// windows, so that nobody finds it known who could not find it there.
+    fn push_through(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
+        let now = broker.now();
+        let locked = gates::lock(&route.gates);
+        let passed = gates::pass(&route.gates, &locked, parts, now);
+        let (mut durable, mut refused) = (false, false);
+        for queue in passed.targets.iter().filter(|queue| !route.targets.iter().any(|own| Arc::ptr_eq(own, queue))) {
+            // What came before it stays before it.
+            let level = queue.level_of(parts.priority);
+            let at = self.position(queue, level);
+            if let Some(pending) = self.pending.get_mut(at) {
+                self.durable |= pending.hand_over(broker, &mut self.refused).durable;
+            }
+            let at = self.add(broker, queue, parts, tag);
+            if let Some(pending) = self.pending.get_mut(at) {
+                let handed = pending.hand_over(broker, &mut self.refused);
+                durable |= handed.durable;
+                refused |= handed.refused;
+            }
+            self.spread += parts.record_len();
+        }
+        for history in &passed.histories {
+            history.keep(parts, broker.memory().ledger());
+        }
+        self.durable |= durable || passed.known_durably;
+        // What led nowhere, or what a queue refused, may come again.
+        if !passed.targets.is_empty() && !refused {
+            gates::note(broker, &route.gates, locked, &passed, durable, now);
+        }
+    }
+
     /// Hands everything over. Returns the epoch that a confirm of these messages waits for; None when none is durable.
     pub fn flush(&mut self, broker: &Broker) -> Option<Epoch> {
         if self.bytes == 0 {
             return None;
         }
         for pending in &mut self.pending {
-            self.durable |= pending.hand_over(broker, &mut self.refused);
+            self.durable |= pending.hand_over(broker, &mut self.refused).durable;
         }
         if self.pending.len() > KEPT {
             self.pending.clear();
@@ -184,11 +229,20 @@ impl Batch {
     }
 }
 
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, Default)]
+struct Handed {
+    /// It is to be stored.
+    durable: bool,
+    /// Some of it was refused.
+    refused: bool,
+}
+
 impl Pending {
-    /// Hands the chunk to its queue; true when it is to be stored.
-    fn hand_over(&mut self, broker: &Broker, refused: &mut Vec<PublishTag>) -> bool {
+    /// Hands the chunk to its queue.
+    fn hand_over(&mut self, broker: &Broker, refused: &mut Vec<PublishTag>) -> Handed {
         if self.builder.is_empty() {
-            return false;
+            return Handed::default();
         }
         let durable = self.builder.persistent() && self.queue.definition().is_stored();
         let chunk = self.builder.finish(durable, broker.memory().ledger());
@@ -200,6 +254,6 @@ impl Pending {
             refused.extend(self.tags.iter().skip(from as usize).flatten());
         }
         self.tags.clear();
-        durable
+        Handed { durable, refused: from.is_some() }
     }
 }

@@ -3,6 +3,7 @@
 use super::broker::{Broker, BrokerSteward, Found, Options};
 use super::catalog::{Catalog, FirstStart, Parameters, stored as catalog};
 use super::events::predeclare;
+use super::gates::{Gate, forget_identities};
 use super::loader::Loader;
 use super::memory::Memory;
 use super::policies::PolicySets;
@@ -15,6 +16,7 @@ use crate::broker::access::{Permissions, Users, VhostLimits, VhostMetadata};
 use crate::broker::identity::QueueId;
 use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
+use crate::broker::window::Window;
 use crate::name::Name;
 use crate::store::committer::Committer;
 use crate::store::keys::DefinitionKind;
@@ -32,7 +34,7 @@ impl Broker {
     /// # Errors
     /// [`StoreError::Corrupt`] when what is on disk is damaged.
     pub fn start(storage: Arc<dyn Storage>, options: Options) -> Result<Arc<Broker>, StoreError> {
-        let recovered = recover(&*storage)?;
+        let mut recovered = recover(&*storage)?;
         if recovered.clean_stop {
             // From here on a stop is unclean until it is done cleanly.
             let clean = Change::Delete(Family::QueueState, keys::CLEAN_STOP.to_vec());
@@ -49,9 +51,11 @@ impl Broker {
             predeclare(&mut vhost.topology);
         }
         restored.policies(&recovered)?;
-        restored.exchanges_and_queues(&recovered, &memory)?;
+        let now = options.clock.now().wall_ms;
+        restored.exchanges_and_queues(&mut recovered, &memory, now)?;
         restored.bindings(&recovered)?;
         let committer = Committer::new(storage, recovered.last_epoch);
+        bury_windows(&recovered, &committer);
         let next_queue = restored.next_queue;
         let catalog = restored.into_catalog();
         let (loader, requests) = Loader::new();
@@ -89,6 +93,7 @@ struct RestoredVhost {
     topology: Topology,
     queues: HashMap<QueueId, Arc<QueueHandle>>,
     policies: PolicySets,
+    gates: HashMap<Name, Arc<Gate>>,
     metadata: VhostMetadata,
     limits: VhostLimits,
 }
@@ -96,13 +101,14 @@ struct RestoredVhost {
 impl RestoredVhost {
     fn new(name: &Name, metadata: VhostMetadata, limits: VhostLimits) -> RestoredVhost {
         let (queues, policies) = (HashMap::new(), PolicySets::default());
-        RestoredVhost { topology: Topology::new(name.clone()), queues, policies, metadata, limits }
+        let (topology, gates) = (Topology::new(name.clone()), HashMap::new());
+        RestoredVhost { topology, queues, policies, gates, metadata, limits }
     }
 }
 
 impl Restored {
     fn new(recovered: &Recovered) -> Restored {
-        let highest = recovered.queues.keys().max().map_or(1, |id| id.0 + 1);
+        let highest = recovered.queues.keys().chain(recovered.windows.keys()).max().map_or(1, |id| id.0 + 1);
         let (vhosts, users, parameters) = (HashMap::new(), Users::default(), Parameters::default());
         Restored { vhosts, users, parameters, next_queue: QueueId(highest) }
     }
@@ -169,8 +175,8 @@ impl Restored {
 
     fn into_catalog(self) -> Catalog {
         let vhosts = self.vhosts.into_iter().map(|(name, restored)| {
-            let RestoredVhost { topology, queues, policies, metadata, limits } = restored;
-            (name, Arc::new(Vhost::new(topology, queues, policies, metadata, limits)))
+            let RestoredVhost { topology, queues, policies, gates, metadata, limits } = restored;
+            (name, Arc::new(Vhost::new(topology, queues, policies, gates, metadata, limits)))
         });
         Catalog::new(vhosts.collect(), self.users, self.parameters)
     }
@@ -179,11 +185,19 @@ impl Restored {
         self.vhosts.get_mut(name.as_str()).ok_or_else(|| damaged(&format!("unknown virtual host '{name}'")))
     }
 
-    fn exchanges_and_queues(&mut self, recovered: &Recovered, memory: &Memory) -> Result<(), StoreError> {
+    fn exchanges_and_queues(&mut self, recovered: &mut Recovered, memory: &Memory, now: u64) -> Result<(), StoreError> {
         for (key, fields) in &recovered.definitions {
             match DefinitionKind::of(key) {
                 Some(DefinitionKind::Exchange) => {
                     let (vhost, spec) = stored::read_exchange(fields).ok_or_else(|| damaged("exchange"))?;
+                    if let Some((settings, _)) = spec.window() {
+                        let id = stored::exchange_window(fields);
+                        let blocks = id.and_then(|id| recovered.windows.remove(&id)).unwrap_or_default();
+                        let window = Window::recover(settings, blocks, now).ok_or_else(|| damaged("window"))?;
+                        let gate = Gate::new(id.unwrap_or(QueueId(0)), window, id.is_some());
+                        self.next_queue = self.next_queue.max(QueueId(gate.id().0 + 1));
+                        self.vhost(&vhost)?.gates.insert(spec.name.clone(), gate);
+                    }
                     self.vhost(&vhost)?
                         .topology
                         .declare_exchange(spec)
@@ -200,6 +214,10 @@ impl Restored {
                     let settings = Arc::new(vhost.policies.settings_of(&definition));
                     let keep = memory.keep().clone();
                     let queue = QueueHandle::new(id, definition, settings, Some(&states), keep);
+                    let blocks = recovered.windows.remove(&id).unwrap_or_default();
+                    if !queue.with_queue(|queue| queue.restore_window(blocks, now)) {
+                        return Err(damaged("window"));
+                    }
                     vhost.queues.insert(id, queue);
                     self.next_queue = self.next_queue.max(QueueId(id.0 + 1));
                 }
@@ -233,6 +251,14 @@ impl Restored {
             self.vhost(&vhost)?.topology.bind(binding).map_err(|refusal| damaged(&refusal.to_string()))?;
         }
         Ok(())
+    }
+}
+
+/// Windows whose owners are gone leave the disk: a commit that was under way when they went may have left some.
+fn bury_windows(recovered: &Recovered, committer: &Committer) {
+    let changes: Vec<Change> = recovered.windows.keys().map(|owner| forget_identities(*owner)).collect();
+    if !changes.is_empty() {
+        committer.define(changes);
     }
 }
 

@@ -9,9 +9,12 @@ use crate::store::keys::{DefinitionKind, definition};
 use crate::store::{Change, Family, records};
 use crate::value::{Table, Value};
 
-/// Stores an exchange.
-pub fn put_exchange(vhost: &Name, spec: &ExchangeSpec) -> Change {
+/// Stores an exchange; `window`: the number of its deduplication window.
+pub fn put_exchange(vhost: &Name, spec: &ExchangeSpec, window: Option<QueueId>) -> Change {
     let mut fields = fields(vhost);
+    if let Some(window) = window {
+        fields.insert("window", Value::I64(window.0 as i64));
+    }
     put_text(&mut fields, "name", spec.name.as_str());
     put_text(&mut fields, "type", spec.kind.name());
     fields.insert("auto_delete", Value::Bool(spec.auto_delete));
@@ -94,6 +97,11 @@ pub fn read_policy(fields: &Table) -> Option<(Name, Policy, bool)> {
         operator,
     );
     Some((name(fields, "vhost")?, policy.ok()?, operator))
+}
+
+/// The number of an exchange's deduplication window, if it has one on disk.
+pub fn exchange_window(fields: &Table) -> Option<QueueId> {
+    Some(QueueId(fields.get("window")?.as_integer()? as u64))
 }
 
 /// Reads what [`put_exchange`] stored. None when a field is missing.

@@ -216,7 +216,7 @@ fn use_vhost(broker: &Arc<Broker>, stop: &AtomicBool, seen: &AtomicU64) {
         let declared = session.declare_queue(queue()).is_ok();
         seen.fetch_add(u64::from(declared), Ordering::Relaxed);
         drop((session.bind(binding.clone()), broker.set_policy("v", policy.clone(), false)));
-        if let Ok(route) = session.route("amq.direct", b"a", &mut || None) {
+        if let Ok(route) = session.route("amq.direct", b"a", b"") {
             let (exchange_and_key, persistent) = (b"\x0aamq.direct\x01a", true);
             let (header, body, priority, deadline_ms, died) = (&b""[..], &b"m"[..], 0, 0, false);
             let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died };
@@ -298,7 +298,7 @@ fn what_happens_between_the_last_commit_and_the_end_does_not_cost_a_message() {
     let name = Name::new("a").unwrap();
     declare(&session, "a");
     let mut batch = Batch::default();
-    let route = session.route("", b"a", &mut || None).unwrap();
+    let route = session.route("", b"a", b"").unwrap();
     let (exchange_and_key, header, persistent, died) = (&b"\0\x01a"[..], &b""[..], true, false);
     for body in [b"1", b"2", b"3"] {
         let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died };

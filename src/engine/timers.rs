@@ -99,6 +99,7 @@ impl Timers {
             while let Some(broker) = broker.upgrade() {
                 let now = broker.now();
                 timers.fire(&broker, now);
+                broker.forget_duplicates(now);
                 drop(broker);
                 let mut heap = timers.heap.lock();
                 let wait = heap.peek().map_or(LOOK, |Reverse(due)| Duration::from_millis(due.0.saturating_sub(now)));

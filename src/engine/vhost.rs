@@ -5,21 +5,21 @@ use super::broker::Broker;
 use super::catalog::VhostRecord;
 use super::dice::Dice;
 use super::events::{By, predeclare};
+use super::gates::{self, forget_identities};
 use super::history::{self, SharedHistory};
 use super::policies::PolicySets;
 use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::session::{DeclaredQueue, QueueSpec};
+use super::ways::history_of;
 use super::{Epoch, stored};
 use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
 use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, with_queue_type};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Chunk;
-use crate::broker::queue::{Command, QueueKind};
+use crate::broker::queue::Command;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
-use crate::broker::topology::{
-    Binding, Destination, Exchange, ExchangeKind, ExchangeSpec, Message, Removed, Topology, Way,
-};
+use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, Message, Removed, Topology};
 use crate::name::Name;
 use crate::store::{Change, Family, keys};
 use crate::value::{Reader, Table, Value};
@@ -55,7 +55,8 @@ pub(super) struct Definitions {
     limits: VhostLimits,
     /// The virtual host was deleted: nothing changes in it any more.
     deleted: bool,
-    histories: HashMap<Name, Arc<SharedHistory>>,
+    pub(super) histories: HashMap<Name, Arc<SharedHistory>>,
+    pub(super) gates: HashMap<Name, Arc<gates::Gate>>,
     /// The epoch of the last durable change.
     defined: Epoch,
 }
@@ -68,6 +69,7 @@ impl Vhost {
         topology: Topology,
         queues: HashMap<QueueId, Arc<QueueHandle>>,
         policies: PolicySets,
+        gates: HashMap<Name, Arc<gates::Gate>>,
         metadata: VhostMetadata,
         limits: VhostLimits,
     ) -> Vhost {
@@ -75,7 +77,8 @@ impl Vhost {
         let version = AtomicU64::new(topology.version());
         let histories = topology.exchanges().filter_map(|exchange| history_of(exchange.spec())).collect();
         let (deleted, defined) = (false, 0);
-        let mut definitions = Definitions { topology, queues, policies, metadata, limits, deleted, histories, defined };
+        let mut definitions =
+            Definitions { topology, queues, policies, metadata, limits, deleted, histories, gates, defined };
         definitions.apply_policies_to_exchanges();
         let (traced, dice) = (AtomicBool::new(false), Dice::new());
         Vhost { name, definitions: RwLock::new(definitions), version, traced, dice }
@@ -83,7 +86,7 @@ impl Vhost {
 
     /// One that was just made: with its predeclared exchanges.
     pub(super) fn empty(name: Name, metadata: VhostMetadata, limits: VhostLimits) -> Vhost {
-        Vhost::new(Topology::new(name), HashMap::new(), PolicySets::default(), metadata, limits)
+        Vhost::new(Topology::new(name), HashMap::new(), PolicySets::default(), HashMap::new(), metadata, limits)
     }
 
     /// What is known of it beside what is in it.
@@ -132,6 +135,11 @@ impl Vhost {
             remove_messages(&queue, changes);
             broker.queue_removed();
         }
+        for (_, gate) in std::mem::take(&mut definitions.gates) {
+            gate.close();
+            changes.push(forget_identities(gate.id()));
+        }
+        definitions.histories.clear();
         definitions.topology = Topology::new(self.name.clone());
         broker.events().look_at(&definitions.topology);
         // A version that no route has: a publish that is under way finds no exchange of the old ones.
@@ -169,6 +177,10 @@ impl Vhost {
 
     pub(super) fn queues(&self) -> Vec<Arc<QueueHandle>> {
         self.definitions.read().queues.values().cloned().collect()
+    }
+
+    pub(super) fn gates(&self) -> Vec<Arc<gates::Gate>> {
+        self.definitions.read().gates.values().cloned().collect()
     }
 
     pub(super) fn with_policies<T>(&self, run: impl FnOnce(&mut PolicySets) -> T) -> T {
@@ -217,9 +229,10 @@ impl Vhost {
                 definitions.apply_policies_to(&spec.name);
                 by.tell_exchange_created(&self.name, &spec);
                 definitions.histories.extend(history_of(&spec));
-            }
-            if created && spec.durable {
-                changes.push(stored::put_exchange(&self.name, &spec));
+                let gate = definitions.open_gate(by.broker, &spec, changes);
+                if spec.durable {
+                    changes.push(stored::put_exchange(&self.name, &spec, gate));
+                }
             }
             Ok(())
         })?;
@@ -233,7 +246,7 @@ impl Vhost {
     pub(super) fn delete_exchange(&self, by: By<'_>, name: &Name, if_unused: bool) -> Result<Option<Epoch>, Refusal> {
         let change = self.change(by.broker, |definitions, changes| {
             let removed = definitions.topology.delete_exchange(name, if_unused)?;
-            definitions.forget(&removed);
+            definitions.forget(&removed, changes);
             self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
@@ -292,7 +305,7 @@ impl Vhost {
         let change = self.change(by.broker, |definitions, changes| {
             definitions.check_destination(connection, &binding)?;
             let (_, removed) = definitions.topology.unbind(binding)?;
-            definitions.forget(&removed);
+            definitions.forget(&removed, changes);
             self.remove_stored(by, &removed, changes);
             Ok(())
         })?;
@@ -406,7 +419,7 @@ impl Vhost {
             })?;
             definitions.queues.remove(&queue.id());
             let removed = definitions.topology.remove_queue(queue.name().as_str());
-            definitions.forget(&removed);
+            definitions.forget(&removed, changes);
             self.remove_stored(by, &removed, changes);
             remove_messages(queue, changes);
             by.tell_queue_deleted(queue.definition());
@@ -436,40 +449,7 @@ impl Vhost {
 }
 
 impl Definitions {
-    fn route(&self, exchange: &Exchange, message: &Message<'_>) -> Route {
-        let mut way = Way::default();
-        self.topology.route(exchange, message, &mut way);
-        Route {
-            targets: way.queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(),
-            reply: None,
-            histories: way.histories.iter().filter_map(|name| self.histories.get(name).cloned()).collect(),
-            lasts: way.lasts,
-        }
-    }
-
-    /// What belongs to removed exchanges goes with them.
-    fn forget(&mut self, removed: &Removed) {
-        for exchange in &removed.exchanges {
-            self.histories.remove(&exchange.name);
-        }
-    }
-
-    /// Only classic queues are bound to an `x-local-random` exchange; the topology has checked the rest.
-    fn check_local(&self, binding: &Binding) -> Result<(), Refusal> {
-        let source = self.topology.exchange(binding.source.as_str()).map(|source| source.spec().kind);
-        let local = source == Some(ExchangeKind::LocalRandom) && binding.routing_key.as_str().is_empty();
-        match &binding.destination {
-            Destination::Queue(name)
-                if local && self.queue(name).is_some_and(|queue| queue.settings().kind != QueueKind::Classic) =>
-            {
-                let explanation = "Queue type rabbit_quorum_queue not valid for this exchange type";
-                Err(Refusal::Unacceptable(explanation.to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {
+    pub(super) fn queue(&self, name: &Name) -> Option<&Arc<QueueHandle>> {
         self.queues.get(&self.topology.queue(name.as_str())?)
     }
 
@@ -507,11 +487,6 @@ impl Definitions {
     }
 }
 
-/// The history that an exchange needs, if it is of the type that has one.
-fn history_of(spec: &ExchangeSpec) -> Option<(Name, Arc<SharedHistory>)> {
-    Some((spec.name.clone(), SharedHistory::new(spec.history_length()?)))
-}
-
 /// Compares a redeclaration with what exists (compat.md 1.8): the owner first, strictly.
 fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resource: &Resource) -> Result<(), Refusal> {
     if current.owner != wanted.owner {
@@ -542,6 +517,7 @@ fn remove_messages(queue: &QueueHandle, changes: &mut Vec<Change>) {
         let states = [id, QueueId(id.0 + 1)].map(|id| keys::queue(id, 0).to_vec());
         let [from, to] = states;
         changes.push(Change::DeleteRange(Family::QueueState, from, to));
+        changes.push(forget_identities(id));
         for family in [Family::Chunks, Family::Settled] {
             let (from, to) = range();
             changes.push(Change::DeleteRange(family, from, to));

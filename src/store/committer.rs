@@ -33,6 +33,11 @@ pub trait Source: Send + Sync {
     fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected);
     /// All epochs up to `done` are on disk, and memory is short.
     fn evict(&self, done: Epoch);
+    /// Whether what it has is written only after everything else of its epoch: it speaks of other sources' messages, and
+    /// must not be on disk before them.
+    fn is_late(&self) -> bool {
+        false
+    }
 }
 
 /// Whoever waits for an epoch.
@@ -286,13 +291,16 @@ impl Writer {
     fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<(), StoreError> {
         let mut changes = work.definitions.clone();
         let mut fresh = !changes.is_empty();
-        let mut sources: Vec<&Arc<dyn Source>> = work.dirty.iter().collect();
+        let (mut late, mut sources): (Vec<_>, Vec<_>) = work.dirty.iter().partition(|source| source.is_late());
         let mut synced = false;
         loop {
+            if sources.is_empty() {
+                sources = std::mem::take(&mut late);
+            }
             let (mut room, mut spilled) = (crate::limits::WRITE_BYTES, Vec::new());
             sources.retain(|source| {
                 let (queue, collected) = source.collect(epoch, spill, &mut room);
-                fresh |= !collected.puts.is_empty();
+                fresh |= !collected.puts.is_empty() || !collected.identities.puts.is_empty();
                 let more = collected.more;
                 add_queue(queue, collected, &mut changes, &mut spilled);
                 more
@@ -300,7 +308,7 @@ impl Writer {
             if !spilled.is_empty() {
                 self.write(&spilled, Logging::Unlogged)?;
             }
-            let last = sources.is_empty();
+            let last = sources.is_empty() && late.is_empty();
             if !changes.is_empty() {
                 let marker = proof::marker(&self.committer.storage.mark(), epoch, self.synced_epoch);
                 changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
@@ -414,6 +422,12 @@ pub fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>,
         logged.push(Change::DeleteRange(Family::Chunks, from.clone(), to.clone()));
         logged.push(Change::DeleteRange(Family::Settled, from.clone(), to.clone()));
         unlogged.push(Change::DeleteRange(Family::Transient, from, to));
+    }
+    for (first, block) in collected.identities.puts {
+        logged.push(Change::Put(Family::Identities, keys::chunk(queue, first).to_vec(), records::seal(&block)));
+    }
+    for first in collected.identities.deletes {
+        logged.push(Change::Delete(Family::Identities, keys::chunk(queue, first).to_vec()));
     }
     for (level, state) in collected.states {
         logged.push(Change::Put(Family::QueueState, keys::queue(queue, level).to_vec(), records::queue_state(&state)));

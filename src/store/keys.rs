@@ -28,6 +28,12 @@ pub fn is_returns(key: &[u8]) -> bool {
 /// The last byte of a message's key.
 const RETURNS: u8 = b'r';
 
+/// The queue in a chunk's key, or the owner in the key of a window's block: those have the same form. None when it is no
+/// such key.
+pub fn owner_of(key: &[u8]) -> Option<QueueId> {
+    key.first_chunk::<8>().map(|id| QueueId(u64::from_be_bytes(*id)))
+}
+
 /// The first sequence number in a chunk's key. None when it is no such key.
 pub fn chunk_first(key: &[u8]) -> Option<u64> {
     let (_, first) = key.split_first_chunk::<8>()?;

@@ -34,14 +34,22 @@ pub enum Family {
     Chunks,
     /// Which messages of a durable chunk are settled, and how often others came back.
     Settled,
+    /// Deduplication windows: blocks of identities.
+    Identities,
     /// Transient chunks that memory had no room for. Emptied at start, never logged.
     Transient,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 5] =
-        [Family::Definitions, Family::QueueState, Family::Chunks, Family::Settled, Family::Transient];
+    pub const ALL: [Family; 6] = [
+        Family::Definitions,
+        Family::QueueState,
+        Family::Chunks,
+        Family::Settled,
+        Family::Identities,
+        Family::Transient,
+    ];
 
     /// The column family's name on disk.
     pub fn name(self) -> &'static str {
@@ -50,6 +58,7 @@ impl Family {
             Family::QueueState => "queue_state",
             Family::Chunks => "chunks",
             Family::Settled => "settled",
+            Family::Identities => "identities",
             Family::Transient => "transient",
         }
     }

@@ -17,13 +17,15 @@ pub struct Recovered {
     pub definitions: Vec<(Vec<u8>, Table)>,
     /// States of durable queues' levels, each with its index.
     pub queues: HashMap<QueueId, Vec<(u8, QueueState)>>,
+    /// Deduplication windows of queues and exchanges: blocks, each with the number of its first entry.
+    pub windows: HashMap<QueueId, Vec<(u64, Vec<u8>)>>,
     /// Number of the last commit.
     pub last_epoch: Epoch,
     /// Whether the last stop was clean: queue states are exact then.
     pub clean_stop: bool,
 }
 
-/// Reads definitions and states.
+/// Reads definitions, states and deduplication windows.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when a value is damaged: nothing is skipped silently.
@@ -57,6 +59,18 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered, StoreError> {
             },
         };
         outcome = read;
+        outcome.is_ok()
+    })?;
+    outcome?;
+    let mut outcome = Ok(());
+    storage.scan(Family::Identities, b"", &[0xff; 17], &mut |key, value| {
+        match (keys::owner_of(key), keys::chunk_first(key), records::open(value, "deduplication window")) {
+            (Some(owner), Some(first), Ok(block)) => {
+                recovered.windows.entry(owner).or_default().push((first, block.to_vec()));
+            }
+            (_, _, Err(error)) => outcome = Err(error),
+            _ => outcome = Err(StoreError::Corrupt("deduplication window".into())),
+        }
         outcome.is_ok()
     })?;
     outcome?;

@@ -259,7 +259,7 @@ fn family_options(family: Family) -> Options {
             options.set_blob_file_size(BLOB_FILE_BYTES);
             options.set_enable_blob_gc(true);
         }
-        Family::Definitions | Family::QueueState | Family::Settled => {
+        Family::Definitions | Family::QueueState | Family::Settled | Family::Identities => {
             options.set_write_buffer_size(SMALL_BUFFER_BYTES);
             options.set_max_write_buffer_number(2);
         }

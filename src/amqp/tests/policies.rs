@@ -78,3 +78,50 @@ fn policies_are_there_after_a_restart() {
     assert_eq!((names(false), names(true)), (vec!["p".to_owned()], vec!["o".to_owned()]));
     broker.stop().unwrap();
 }
+
+#[test]
+fn an_exchanges_argument_counts_before_its_policy() {
+    let node = node();
+    let mut client = node.channel();
+    for queue in ["by argument", "by policy"] {
+        client.declare(1, queue::Declare { queue: queue.into(), ..Default::default() });
+    }
+    client.bind("by argument", "amq.fanout", "");
+    client.bind("by policy", "amq.topic", "#");
+    let arguments = Table::from_iter([("alternate-exchange", Value::from("amq.fanout"))]);
+    let (exchange, kind) = ("q.x".into(), "direct".into());
+    let declare =
+        exchange::Declare { exchange, kind, arguments: table_to_amq(&arguments).unwrap(), ..Default::default() };
+    client.method(1, AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)));
+    assert!(matches!(client.only(), (1, AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_)))));
+    let definition = [("alternate-exchange", "amq.topic".into())];
+    node.broker.set_policy("/", policy("p", ApplyTo::Exchanges, &definition, false), false).unwrap();
+    client.publish("q.x", "k", b"m");
+    assert_eq!((client.ready("by argument"), client.ready("by policy")), (1, 0));
+}
+
+#[test]
+fn dead_letters_and_overflow_follow_policies_at_once() {
+    let node = node();
+    let mut client = node.channel();
+    for queue in ["q", "dead"] {
+        client.declare(1, queue::Declare { queue: queue.into(), ..Default::default() });
+    }
+    client.publish("", "q", b"m");
+    let definition =
+        [("dead-letter-exchange", "".into()), ("dead-letter-routing-key", "dead".into()), ("max-length", 0.into())];
+    node.broker.set_policy("/", policy("p", ApplyTo::Queues, &definition, false), false).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client.ready("dead") == 0 {
+        assert!(Instant::now() < deadline, "no dead letter");
+    }
+    let definition = [("overflow", "reject-publish".into()), ("max-length", 1.into())];
+    node.broker.set_policy("/", policy("o", ApplyTo::Queues, &definition, true), true).unwrap();
+    let object = Object::Queue(QueueKind::Classic);
+    let effective = node.broker.effective_policy("/", "q", object).unwrap();
+    let value = |key: &str| effective.get(key).cloned();
+    assert_eq!((value("max-length"), value("overflow")), (Some(0.into()), Some("reject-publish".into())));
+    client.publish("", "q", b"refused");
+    assert_eq!((client.ready("q"), client.ready("dead")), (0, 1), "refused, not dead-lettered");
+    assert_eq!(node.broker.effective_policy("/", "x", object).unwrap(), Table::new());
+}

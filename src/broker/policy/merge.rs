@@ -1,6 +1,7 @@
 //! What a queue's arguments, its policy and its operator policy amount to (compat.md 2.9).
 
-use crate::broker::queue::{DeadLetters, Deduplication, Overflow, QueueKind, QueueSettings, Retry, RetryKind};
+use crate::broker::queue::{DeadLetters, Overflow, QueueKind, QueueSettings, Retry, RetryKind};
+use crate::broker::window::{DEDUPLICATION_HEADER, WindowSettings};
 use crate::name::Name;
 use crate::value::{Table, Value};
 
@@ -57,6 +58,22 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// A policy and an operator policy as one definition, as listings show it: of two numbers the least, otherwise the
+/// operator's word. A negative delivery limit is none and gives way.
+pub fn merged(policy: Option<&Table>, operator: Option<&Table>) -> Table {
+    let mut merged = policy.cloned().unwrap_or_default();
+    for (key, value) in operator.into_iter().flat_map(Table::iter) {
+        let numbers = merged.get(key).and_then(Value::as_integer).zip(value.as_integer());
+        let value = match numbers {
+            Some((one, other)) if key.as_bytes() == b"delivery-limit" && one.min(other) < 0 => one.max(other).into(),
+            Some((one, other)) => one.min(other).into(),
+            None => value.clone(),
+        };
+        merged.insert(key.clone(), value);
+    }
+    merged
+}
+
 /// A queue's settings.
 pub fn effective(kind: QueueKind, sources: Sources<'_>) -> QueueSettings {
     let quorum = kind == QueueKind::Quorum;
@@ -81,8 +98,8 @@ pub fn effective(kind: QueueKind, sources: Sources<'_>) -> QueueSettings {
         delivery_limit: if quorum { delivery_limit(&sources) } else { None },
         retry: if quorum { retry(&sources) } else { Retry::default() },
         consumer_timeout: sources.least("consumer-timeout"),
-        deduplication: flag("x-message-deduplication").then(|| Deduplication {
-            header: sources.text("deduplication-header").unwrap_or("x-deduplication-header").to_owned(),
+        deduplication: flag("x-message-deduplication").then(|| WindowSettings {
+            header: sources.text("deduplication-header").unwrap_or(DEDUPLICATION_HEADER).to_owned(),
             size: sources.least("cache-size").unwrap_or(CACHE_SIZE),
             ttl_ms: sources.least("cache-ttl"),
         }),
@@ -179,6 +196,32 @@ mod tests {
         let rejects: &[(&str, Value)] = &[("overflow", "reject-publish".into())];
         let strict = |kind| merged(kind, [arguments, rejects, &[]]).dead_letters.unwrap().at_least_once;
         assert!(strict(QueueKind::Quorum) && !strict(QueueKind::Classic));
+    }
+
+    #[test]
+    fn listings_show_both_policies_as_one() {
+        let policy = table(&[
+            ("max-length", 5.into()),
+            ("overflow", "drop-head".into()),
+            ("delivery-limit", (-1).into()),
+            ("dead-letter-exchange", "x".into()),
+        ]);
+        let operator = table(&[
+            ("max-length", 7.into()),
+            ("overflow", "reject-publish".into()),
+            ("delivery-limit", 3.into()),
+            ("expires", 1000.into()),
+        ]);
+        let expected = table(&[
+            ("max-length", 5.into()),
+            ("overflow", "reject-publish".into()),
+            ("delivery-limit", 3.into()),
+            ("dead-letter-exchange", "x".into()),
+            ("expires", 1000.into()),
+        ]);
+        assert_eq!(super::merged(Some(&policy), Some(&operator)), expected);
+        assert_eq!(super::merged(Some(&policy), None), policy);
+        assert_eq!(super::merged(None, None), Table::new());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod merge;
 
-pub use merge::{Sources, effective};
+pub use merge::{Sources, effective, merged};
 
 use super::arguments::TIME_MAX;
 use super::queue::QueueKind;
@@ -242,6 +242,28 @@ mod tests {
         assert_eq!(of("amq.direct", Object::Exchange), some("all"));
         assert!(policies.remove("work") && !policies.remove("work"));
         assert_eq!(named(&policies, "my-work", Object::Queue(QueueKind::Classic)), some("all"));
+    }
+
+    #[test]
+    fn every_key_looks_at_its_value() {
+        for (key, shape, operator) in KEYS {
+            let check = |value: Value| {
+                let definition = Table::from_iter([(*key, value)]);
+                Policy::new(Name::new("p").unwrap(), "", ApplyTo::All, definition, 0, *operator).map(|_| ())
+            };
+            let (good, bad): (Value, Option<Value>) = match shape {
+                Shape::Number { min, .. } if *min == i64::MIN => (Value::from(-1), Some("5".into())),
+                Shape::Number { min, .. } => ((*min).into(), Some((*min - 1).into())),
+                Shape::Text => ("text".into(), Some(5.into())),
+                Shape::Word(words) => (words[0].into(), Some("other".into())),
+                Shape::Anything => (Value::Void, None),
+            };
+            assert_eq!(check(good), Ok(()), "{key}");
+            if let Some(bad) = bad {
+                let text = format!("<<\"{bad}\">> is not a valid {}", key.replace('-', " "));
+                assert_eq!(check(bad), Err(text));
+            }
+        }
     }
 
     #[test]

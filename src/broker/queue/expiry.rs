@@ -7,11 +7,18 @@ use crate::broker::message::Run;
 /// Most messages that one command drops; the rest goes with the next tick, so that no lock is held for long.
 pub(super) const BURST: u32 = 4096;
 
+/// Identities of duplicates are forgotten at most so often by time alone, in milliseconds.
+const FORGET_MS: u64 = 1000;
+
 impl<O: Outlet> Queue<O> {
     /// Whether [`Queue::apply`] has to know the time.
     #[inline]
     pub fn needs_time(&self) -> bool {
-        self.timed || self.settings.expires.is_some() || self.settings.retry.is_on() || !self.delayed.is_empty()
+        self.timed
+            || self.settings.expires.is_some()
+            || self.settings.retry.is_on()
+            || !self.delayed.is_empty()
+            || self.window.is_some()
     }
 
     /// What time alone does, before a command.
@@ -29,6 +36,7 @@ impl<O: Outlet> Queue<O> {
         if self.timed {
             self.expire(now, effects);
         }
+        self.forget_duplicates(now);
         if back && self.damage.is_none() {
             // They go before what the command brings, and take no room that it may want.
             self.dispatch(now, effects);
@@ -82,6 +90,11 @@ impl<O: Outlet> Queue<O> {
         }
         if let Some(expires) = self.settings.expires {
             due = due.into_iter().chain(self.unused_until(expires, now, effects)).min();
+        }
+        if let Some(window) = &self.window {
+            // Being forgotten is in no hurry.
+            let forgets = window.next_deadline().map(|deadline| deadline.max(now.saturating_add(FORGET_MS)));
+            due = due.into_iter().chain(forgets).min();
         }
         effects.timer = effects.timer.into_iter().chain(due).min();
     }

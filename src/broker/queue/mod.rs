@@ -15,6 +15,7 @@ mod consumers;
 mod counted;
 mod dead;
 mod dispatch;
+mod duplicates;
 mod entry;
 mod expiry;
 mod level;
@@ -29,11 +30,12 @@ pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
 pub use dead::{Dead, Reason};
 pub use entry::Settled;
 pub use paging::{LoadRequest, StoredChunk};
-pub use settings::{DeadLetters, Deduplication, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
+pub use settings::{DeadLetters, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
 pub use storage::{Collected, Deleted, QueueState};
 
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Chunk, Run, Span};
+use crate::broker::window::Window;
 use consumers::Consumers;
 use counted::Counted;
 use entry::Entry;
@@ -204,6 +206,8 @@ pub struct Queue<O> {
     unused_since: Option<u64>,
     /// High-priority messages of a quorum queue that were served since the last low one.
     favoured: u32,
+    /// Which messages came before; boxed, since most queues do not ask.
+    window: Option<Box<Window>>,
 }
 
 impl<O: Outlet> Queue<O> {
@@ -230,6 +234,7 @@ impl<O: Outlet> Queue<O> {
             fresh: 0..0,
             unused_since: None,
             favoured: 0,
+            window: settings.deduplication.clone().map(|settings| Box::new(Window::new(settings))),
             settings,
         }
     }
@@ -390,6 +395,14 @@ impl<O: Outlet> Queue<O> {
     }
 
     fn enqueue(&mut self, chunk: Chunk, level: usize, now: u64, effects: &mut Effects<O>) {
+        if self.window.is_some() {
+            self.enqueue_once(chunk, level, now, effects);
+        } else {
+            self.accept(chunk, level, now, effects);
+        }
+    }
+
+    fn accept(&mut self, chunk: Chunk, level: usize, now: u64, effects: &mut Effects<O>) {
         if self.settings.refuses() {
             self.enqueue_what_fits(chunk, level, now, effects);
         } else {

@@ -1,6 +1,7 @@
 //! What a queue's arguments and policies amount to (compat.md 2.9): the only form in which the queue machine knows them.
 
 use crate::broker::message::Returns;
+use crate::broker::window::WindowSettings;
 use crate::name::Name;
 
 /// Most priority levels: `x-max-priority` is at most 255.
@@ -78,17 +79,6 @@ pub struct Retry {
     pub max_ms: u64,
 }
 
-/// Deduplication of a queue's messages (compat.md 2.11, 7): what is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deduplication {
-    /// The header that identifies a message (`x-deduplication-header`).
-    pub header: String,
-    /// How many identities are remembered (`x-cache-size`).
-    pub size: u64,
-    /// How long each is, in milliseconds (`x-cache-ttl`); None: until others push it out.
-    pub ttl_ms: Option<u64>,
-}
-
 /// A queue's settings, arguments and policies merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSettings {
@@ -116,8 +106,8 @@ pub struct QueueSettings {
     pub retry: Retry,
     /// Milliseconds that a consumer may hold a message (`x-consumer-timeout`); None: the node's setting.
     pub consumer_timeout: Option<u64>,
-    /// Deduplication.
-    pub deduplication: Option<Deduplication>,
+    /// Which messages are duplicates (`x-message-deduplication`).
+    pub deduplication: Option<WindowSettings>,
 }
 
 impl Retry {

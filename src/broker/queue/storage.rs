@@ -4,6 +4,7 @@ use super::entry::{Entry, Settled};
 use super::level::Level;
 use super::{Outlet, Queue, QueueSettings};
 use crate::broker::message::{Chunk, Returns};
+use crate::broker::window::Stored;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct Collected {
     pub deletes: Vec<Deleted>,
     /// Ranges of sequence numbers of which nothing is left.
     pub dropped: Vec<(u64, u64)>,
+    /// What is to be written of a deduplication window: with the last of its messages, or after it.
+    pub identities: Stored,
     /// The states of the queue's levels after all that, each with its index; none for a transient queue.
     pub states: SmallVec<[(u8, QueueState); 1]>,
     /// The room given was not enough: there is more for the same epoch.
@@ -77,6 +80,8 @@ pub(super) struct Disk {
     /// The epoch being collected and how many of the fresh chunks are its own: what arrives while an epoch is written in
     /// pieces belongs to the next one, or a fast publisher could keep it open.
     collecting: (u64, usize),
+    /// Identities below this number belong to the messages of that epoch.
+    identities: u64,
     touched: Vec<u64>,
     deletes: Vec<Deleted>,
     pub dropped: Vec<(u64, u64)>,
@@ -137,6 +142,7 @@ impl<O: Outlet> Queue<O> {
         self.disk.changed = false;
         if self.disk.collecting.0 != epoch {
             self.disk.collecting = (epoch, self.disk.fresh.len());
+            self.disk.identities = self.window.as_ref().map_or(0, |window| window.next());
         }
         let mut collected = Collected::default();
         self.collect_fresh(epoch, room, &mut collected);
@@ -156,6 +162,11 @@ impl<O: Outlet> Queue<O> {
         collected.dropped = std::mem::take(&mut self.disk.dropped);
         if let Some(keep) = spill {
             self.collect_spills(epoch, keep, room, &mut collected);
+        }
+        if self.disk.collecting.1 == 0
+            && let Some(window) = self.window.as_mut().filter(|_| self.durable)
+        {
+            collected.identities = window.collect(self.disk.identities);
         }
         if self.durable {
             collected.states = self.states(false);

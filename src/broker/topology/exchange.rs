@@ -9,6 +9,7 @@ use super::ring::{self, HashOn, Lottery, Modulus, Ring};
 use super::topic::Topic;
 use crate::broker::arguments::equivalent_arguments;
 use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::window::{DEDUPLICATION_HEADER, WindowSettings, whole_number};
 use crate::name::Name;
 use crate::value::{Binary, Table, Value};
 use std::collections::HashSet;
@@ -18,7 +19,12 @@ use std::sync::Arc;
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 /// How many messages an `x-recent-history` exchange keeps.
 const HISTORY_LENGTH: &str = "x-recent-history-length";
-/// The same, if its arguments do not say.
+/// How many messages an `x-message-deduplication` exchange remembers, for how many ms, and where.
+const CACHE_SIZE: &str = "x-cache-size";
+const CACHE_TTL: &str = "x-cache-ttl";
+const CACHE_PERSISTENCE: &str = "x-cache-persistence";
+const MEMORY: &[u8] = b"memory";
+/// How many messages an `x-recent-history` exchange keeps, if its arguments do not say.
 const HISTORY_LENGTH_DEFAULT: usize = 20;
 
 /// An exchange type.
@@ -44,10 +50,12 @@ pub enum ExchangeKind {
     RecentHistory,
     /// Where a selector of headers is true.
     JmsTopic,
+    /// To every destination, but for duplicates.
+    Deduplication,
 }
 
 /// Every type and its name in declarations and listings.
-const KINDS: [(ExchangeKind, &str); 10] = [
+const KINDS: [(ExchangeKind, &str); 11] = [
     (ExchangeKind::Direct, "direct"),
     (ExchangeKind::Fanout, "fanout"),
     (ExchangeKind::Topic, "topic"),
@@ -58,6 +66,7 @@ const KINDS: [(ExchangeKind, &str); 10] = [
     (ExchangeKind::LocalRandom, "x-local-random"),
     (ExchangeKind::RecentHistory, "x-recent-history"),
     (ExchangeKind::JmsTopic, "x-jms-topic"),
+    (ExchangeKind::Deduplication, "x-message-deduplication"),
 ];
 
 impl ExchangeKind {
@@ -129,6 +138,7 @@ impl ExchangeSpec {
         match self.kind {
             ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(|_| ()),
             ExchangeKind::RecentHistory => self.check_history_length(),
+            ExchangeKind::Deduplication => self.check_window(),
             _ => Ok(()),
         }
     }
@@ -145,6 +155,42 @@ impl ExchangeSpec {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_window(&self) -> Result<(), Refusal> {
+        let refuse = |explanation: String| Err(Refusal::Unacceptable(explanation));
+        let positive =
+            |key: &str| self.arguments.get(key).map(|value| whole_number(value).is_some_and(|number| number > 0));
+        if positive(CACHE_SIZE) != Some(true) {
+            let explanation = format!("Missing or invalid argument, '{CACHE_SIZE}' must be an integer greater than 0");
+            return refuse(explanation);
+        }
+        if positive(CACHE_TTL) == Some(false) {
+            return refuse(format!("Invalid argument, '{CACHE_TTL}' must be an integer greater than 0"));
+        }
+        match self.arguments.get(CACHE_PERSISTENCE) {
+            Some(value) if !matches!(value.as_long_string(), Some(b"disk" | MEMORY)) => {
+                refuse(format!("Invalid argument, '{CACHE_PERSISTENCE}' must be either 'disk' or 'memory'"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the window of an `x-message-deduplication` exchange is like, and whether it is kept on disk. None: the exchange
+    /// is of another type.
+    pub fn window(&self) -> Option<(WindowSettings, bool)> {
+        if self.kind != ExchangeKind::Deduplication {
+            return None;
+        }
+        let number = |key: &str| self.arguments.get(key).and_then(whole_number);
+        let header = self.arguments.get("x-deduplication-header").and_then(Value::as_str);
+        let settings = WindowSettings {
+            header: header.unwrap_or(DEDUPLICATION_HEADER).to_owned(),
+            size: number(CACHE_SIZE).unwrap_or(1),
+            ttl_ms: number(CACHE_TTL),
+        };
+        let in_memory = self.arguments.get(CACHE_PERSISTENCE).and_then(Value::as_long_string) == Some(MEMORY);
+        Some((settings, self.durable && !in_memory))
     }
 
     /// How many messages an `x-recent-history` exchange keeps; None: it is of another type.
@@ -223,6 +269,8 @@ pub(super) enum Router {
     /// To every destination, and into the exchange's history.
     History(Fanout),
     Jms(Jms),
+    /// To every destination what is no duplicate: who publishes finds out.
+    Gate(Fanout),
 }
 
 impl Router {
@@ -241,6 +289,7 @@ impl Router {
             ExchangeKind::Random | ExchangeKind::LocalRandom => Router::Lottery(Lottery::default()),
             ExchangeKind::RecentHistory => Router::History(Fanout::default()),
             ExchangeKind::JmsTopic => Router::Jms(Jms::default()),
+            ExchangeKind::Deduplication => Router::Gate(Fanout::default()),
         }
     }
 
@@ -249,7 +298,7 @@ impl Router {
         match self {
             Router::Default => {}
             Router::Direct(direct) => direct.add(bound),
-            Router::Fanout(fanout) | Router::History(fanout) => fanout.add(bound),
+            Router::Fanout(fanout) | Router::History(fanout) | Router::Gate(fanout) => fanout.add(bound),
             Router::Topic(topic) => topic.add(bound),
             Router::Headers(headers) => headers.add(bound),
             Router::Ring(_, ring) => ring.add(bound),
@@ -264,7 +313,7 @@ impl Router {
         match self {
             Router::Default => {}
             Router::Direct(direct) => direct.remove(bound),
-            Router::Fanout(fanout) | Router::History(fanout) => fanout.remove(bound),
+            Router::Fanout(fanout) | Router::History(fanout) | Router::Gate(fanout) => fanout.remove(bound),
             Router::Topic(topic) => topic.remove(bound),
             Router::Headers(headers) => headers.remove(bound),
             Router::Ring(_, ring) => ring.remove(bound),

@@ -29,38 +29,91 @@ pub struct Way {
     pub queues: Vec<QueueId>,
     /// Exchanges on the way that remember their last messages.
     pub histories: Vec<Name>,
+    /// Exchanges on the way that only let through what is no duplicate, and where it goes from there.
+    pub gates: Vec<GateWay>,
     /// Whether every message with the same exchange and keys goes this way, as long as the topology stays the same: nothing
     /// else of the message was looked at, and nothing left to chance.
     pub lasts: bool,
+}
+
+/// An exchange that drops duplicates, and the way behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateWay {
+    /// The exchange.
+    pub exchange: Name,
+    /// Whether it is reached without passing another gate.
+    pub open: bool,
+    /// The queues behind it, each once.
+    pub queues: Vec<QueueId>,
+    /// Exchanges behind it that remember their last messages.
+    pub histories: Vec<Name>,
+    /// The gates behind it, by their places in [`Way::gates`].
+    pub gates: Vec<usize>,
 }
 
 impl Topology {
     /// Finds the queues of a message; `way` is replaced.
     ///
     /// An alternate exchange is asked only if none of the keys leads anywhere (compat.md 2.2). The walk visits an exchange
-    /// once, so that cycles end and its length is bounded by the number of exchanges.
+    /// once, so that cycles end and its length is bounded by the number of exchanges. It ends at exchanges that drop duplicates:
+    /// the way behind each is found by a walk of its own.
     pub fn route(&self, exchange: &Exchange, message: &Message<'_>, way: &mut Way) {
-        way.queues.clear();
-        way.histories.clear();
-        way.lasts = true;
-        let mut walk = Walk { start: exchange.name(), hits: 0, way, pending: Vec::new(), seen: HashSet::new() };
         let mut facts = Facts { message, headers: None };
-        self.visit(exchange, &mut facts, &mut walk);
+        let mut walk = Walk::new(exchange.name());
+        self.walk(exchange, &mut facts, &mut walk, false);
+        way.queues = walk.queues;
+        way.histories = walk.histories;
+        way.lasts = walk.lasts;
+        way.gates = walk.gates.iter().map(|name| GateWay::new(name, true)).collect();
+        let mut next = 0;
+        while let Some(name) = way.gates.get(next).map(|gate| gate.exchange.clone()) {
+            if let Some(exchange) = self.exchange(name.as_str()) {
+                self.pass_gate(exchange, next, &mut facts, way);
+            }
+            next += 1;
+        }
+    }
+
+    /// Finds the way behind a gate.
+    fn pass_gate(&self, exchange: &Exchange, at: usize, facts: &mut Facts<'_>, way: &mut Way) {
+        let mut walk = Walk::new(exchange.name());
+        self.walk(exchange, facts, &mut walk, true);
+        way.lasts &= walk.lasts;
+        let mut behind = Vec::new();
+        for name in walk.gates {
+            behind.push(way.gates.iter().position(|gate| gate.exchange == *name).unwrap_or(way.gates.len()));
+            if way.gates.iter().all(|gate| gate.exchange != *name) {
+                way.gates.push(GateWay::new(name, false));
+            }
+        }
+        if let Some(gate) = way.gates.get_mut(at) {
+            (gate.queues, gate.histories, gate.gates) = (walk.queues, walk.histories, behind);
+        }
+    }
+
+    /// Walks from `exchange` on, up to gates; with `through`, through itself if it is one.
+    fn walk<'t>(&'t self, exchange: &'t Exchange, facts: &mut Facts<'_>, walk: &mut Walk<'t>, through: bool) {
+        match &exchange.router {
+            Router::Gate(_) if !through => walk.gates.push(exchange.name()),
+            _ => self.visit(exchange, facts, walk),
+        }
         let mut next = 0;
         while let Some(name) = walk.pending.get(next).copied() {
             next += 1;
-            if let Some(exchange) = self.exchange(name.as_str()) {
-                self.visit(exchange, &mut facts, &mut walk);
+            match self.exchange(name.as_str()) {
+                Some(exchange) if matches!(exchange.router, Router::Gate(_)) => walk.gates.push(exchange.name()),
+                Some(exchange) => self.visit(exchange, facts, walk),
+                None => {}
             }
         }
         // One look at a set of destinations cannot find a queue twice.
         if walk.hits > 1 {
-            way.queues.sort_unstable();
-            way.queues.dedup();
+            walk.queues.sort_unstable();
+            walk.queues.dedup();
         }
     }
 
-    fn visit<'t>(&'t self, exchange: &'t Exchange, facts: &mut Facts<'_>, walk: &mut Walk<'t, '_>) {
+    fn visit<'t>(&'t self, exchange: &'t Exchange, facts: &mut Facts<'_>, walk: &mut Walk<'t>) {
         let before = walk.hits;
         let keys = facts.message.keys;
         match &exchange.router {
@@ -68,7 +121,7 @@ impl Topology {
                 for key in keys {
                     if let Some(queue) = std::str::from_utf8(key).ok().and_then(|name| self.queue(name)) {
                         walk.hits += 1;
-                        walk.way.queues.push(queue);
+                        walk.queues.push(queue);
                     }
                 }
             }
@@ -77,7 +130,7 @@ impl Topology {
                     walk.take(destinations);
                 }
             }
-            Router::Fanout(fanout) => walk.take(fanout.matching()),
+            Router::Fanout(fanout) | Router::Gate(fanout) => walk.take(fanout.matching()),
             Router::Topic(topic) => {
                 for key in keys {
                     topic.matching(key, |destinations| walk.take(destinations));
@@ -85,7 +138,7 @@ impl Topology {
             }
             Router::Headers(headers) => {
                 if !headers.is_empty() {
-                    walk.way.lasts = false;
+                    walk.lasts = false;
                     for bound in headers.matching(facts.headers()) {
                         walk.hit(bound.target());
                     }
@@ -93,24 +146,24 @@ impl Topology {
             }
             Router::Jms(jms) => {
                 if !jms.is_empty() {
-                    walk.way.lasts = false;
+                    walk.lasts = false;
                     for bound in jms.matching(facts.headers()) {
                         walk.hit(bound.target());
                     }
                 }
             }
             Router::Ring(on, ring) => {
-                walk.way.lasts &= !on.depends_on_content();
+                walk.lasts &= !on.depends_on_content();
                 let key = keys.first().copied().unwrap_or_default();
                 walk.hit_one(ring.pick(on.hash(key, facts.message.content)));
             }
             Router::Modulus(modulus) => walk.hit_one(modulus.pick(hash_all(keys.iter().copied()))),
             Router::Lottery(lottery) => {
-                walk.way.lasts = false;
+                walk.lasts = false;
                 walk.hit_one(lottery.pick((facts.message.random)()));
             }
             Router::History(fanout) => {
-                walk.way.histories.push(exchange.name().clone());
+                walk.histories.push(exchange.name().clone());
                 walk.take(fanout.matching());
             }
         }
@@ -139,23 +192,38 @@ impl Facts<'_> {
 }
 
 /// How far a walk has come.
-struct Walk<'t, 'w> {
+struct Walk<'t> {
     start: &'t Name,
     /// How many times destinations were found; a queue can be among several.
     hits: usize,
-    way: &'w mut Way,
+    queues: Vec<QueueId>,
+    histories: Vec<Name>,
+    gates: Vec<&'t Name>,
+    lasts: bool,
     /// Exchanges in the order in which they were met, the visited ones included.
     pending: Vec<&'t Name>,
     seen: HashSet<&'t Name>,
 }
 
-impl<'t> Walk<'t, '_> {
+impl GateWay {
+    fn new(exchange: &Name, open: bool) -> GateWay {
+        let (queues, histories, gates) = (Vec::new(), Vec::new(), Vec::new());
+        GateWay { exchange: exchange.clone(), open, queues, histories, gates }
+    }
+}
+
+impl<'t> Walk<'t> {
+    fn new(start: &'t Name) -> Walk<'t> {
+        let (queues, histories, gates) = (Vec::new(), Vec::new(), Vec::new());
+        Walk { start, hits: 0, queues, histories, gates, lasts: true, pending: Vec::new(), seen: HashSet::new() }
+    }
+
     fn take(&mut self, destinations: &'t Destinations) {
         if destinations.is_empty() {
             return;
         }
         self.hits += 1;
-        self.way.queues.reserve(destinations.iter().len());
+        self.queues.reserve(destinations.iter().len());
         for target in destinations.iter() {
             self.go(target);
         }
@@ -174,7 +242,7 @@ impl<'t> Walk<'t, '_> {
 
     fn go(&mut self, target: &'t Target) {
         match target {
-            Target::Queue(id) => self.way.queues.push(*id),
+            Target::Queue(id) => self.queues.push(*id),
             Target::Exchange(name) => self.go_to_exchange(name),
         }
     }

@@ -119,7 +119,7 @@ impl Broker {
         let events = std::mem::take(&mut *self.events().waiting.lock());
         let Ok(vhost) = self.vhost(self.events().vhost.as_str()) else { return false };
         for Event { kind, fields, time } in &events {
-            let Some(route) = vhost.route_internally(EVENT_EXCHANGE, &[kind.as_bytes()], &mut || None) else {
+            let Some(route) = vhost.route_internally(EVENT_EXCHANGE, &[kind.as_bytes()], b"") else {
                 continue;
             };
             if route.is_empty() {
