@@ -87,3 +87,15 @@ pub const SELECTOR_CHAIN: usize = 256;
 /// Most identities that one deduplication window remembers, whatever `x-cache-size` says: each takes about 80 bytes of
 /// memory and 32 on disk.
 pub const DEDUPLICATION_ENTRIES: usize = 4 * 1024 * 1024;
+
+/// Memory of the delayed messages that are due next, of all exchanges together; the others are on disk only.
+pub const DELAYED_WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// Delayed messages that are read from disk at once, in bytes: while they are read, none of their exchange is moved.
+pub const DELAYED_LOAD_BYTES: usize = 256 * 1024;
+
+/// Delayed messages that one step moves to their queues, in bytes.
+pub const DELAYED_MOVE_BYTES: usize = 256 * 1024;
+
+/// Delayed messages of an exchange that have moved and wait for their queues' disk: each is remembered by its place.
+pub const DELAYED_MOVING_MAX: usize = 65_536;

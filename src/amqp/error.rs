@@ -85,6 +85,7 @@ impl Code {
             | Refusal::ExclusiveUse(_) => Code::AccessRefused,
             Refusal::Inequivalent { .. }
             | Refusal::UnknownExchangeType(_)
+            | Refusal::DelayedType(_)
             | Refusal::InUse(_)
             | Refusal::NotEmpty(_)
             | Refusal::InvalidArgument(..)

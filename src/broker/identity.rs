@@ -11,3 +11,7 @@ pub struct ConnectionId(pub u64);
 /// A consumer's number, unique while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(pub u64);
+
+/// The number under which an exchange keeps delayed messages, unique in a node's lifetime and among those on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DelayId(pub u64);

@@ -3,6 +3,7 @@
 //! - [`message`]: records and chunks, messages as bytes.
 //! - [`topology`]: one virtual host's exchanges, queue names and bindings, and the route walk.
 //! - [`queue`]: the queue machine: commands and time in, deliveries and effects out.
+//! - [`delayed`]: messages that an exchange keeps until they are due.
 //! - [`content`]: single properties and headers of a message. [`dead_letter`]: what becomes of it when it dies.
 //! - [`arguments`]: arguments of declarations. [`policy`]: what they and policies amount to.
 //! - [`access`]: who may do what.
@@ -15,6 +16,7 @@ pub mod access;
 pub mod arguments;
 pub mod content;
 pub mod dead_letter;
+pub mod delayed;
 pub mod hash;
 pub mod history;
 pub mod identity;

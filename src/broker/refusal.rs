@@ -103,6 +103,8 @@ pub enum Refusal {
     },
     /// The exchange type is not known.
     UnknownExchangeType(String),
+    /// A delaying exchange does not say, or wrongly, as what type it routes; RabbitMQ's words.
+    DelayedType(&'static str),
     /// Names that begin with `amq.` are the broker's.
     ReservedName(ResourceKind, Name),
     /// A predeclared exchange cannot be deleted.
@@ -169,6 +171,7 @@ impl fmt::Display for Refusal {
                 write!(f, "inequivalent arg '{arg}' for {resource}: {difference}")
             }
             Refusal::UnknownExchangeType(kind) => write!(f, "unknown exchange type '{kind}'"),
+            Refusal::DelayedType(reason) => write!(f, "Invalid argument, {reason}"),
             Refusal::ReservedName(kind, name) => {
                 write!(f, "{} name '{name}' contains reserved prefix 'amq.*'", kind.word())
             }

@@ -2,6 +2,7 @@
 
 use super::alarms::{Alarm, Alarms};
 use super::catalog::{Catalog, FirstStart};
+use super::delays::{DelayHandle, Delaying};
 use super::events::{By, Events};
 use super::loader::Loader;
 use super::memory::Memory;
@@ -20,7 +21,7 @@ use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::clock::Clock;
 use crate::name::Name;
-use crate::store::committer::{Committer, Source, Steward, SyncPolicy, add_queue};
+use crate::store::committer::{Committer, Piece, Source, Steward, SyncPolicy};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -65,6 +66,14 @@ struct BrokerOptions {
     default_queue_type: QueueKind,
 }
 
+/// What a start hands over beside the virtual hosts: the numbers that are free, and what it found.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub next_queue: QueueId,
+    pub delaying: Delaying,
+    pub found: Found,
+}
+
 /// The broker.
 pub struct Broker {
     catalog: Catalog,
@@ -73,7 +82,8 @@ pub struct Broker {
     memory: Memory,
     alarms: Alarms,
     clock: Arc<dyn Clock>,
-    timers: Arc<Timers>,
+    timers: Arc<Timers<QueueHandle>>,
+    delaying: Delaying,
     relay: Arc<Relay>,
     events: Events,
     replies: Replies,
@@ -105,9 +115,8 @@ impl Broker {
         committer: Arc<Committer>,
         loader: Loader,
         memory: Memory,
-        next_queue: QueueId,
         options: &Options,
-        found: Found,
+        Start { next_queue, delaying, found }: Start,
     ) -> Broker {
         let relay = Arc::<Relay>::default();
         let queue_count = catalog.all_vhosts().iter().map(|vhost| vhost.queues().len()).sum();
@@ -124,6 +133,7 @@ impl Broker {
                 default_queue_type: options.default_queue_type,
             },
             timers: Arc::default(),
+            delaying,
             events: Events::new(options.event_vhost.clone(), relay.clone()),
             relay,
             replies: Replies::default(),
@@ -230,6 +240,11 @@ impl Broker {
         Ok(self.vhost(vhost)?.is_traced())
     }
 
+    /// Bytes of messages in memory.
+    pub fn memory_used(&self) -> i64 {
+        self.memory.ledger().bytes()
+    }
+
     /// What the start found on disk.
     pub fn found(&self) -> Found {
         self.found
@@ -268,16 +283,20 @@ impl Broker {
         }
         // Timers and dead letters go on: what they have changed since the last commit is written with the states, or the
         // states would not be those of the messages on disk.
-        let (epoch, mut changes) = (self.committer.open_epoch(), Vec::new());
+        let (epoch, mut piece, mut states) = (self.committer.open_epoch(), Piece::default(), Vec::new());
         for queue in self.queues().into_iter().filter(|queue| queue.definition().is_stored()) {
-            let Some((collected, states)) = queue.last_words(epoch) else { continue };
-            // What is not logged is of no use to the next start.
-            add_queue(queue.id(), collected, &mut changes, &mut Vec::new());
-            changes.extend(states.into_iter().map(|(level, state)| {
+            let Some((collected, last)) = queue.last_words(epoch) else { continue };
+            piece.add_queue(queue.id(), collected);
+            states.extend(last.into_iter().map(|(level, state)| {
                 let key = keys::queue(queue.id(), level).to_vec();
                 Change::Put(Family::QueueState, key, records::queue_state(&state))
             }));
         }
+        // What is not logged is of no use to the next start.
+        let mut changes = piece.into_changes().0;
+        changes.extend(states);
+        let done = self.committer.done_epoch();
+        changes.extend(self.delays().iter().flat_map(|delays| delays.last_changes(done)));
         changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), Vec::new()));
         self.committer.storage().write(&changes, Logging::Synced)
     }
@@ -292,8 +311,24 @@ impl Broker {
         self.clock.now().wall_ms
     }
 
-    pub(super) fn timers(&self) -> &Arc<Timers> {
+    pub(super) fn timers(&self) -> &Arc<Timers<QueueHandle>> {
         &self.timers
+    }
+
+    pub(super) fn delaying(&self) -> &Delaying {
+        &self.delaying
+    }
+
+    /// Messages that an exchange keeps until they are due (`messages_delayed`). None when it delays none.
+    ///
+    /// # Errors
+    /// `VhostNotFound`.
+    pub fn messages_delayed(&self, vhost: &str, exchange: &str) -> Result<Option<u64>, Refusal> {
+        Ok(self.vhost(vhost)?.delays(exchange).map(|delays| delays.pending()))
+    }
+
+    pub(super) fn delays(&self) -> Vec<Arc<DelayHandle>> {
+        self.catalog.all_vhosts().iter().flat_map(|vhost| vhost.all_delays()).collect()
     }
 
     pub(super) fn replies(&self) -> &Replies {
@@ -311,6 +346,7 @@ impl Broker {
     /// Whatever is due happens now: for tests with a clock of their own.
     pub fn fire_timers(self: &Arc<Self>) {
         self.timers.fire(self, self.now());
+        self.delaying.timers.fire(self, self.now());
         self.forget_duplicates(self.now());
     }
 
@@ -388,7 +424,10 @@ impl Steward for BrokerSteward {
 
     fn long_queues(&self) -> Vec<Arc<dyn Source>> {
         let Some(broker) = self.0.upgrade() else { return Vec::new() };
-        broker.queues().into_iter().filter(|queue| queue.is_long()).map(|queue| queue as Arc<dyn Source>).collect()
+        let queues = broker.queues().into_iter().filter(|queue| queue.is_long()).map(|queue| queue as Arc<dyn Source>);
+        let delays =
+            broker.delays().into_iter().filter(|delays| delays.is_long()).map(|delays| delays as Arc<dyn Source>);
+        queues.chain(delays).collect()
     }
 
     fn evicted(&self) {

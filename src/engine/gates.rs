@@ -10,12 +10,13 @@
 use super::Epoch;
 use super::broker::Broker;
 use super::history::SharedHistory;
+use super::publish::Delayed;
 use super::queue_handle::QueueHandle;
 use crate::broker::identity::QueueId;
 use crate::broker::message::Parts;
 use crate::broker::queue::Collected;
 use crate::broker::window::{Mark, Stored, Window};
-use crate::store::committer::Source;
+use crate::store::committer::{Piece, Source};
 use crate::store::{Change, Family, keys};
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
@@ -52,6 +53,8 @@ pub(super) struct GateRoute {
     pub open: bool,
     pub targets: SmallVec<[Arc<QueueHandle>; 1]>,
     pub histories: Vec<Arc<SharedHistory>>,
+    /// Exchanges behind it at which the message waits.
+    pub delays: Vec<Delayed>,
     /// Gates behind it, by their places on the route.
     pub gates: Vec<usize>,
 }
@@ -62,6 +65,8 @@ pub(super) struct Passed<'r> {
     /// The queues behind the gates that it passed, each once.
     pub targets: Vec<&'r Arc<QueueHandle>>,
     pub histories: Vec<&'r Arc<SharedHistory>>,
+    /// The exchanges behind them at which it waits.
+    pub delays: Vec<&'r Delayed>,
     /// A gate knew the message, and its entry is durable: the duplicate's confirm has to wait for it.
     pub known_durably: bool,
     /// Gates that have to remember it, by their places on the route.
@@ -142,6 +147,7 @@ pub(super) fn pass<'r>(gates: &'r [GateRoute], locked: &Locked<'_>, parts: &Part
             }
         }
         passed.histories.extend(&route.histories);
+        passed.delays.extend(&route.delays);
         for behind in &route.gates {
             if !reached.contains(behind) {
                 reached.push(*behind);
@@ -176,7 +182,7 @@ pub(super) fn note(
 }
 
 impl Source for Gate {
-    fn collect(&self, epoch: Epoch, _spill: bool, _room: &mut usize) -> (QueueId, Collected) {
+    fn collect(&self, epoch: Epoch, _spill: bool, _room: &mut usize, piece: &mut Piece) -> bool {
         let mut state = self.state.lock();
         let mut end = 0;
         while let Some((_, noted)) = state.epochs.pop_front_if(|(at, _)| *at <= epoch) {
@@ -184,7 +190,7 @@ impl Source for Gate {
         }
         let identities = state.window.collect(end);
         let identities = if self.closed.load(Ordering::Acquire) { Stored::default() } else { identities };
-        (self.id, Collected { identities, ..Collected::default() })
+        piece.add_queue(self.id, Collected { identities, ..Collected::default() })
     }
 
     fn evict(&self, _done: Epoch) {}

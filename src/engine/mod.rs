@@ -8,6 +8,7 @@
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
 //! - [`publish`]: routes, and the chunks that a connection packs. [`outbox`]: what waits for a connection.
 //! - [`policies`]: policies of virtual hosts.
+//! - [`delays`]: delayed messages of exchanges.
 //! - [`relay`]: carries dead letters. [`replies`]: direct reply-to. [`timers`]: tells queues that time has passed.
 //! - [`events`]: what happens, as messages.
 //! - [`gates`]: windows of exchanges that drop duplicates. [`history`]: last messages of exchanges.
@@ -17,6 +18,7 @@
 mod alarms;
 pub mod broker;
 pub mod catalog;
+mod delays;
 mod dice;
 #[cfg(test)]
 mod duplicates_tests;

@@ -43,18 +43,28 @@ impl PolicySets {
         let policy = self.policies.of(exchange, Object::Exchange)?;
         policy.definition.get("alternate-exchange").and_then(Value::as_str).and_then(Name::new)
     }
+
+    /// Whether an exchange's policy makes messages with a delay wait there.
+    fn delays(&self, exchange: &str) -> bool {
+        let policy = self.policies.of(exchange, Object::Exchange);
+        policy.and_then(|policy| policy.definition.get("delayed-message")).and_then(Value::as_bool).unwrap_or(false)
+    }
 }
 
 impl Definitions {
-    /// Every exchange has the alternate exchange that its policy names, unless its arguments name one.
+    /// Every exchange has the alternate exchange that its policy names, unless its arguments name one, and delays messages
+    /// if its policy says so.
     pub(super) fn apply_policies_to_exchanges(&mut self) {
         let policies = &self.policies;
+        self.topology.set_delayed(|name| policies.delays(name.as_str()));
         self.topology.set_alternates(|name| policies.alternate_of(name.as_str()));
     }
 
     /// The same for one exchange.
     pub(super) fn apply_policies_to(&mut self, exchange: &Name) {
         self.topology.set_alternate(exchange, self.policies.alternate_of(exchange.as_str()));
+        let policies = &self.policies;
+        self.topology.set_delayed(|name| policies.delays(name.as_str()));
     }
 }
 
@@ -68,6 +78,9 @@ impl Vhost {
         let (queues, epoch) = self.change(by.broker, |definitions, changes| {
             run(definitions, changes);
             definitions.apply_policies_to_exchanges();
+            let delaying = definitions.topology.exchanges().filter(|exchange| exchange.delays());
+            let delaying: Vec<Name> = delaying.map(|exchange| exchange.name().clone()).collect();
+            delaying.iter().for_each(|exchange| definitions.add_delays(by.broker, exchange, changes));
             let queues = definitions.queues.values();
             Ok(queues.map(|queue| (queue.clone(), definitions.policies.settings_of(queue.definition()))).collect())
         })?;

@@ -1,10 +1,12 @@
 //! Routes, and the chunks that a connection packs during one turn.
 
 use super::broker::Broker;
+use super::delays::DelayHandle;
 use super::gates::{self, GateRoute};
 use super::history::SharedHistory;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
+use crate::broker::delayed;
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
 use crate::broker::queue::Command;
@@ -24,8 +26,21 @@ pub struct Route {
     pub(super) histories: Vec<Arc<SharedHistory>>,
     /// Exchanges that drop duplicates, and what is behind them.
     pub(super) gates: Vec<GateRoute>,
+    /// Exchanges at which the message waits.
+    pub(super) delays: Vec<Delayed>,
     /// See [`Route::lasts`].
     pub(super) lasts: bool,
+}
+
+/// A message waits at an exchange.
+#[derive(Clone, Debug)]
+pub(super) struct Delayed {
+    /// The exchange's delayed messages.
+    pub at: Arc<DelayHandle>,
+    /// For how long, in milliseconds.
+    pub ms: u32,
+    /// Routing keys beside the message's own.
+    pub more: Vec<Vec<u8>>,
 }
 
 /// Which publish a message is: for the queue that refuses it.
@@ -40,7 +55,8 @@ pub struct PublishTag {
 impl Route {
     /// Whether it leads nowhere: a duplicate's route leads where the first one went.
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.reply.is_none() && self.gates.iter().all(|gate| gate.targets.is_empty())
+        let gated = self.gates.iter().any(|gate| !gate.targets.is_empty() || !gate.delays.is_empty());
+        self.targets.is_empty() && self.reply.is_none() && self.delays.is_empty() && !gated
     }
 
     /// The names of its queues.
@@ -81,6 +97,17 @@ pub struct Batch {
     durable: bool,
     /// Messages that a full queue refused.
     refused: Vec<PublishTag>,
+    /// Messages that wait, and the time from which they do.
+    waiting: Vec<Waiting>,
+    now: u64,
+}
+
+/// Messages that are due together, packed for the exchange that delays them.
+#[derive(Debug)]
+struct Waiting {
+    at: Arc<DelayHandle>,
+    due: u64,
+    builder: ChunkBuilder,
 }
 
 #[derive(Debug)]
@@ -107,6 +134,9 @@ impl Batch {
         }
         for history in &route.histories {
             history.keep(parts, broker.memory().ledger());
+        }
+        if !route.delays.is_empty() {
+            self.delay(broker, &route.delays, parts);
         }
         self.bytes += parts.record_len();
         self.spread += parts.record_len() * route.targets.len();
@@ -163,10 +193,55 @@ impl Batch {
         for history in &passed.histories {
             history.keep(parts, broker.memory().ledger());
         }
+        if !passed.delays.is_empty() {
+            self.delay(broker, passed.delays.iter().copied(), parts);
+            // A window must not be on disk before what it remembers.
+            self.let_wait(broker);
+            durable = true;
+        }
         self.durable |= durable || passed.known_durably;
         // What led nowhere, or what a queue refused, may come again.
-        if !passed.targets.is_empty() && !refused {
+        if !(passed.targets.is_empty() && passed.delays.is_empty() || refused) {
             gates::note(broker, &route.gates, locked, &passed, durable, now);
+        }
+    }
+
+    /// Packs a message for the exchanges that delay it. Those that are due in the same millisecond are packed together, if
+    /// they come close together.
+    #[cold]
+    fn delay<'d>(&mut self, broker: &Broker, delays: impl IntoIterator<Item = &'d Delayed>, parts: &Parts<'_>) {
+        if self.waiting.is_empty() {
+            self.now = broker.now();
+        }
+        for Delayed { at, ms, more } in delays {
+            let ms = u64::from(*ms);
+            let keys: Vec<&[u8]> = more.iter().map(Vec::as_slice).collect();
+            let header = if keys.is_empty() { None } else { delayed::with_keys(parts.header, &keys) };
+            let mut own = *parts;
+            own.header = header.as_deref().unwrap_or(parts.header);
+            if own.deadline_ms > 0 {
+                own.deadline_ms = own.deadline_ms.saturating_add(ms);
+            }
+            let due = self.now.saturating_add(ms);
+            let is_it = |waiting: &&mut Waiting| waiting.due == due && Arc::ptr_eq(&waiting.at, at);
+            let known = self.waiting.iter_mut().rev().take(KEPT).find(is_it);
+            match known.filter(|waiting| waiting.builder.fits(&own)) {
+                Some(waiting) => waiting.builder.push(&own),
+                None => {
+                    let mut builder = ChunkBuilder::default();
+                    builder.push(&own);
+                    self.waiting.push(Waiting { at: at.clone(), due, builder });
+                }
+            }
+            self.spread += own.record_len();
+        }
+    }
+
+    /// Hands over what waits.
+    fn let_wait(&mut self, broker: &Broker) {
+        for Waiting { at, due, mut builder } in self.waiting.drain(..) {
+            at.accept(broker, due, builder.finish(true, broker.memory().ledger()));
+            self.durable = true;
         }
     }
 
@@ -178,6 +253,7 @@ impl Batch {
         for pending in &mut self.pending {
             self.durable |= pending.hand_over(broker, &mut self.refused).durable;
         }
+        self.let_wait(broker);
         if self.pending.len() > KEPT {
             self.pending.clear();
             self.index.clear();

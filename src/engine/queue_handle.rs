@@ -4,7 +4,7 @@
 use super::Epoch;
 use super::broker::Broker;
 use super::outbox::{Item, Outbox, Outlet};
-use super::timers::Timer;
+use super::timers::{Timed, Timer};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Parts;
 use crate::broker::queue::{
@@ -12,7 +12,7 @@ use crate::broker::queue::{
 };
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
-use crate::store::committer::Source;
+use crate::store::committer::{Piece, Source};
 use crate::value::Table;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -145,10 +145,6 @@ impl QueueHandle {
         self.declared.level_of(priority)
     }
 
-    pub(super) fn timer(&self) -> &Timer {
-        &self.timer
-    }
-
     /// Its number.
     pub fn id(&self) -> QueueId {
         self.id
@@ -191,6 +187,15 @@ impl QueueHandle {
             queue.apply(command, now, &mut effects);
         }
         self.perform(broker, effects)
+    }
+
+    /// The queue was declared, again or passively: for a classic queue that is use (compat.md 2.3; RabbitMQ renews the lease
+    /// whenever it is asked for its counts).
+    pub(super) fn asked_for(self: &Arc<Self>, broker: &Broker) {
+        if self.settings().expires.is_some() {
+            let classic = self.declared.kind == QueueKind::Classic;
+            self.apply(broker, if classic { Command::Touch } else { Command::Tick });
+        }
     }
 
     /// Dead letters are where they were to go.
@@ -362,12 +367,30 @@ fn time_for(queue: &Queue<Outlet>, command: &Command<Outlet>, broker: &Broker) -
     if timed || queue.needs_time() { broker.now() } else { 0 }
 }
 
+impl Timed for QueueHandle {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn number(&self) -> u64 {
+        self.id.0
+    }
+
+    fn tick(self: &Arc<Self>, broker: &Arc<Broker>) {
+        self.apply(broker, Command::Tick);
+    }
+}
+
 impl Source for QueueHandle {
-    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected) {
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize, piece: &mut Piece) -> bool {
         let spill = spill.then(|| self.keep.load(Ordering::Relaxed));
         let mut queue = self.queue.lock();
-        let collected = if queue.is_closed() { Collected::default() } else { queue.collect(epoch, spill, room) };
-        (self.id, collected)
+        if queue.is_closed() {
+            return false;
+        }
+        let collected = queue.collect(epoch, spill, room);
+        drop(queue);
+        piece.add_queue(self.id, collected)
     }
 
     fn evict(&self, done: Epoch) {

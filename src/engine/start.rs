@@ -1,7 +1,8 @@
 //! From what is on disk to a running broker.
 
-use super::broker::{Broker, BrokerSteward, Found, Options};
+use super::broker::{Broker, BrokerSteward, Found, Options, Start};
 use super::catalog::{Catalog, FirstStart, Parameters, stored as catalog};
+use super::delays::{DelayHandle, Delaying};
 use super::events::predeclare;
 use super::gates::{Gate, forget_identities};
 use super::loader::Loader;
@@ -10,17 +11,16 @@ use super::policies::PolicySets;
 use super::queue_handle::QueueHandle;
 use super::relay::Relay;
 use super::stored;
-use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::broker::access::{Permissions, Users, VhostLimits, VhostMetadata};
-use crate::broker::identity::QueueId;
+use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
 use crate::broker::window::Window;
 use crate::name::Name;
 use crate::store::committer::Committer;
 use crate::store::keys::DefinitionKind;
-use crate::store::recovery::{Recovered, recover};
+use crate::store::recovery::{Recovered, delay_state, recover, stray_delays};
 use crate::store::{Change, Family, Logging, Storage, StoreError, keys};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,6 +54,7 @@ impl Broker {
         let now = options.clock.now().wall_ms;
         restored.exchanges_and_queues(&mut recovered, &memory, now)?;
         restored.bindings(&recovered)?;
+        let delaying = restored.delays(&recovered, &*storage)?;
         let committer = Committer::new(storage, recovered.last_epoch);
         bury_windows(&recovered, &committer);
         let next_queue = restored.next_queue;
@@ -61,14 +62,16 @@ impl Broker {
         let (loader, requests) = Loader::new();
         let messages = recovered.queues.values().flatten().map(|(_, state)| state.messages).sum();
         let found = Found { queues: recovered.queues.len(), messages, clean_stop: recovered.clean_stop };
-        let broker = Broker::new(catalog, committer.clone(), loader, memory, next_queue, &options, found);
+        let start = Start { next_queue, delaying, found };
+        let broker = Broker::new(catalog, committer.clone(), loader, memory, &options, start);
         let broker = Arc::new(broker);
         let steward = Arc::new(BrokerSteward(Arc::downgrade(&broker)));
         let no_thread = |error: std::io::Error| StoreError::Failed(format!("no thread can be started: {error}"));
         broker.threads.lock().push(committer.start(options.sync, steward).map_err(no_thread)?);
         // Ends by itself when the broker is dropped.
         drop(Loader::start(Arc::downgrade(&broker), requests).map_err(no_thread)?);
-        drop(Timers::start(&broker).map_err(no_thread)?);
+        drop(broker.timers().start(&broker, "timers").map_err(no_thread)?);
+        drop(broker.delaying().timers.start(&broker, "delays").map_err(no_thread)?);
         drop(Relay::start(&broker).map_err(no_thread)?);
         if let Ok(vhost) = broker.vhost(options.event_vhost.as_str()) {
             vhost.look_for_listeners(&broker);
@@ -76,6 +79,9 @@ impl Broker {
         for queue in broker.queues() {
             // Deadlines that passed meanwhile, and timers for the others.
             queue.apply(&broker, Command::Tick);
+        }
+        for delays in broker.delays() {
+            broker.delaying().timers.set(&delays, 0);
         }
         Ok(broker)
     }
@@ -94,6 +100,7 @@ struct RestoredVhost {
     queues: HashMap<QueueId, Arc<QueueHandle>>,
     policies: PolicySets,
     gates: HashMap<Name, Arc<Gate>>,
+    delays: HashMap<Name, Arc<DelayHandle>>,
     metadata: VhostMetadata,
     limits: VhostLimits,
 }
@@ -101,8 +108,8 @@ struct RestoredVhost {
 impl RestoredVhost {
     fn new(name: &Name, metadata: VhostMetadata, limits: VhostLimits) -> RestoredVhost {
         let (queues, policies) = (HashMap::new(), PolicySets::default());
-        let (topology, gates) = (Topology::new(name.clone()), HashMap::new());
-        RestoredVhost { topology, queues, policies, gates, metadata, limits }
+        let (topology, gates, delays) = (Topology::new(name.clone()), HashMap::new(), HashMap::new());
+        RestoredVhost { topology, queues, policies, gates, delays, metadata, limits }
     }
 }
 
@@ -175,8 +182,8 @@ impl Restored {
 
     fn into_catalog(self) -> Catalog {
         let vhosts = self.vhosts.into_iter().map(|(name, restored)| {
-            let RestoredVhost { topology, queues, policies, gates, metadata, limits } = restored;
-            (name, Arc::new(Vhost::new(topology, queues, policies, gates, metadata, limits)))
+            let RestoredVhost { topology, queues, policies, gates, delays, metadata, limits } = restored;
+            (name, Arc::new(Vhost::new(topology, queues, policies, (gates, delays), (metadata, limits))))
         });
         Catalog::new(vhosts.collect(), self.users, self.parameters)
     }
@@ -251,6 +258,30 @@ impl Restored {
             self.vhost(&vhost)?.topology.bind(binding).map_err(|refusal| damaged(&refusal.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Delayed messages, none of them read. Those of exchanges that were not durable are dropped.
+    fn delays(&mut self, recovered: &Recovered, storage: &dyn Storage) -> Result<Delaying, StoreError> {
+        let is_delay = |key: &[u8]| DefinitionKind::of(key) == Some(DefinitionKind::Delay);
+        let stored = recovered.definitions.iter().filter(|(key, _)| is_delay(key));
+        let mut known = Vec::new();
+        for (_, fields) in stored {
+            known.push(stored::read_delay(fields).ok_or_else(|| damaged("delayed messages"))?);
+        }
+        known.sort_by_key(|(id, _)| *id);
+        let delaying = Delaying::new(DelayId(known.last().map_or(1, |(id, _)| id.0 + 1)));
+        let ids: Vec<DelayId> = known.iter().map(|(id, _)| *id).collect();
+        let strays = stray_delays(storage, &ids)?.into_iter();
+        let strays: Vec<Change> = strays.map(|(from, to)| Change::DeleteRange(Family::Delayed, from, to)).collect();
+        if !strays.is_empty() {
+            storage.write(&strays, Logging::Logged)?;
+        }
+        for (id, exchange) in known {
+            let (name, state) = (exchange.name.clone(), delay_state(storage, id)?);
+            let vhost = self.vhost(&exchange.vhost)?;
+            vhost.delays.insert(name, DelayHandle::new(id, exchange, state, &delaying));
+        }
+        Ok(delaying)
     }
 }
 

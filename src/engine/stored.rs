@@ -1,11 +1,12 @@
 //! The shape of definitions on disk: tables of named fields, so that later versions can add some.
 
 use super::queue_handle::QueueDefinition;
-use crate::broker::identity::QueueId;
+use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::policy::{ApplyTo, Policy};
+use crate::broker::refusal::Resource;
 use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec};
 use crate::name::Name;
-use crate::store::keys::{DefinitionKind, definition};
+use crate::store::keys::{self, DefinitionKind, definition};
 use crate::store::{Change, Family, records};
 use crate::value::{Table, Value};
 
@@ -26,6 +27,27 @@ pub fn put_exchange(vhost: &Name, spec: &ExchangeSpec, window: Option<QueueId>) 
 /// Removes an exchange.
 pub fn delete_exchange(vhost: &Name, name: &Name) -> Change {
     Change::Delete(Family::Definitions, exchange_key(vhost, name))
+}
+
+/// Stores the number under which an exchange keeps delayed messages.
+pub fn put_delay(id: DelayId, exchange: &Resource) -> Change {
+    let mut fields = fields(&exchange.vhost);
+    put_text(&mut fields, "exchange", exchange.name.as_str());
+    fields.insert("id", Value::I64(id.0 as i64));
+    Change::Put(Family::Definitions, delay_key(id), records::definition(&fields))
+}
+
+/// Removes the number and the delayed messages.
+pub fn delete_delay(id: DelayId) -> [Change; 2] {
+    let range = [id, DelayId(id.0 + 1)].map(|id| keys::delay_state(id).to_vec());
+    let [from, to] = range;
+    [Change::Delete(Family::Definitions, delay_key(id)), Change::DeleteRange(Family::Delayed, from, to)]
+}
+
+/// Reads what [`put_delay`] stored. None when a field is missing.
+pub fn read_delay(fields: &Table) -> Option<(DelayId, Resource)> {
+    let exchange = Resource::exchange(&name(fields, "vhost")?, &name(fields, "exchange")?);
+    Some((DelayId(fields.get("id")?.as_integer()? as u64), exchange))
 }
 
 /// Stores a queue.
@@ -169,6 +191,10 @@ fn name(fields: &Table, key: &str) -> Option<Name> {
 
 fn exchange_key(vhost: &Name, name: &Name) -> Vec<u8> {
     definition(DefinitionKind::Exchange, &[vhost.as_str().as_bytes(), name.as_str().as_bytes()])
+}
+
+fn delay_key(id: DelayId) -> Vec<u8> {
+    definition(DefinitionKind::Delay, &[&id.0.to_be_bytes()])
 }
 
 fn policy_key(vhost: &Name, name: &Name, operator: bool) -> Vec<u8> {

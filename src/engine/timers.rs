@@ -1,12 +1,9 @@
-//! The thread that tells queues that time has passed. A queue registers the one moment at which something will change;
-//! nothing is scanned, and a queue without deadlines has no timer (compat.md 2.3).
+//! The threads that tell queues, and exchanges with delayed messages, that time has passed. Each registers the one moment at
+//! which something will change; nothing is scanned, and what has no deadlines has no timer (compat.md 2.3, 2.11).
 
 use super::broker::Broker;
-use super::queue_handle::QueueHandle;
-use crate::broker::queue::Command;
 use parking_lot::{Condvar, Mutex};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -17,7 +14,17 @@ const NEVER: u64 = u64::MAX;
 /// The thread looks at least so often whether the broker is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A queue's timer: when it is due, in wall clock ms.
+/// Something with a timer.
+pub(super) trait Timed: Send + Sync + 'static {
+    /// Its timer.
+    fn timer(&self) -> &Timer;
+    /// A number that no other of its kind has.
+    fn number(&self) -> u64;
+    /// The timer was due. What it sets from now on counts.
+    fn tick(self: &Arc<Self>, broker: &Arc<Broker>);
+}
+
+/// A timer: when it is due, in wall clock ms.
 #[derive(Debug)]
 pub(super) struct Timer(AtomicU64);
 
@@ -27,64 +34,55 @@ impl Default for Timer {
     }
 }
 
-/// All timers, the earliest first.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
-    heap: Mutex<BinaryHeap<Reverse<Due>>>,
+/// All timers of one kind, the earliest first.
+#[derive(Debug)]
+pub(super) struct Timers<T> {
+    /// At most one for each thing, by due time and number.
+    set: Mutex<BTreeMap<(u64, u64), Weak<T>>>,
     bell: Condvar,
 }
 
-#[derive(Debug)]
-struct Due(u64, Weak<QueueHandle>);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Timers { set: Mutex::default(), bell: Condvar::new() }
     }
 }
 
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
-impl Timers {
-    /// Sets a queue's timer, unless an earlier one is set: when that is due, the queue sets the next.
-    pub fn set(&self, queue: &Arc<QueueHandle>, due: u64) {
-        if queue.timer().0.fetch_min(due, Ordering::AcqRel) <= due {
+impl<T: Timed> Timers<T> {
+    /// Sets a timer, unless an earlier one is set: when that is due, the next is set.
+    pub fn set(&self, timed: &Arc<T>, due: u64) {
+        let timer = &timed.timer().0;
+        if timer.load(Ordering::Acquire) <= due {
             return;
         }
-        let mut heap = self.heap.lock();
-        let first = heap.peek().is_none_or(|Reverse(earliest)| due < earliest.0);
-        heap.push(Reverse(Due(due, Arc::downgrade(queue))));
+        let mut set = self.set.lock();
+        let before = timer.load(Ordering::Acquire);
+        if before <= due {
+            return;
+        }
+        timer.store(due, Ordering::Release);
+        set.remove(&(before, timed.number()));
+        let first = set.first_key_value().is_none_or(|((earliest, _), _)| due < *earliest);
+        set.insert((due, timed.number()), Arc::downgrade(timed));
         if first {
             self.bell.notify_one();
         }
     }
 
-    /// Ticks the queues whose timer is due at `now`.
+    /// Ticks what is due at `now`.
     pub fn fire(&self, broker: &Arc<Broker>, now: u64) {
         loop {
-            let queue = {
-                let mut heap = self.heap.lock();
-                if heap.peek().is_none_or(|Reverse(earliest)| earliest.0 > now) {
-                    return;
+            let timed = {
+                let mut set = self.set.lock();
+                let Some(first) = set.first_entry().filter(|first| first.key().0 <= now) else { return };
+                let timed = first.remove().upgrade();
+                if let Some(timed) = &timed {
+                    timed.timer().0.store(NEVER, Ordering::Release);
                 }
-                heap.pop().and_then(|Reverse(due)| due.1.upgrade())
+                timed
             };
-            if let Some(queue) = queue {
-                // What it sets from now on counts. An entry for a later time stays and ticks once for nothing.
-                queue.timer().0.store(NEVER, Ordering::Release);
-                queue.apply(broker, Command::Tick);
+            if let Some(timed) = timed {
+                timed.tick(broker);
             }
         }
     }
@@ -93,17 +91,18 @@ impl Timers {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(broker: &Arc<Broker>) -> std::io::Result<JoinHandle<()>> {
-        let (timers, broker) = (broker.timers().clone(), Arc::downgrade(broker));
-        std::thread::Builder::new().name("timers".into()).spawn(move || {
+    pub fn start(self: &Arc<Self>, broker: &Arc<Broker>, name: &str) -> std::io::Result<JoinHandle<()>> {
+        let (timers, broker) = (self.clone(), Arc::downgrade(broker));
+        std::thread::Builder::new().name(name.into()).spawn(move || {
             while let Some(broker) = broker.upgrade() {
                 let now = broker.now();
                 timers.fire(&broker, now);
                 broker.forget_duplicates(now);
                 drop(broker);
-                let mut heap = timers.heap.lock();
-                let wait = heap.peek().map_or(LOOK, |Reverse(due)| Duration::from_millis(due.0.saturating_sub(now)));
-                timers.bell.wait_for(&mut heap, wait.min(LOOK));
+                let mut set = timers.set.lock();
+                let wait =
+                    set.first_key_value().map_or(LOOK, |((due, _), _)| Duration::from_millis(due.saturating_sub(now)));
+                timers.bell.wait_for(&mut set, wait.min(LOOK));
             }
         })
     }

@@ -3,6 +3,7 @@
 
 use super::broker::Broker;
 use super::catalog::VhostRecord;
+use super::delays::DelayHandle;
 use super::dice::Dice;
 use super::events::{By, predeclare};
 use super::gates::{self, forget_identities};
@@ -17,7 +18,6 @@ use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
 use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, with_queue_type};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Chunk;
-use crate::broker::queue::Command;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
 use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, Message, Removed, Topology};
 use crate::name::Name;
@@ -51,6 +51,8 @@ pub(super) struct Definitions {
     pub topology: Topology,
     pub queues: HashMap<QueueId, Arc<QueueHandle>>,
     pub policies: PolicySets,
+    /// Delayed messages, by their exchanges.
+    pub delays: HashMap<Name, Arc<DelayHandle>>,
     metadata: VhostMetadata,
     limits: VhostLimits,
     /// The virtual host was deleted: nothing changes in it any more.
@@ -69,16 +71,15 @@ impl Vhost {
         topology: Topology,
         queues: HashMap<QueueId, Arc<QueueHandle>>,
         policies: PolicySets,
-        gates: HashMap<Name, Arc<gates::Gate>>,
-        metadata: VhostMetadata,
-        limits: VhostLimits,
+        (gates, delays): (HashMap<Name, Arc<gates::Gate>>, HashMap<Name, Arc<DelayHandle>>),
+        (metadata, limits): (VhostMetadata, VhostLimits),
     ) -> Vhost {
         let name = topology.vhost().clone();
         let version = AtomicU64::new(topology.version());
         let histories = topology.exchanges().filter_map(|exchange| history_of(exchange.spec())).collect();
         let (deleted, defined) = (false, 0);
         let mut definitions =
-            Definitions { topology, queues, policies, metadata, limits, deleted, histories, gates, defined };
+            Definitions { topology, queues, policies, delays, metadata, limits, deleted, histories, gates, defined };
         definitions.apply_policies_to_exchanges();
         let (traced, dice) = (AtomicBool::new(false), Dice::new());
         Vhost { name, definitions: RwLock::new(definitions), version, traced, dice }
@@ -86,7 +87,7 @@ impl Vhost {
 
     /// One that was just made: with its predeclared exchanges.
     pub(super) fn empty(name: Name, metadata: VhostMetadata, limits: VhostLimits) -> Vhost {
-        Vhost::new(Topology::new(name), HashMap::new(), PolicySets::default(), HashMap::new(), metadata, limits)
+        Vhost::new(Topology::new(name), HashMap::new(), PolicySets::default(), Default::default(), (metadata, limits))
     }
 
     /// What is known of it beside what is in it.
@@ -140,6 +141,10 @@ impl Vhost {
             changes.push(forget_identities(gate.id()));
         }
         definitions.histories.clear();
+        for (_, delays) in std::mem::take(&mut definitions.delays) {
+            delays.close();
+            changes.extend(stored::delete_delay(delays.id()));
+        }
         definitions.topology = Topology::new(self.name.clone());
         broker.events().look_at(&definitions.topology);
         // A version that no route has: a publish that is under way finds no exchange of the old ones.
@@ -181,6 +186,15 @@ impl Vhost {
 
     pub(super) fn gates(&self) -> Vec<Arc<gates::Gate>> {
         self.definitions.read().gates.values().cloned().collect()
+    }
+
+    /// The delayed messages of an exchange; None when it delays none.
+    pub(super) fn delays(&self, exchange: &str) -> Option<Arc<DelayHandle>> {
+        self.definitions.read().delays.get(exchange).cloned()
+    }
+
+    pub(super) fn all_delays(&self) -> Vec<Arc<DelayHandle>> {
+        self.definitions.read().delays.values().cloned().collect()
     }
 
     pub(super) fn with_policies<T>(&self, run: impl FnOnce(&mut PolicySets) -> T) -> T {
@@ -233,6 +247,7 @@ impl Vhost {
                 if spec.durable {
                     changes.push(stored::put_exchange(&self.name, &spec, gate));
                 }
+                definitions.add_delays(by.broker, &spec.name, changes);
             }
             Ok(())
         })?;
@@ -388,9 +403,7 @@ impl Vhost {
             by.tell_queue_created(&wanted);
             Ok(definitions.add_queue(by.broker, wanted, changes))
         })?;
-        if queue.settings().expires.is_some() {
-            queue.apply(by.broker, Command::Touch);
-        }
+        queue.asked_for(by.broker);
         let counts = queue.counts();
         let epoch = epoch.filter(|_| queue.definition().is_stored());
         Ok(DeclaredQueue { name: queue.name().clone(), messages: counts.ready, consumers: counts.consumers, epoch })

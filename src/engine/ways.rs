@@ -1,16 +1,18 @@
 //! The ways of messages through a virtual host's exchanges, and what exchanges keep for them: histories and windows.
 
 use super::broker::Broker;
+use super::delays::DelayHandle;
 use super::gates::{Gate, GateRoute, forget_identities};
 use super::history::SharedHistory;
-use super::publish::Route;
+use super::publish::{Delayed, Route};
 use super::stored;
 use super::vhost::Definitions;
+use crate::broker::delayed::DelayState;
 use crate::broker::identity::QueueId;
 use crate::broker::queue::QueueKind;
-use crate::broker::refusal::Refusal;
+use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::topology::{
-    Binding, Destination, Exchange, ExchangeKind, ExchangeSpec, GateWay, Message, Removed, Way,
+    Binding, Delay, Destination, Exchange, ExchangeKind, ExchangeSpec, GateWay, Message, Removed, Way,
 };
 use crate::broker::window::Window;
 use crate::name::Name;
@@ -25,21 +27,45 @@ impl Definitions {
             targets: way.queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(),
             reply: None,
             histories: self.histories_of(&way.histories),
-            gates: way.gates.iter().filter_map(|gate| self.gate_route(gate)).collect(),
+            gates: way.gates.iter().filter_map(|gate| self.gate_route(gate, message.keys)).collect(),
+            delays: self.delays_of(&way.delays, message.keys),
             lasts: way.lasts,
         }
+    }
+
+    fn delays_of(&self, delays: &[Delay], keys: &[&[u8]]) -> Vec<Delayed> {
+        let more = || keys.iter().skip(1).map(|key| key.to_vec()).collect();
+        let delays = delays.iter().filter_map(|Delay { exchange, ms }| {
+            Some(Delayed { at: self.delays.get(exchange)?.clone(), ms: *ms, more: more() })
+        });
+        delays.collect()
+    }
+
+    /// Makes room for the delayed messages of an exchange, if it delays any.
+    pub(super) fn add_delays(&mut self, broker: &Broker, exchange: &Name, changes: &mut Vec<Change>) {
+        let Some(found) = self.topology.exchange(exchange.as_str()).filter(|found| found.delays()) else { return };
+        if self.delays.contains_key(exchange) {
+            return;
+        }
+        let (id, resource) = (broker.delaying().next(), Resource::exchange(self.topology.vhost(), exchange));
+        if found.spec().durable {
+            changes.push(stored::put_delay(id, &resource));
+        }
+        let delays = DelayHandle::new(id, resource, DelayState::default(), broker.delaying());
+        self.delays.insert(exchange.clone(), delays);
     }
 
     pub(super) fn histories_of(&self, names: &[Name]) -> Vec<Arc<SharedHistory>> {
         names.iter().filter_map(|name| self.histories.get(name).cloned()).collect()
     }
 
-    pub(super) fn gate_route(&self, way: &GateWay) -> Option<GateRoute> {
+    fn gate_route(&self, way: &GateWay, keys: &[&[u8]]) -> Option<GateRoute> {
         Some(GateRoute {
             gate: self.gates.get(&way.exchange)?.clone(),
             open: way.open,
             targets: way.queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(),
             histories: self.histories_of(&way.histories),
+            delays: self.delays_of(&way.delays, keys),
             gates: way.gates.clone(),
         })
     }
@@ -64,6 +90,10 @@ impl Definitions {
     pub(super) fn forget(&mut self, removed: &Removed, changes: &mut Vec<Change>) {
         for exchange in &removed.exchanges {
             self.histories.remove(&exchange.name);
+            if let Some(delays) = self.delays.remove(&exchange.name) {
+                delays.close();
+                changes.extend(stored::delete_delay(delays.id()));
+            }
             if let Some(gate) = self.gates.remove(&exchange.name) {
                 gate.close();
                 if gate.is_stored() {

@@ -5,7 +5,8 @@
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
 use super::{Change, Family, Logging, Storage, StoreError, keys, proof, records};
-use crate::broker::identity::QueueId;
+use crate::broker::delayed::CollectedDelays;
+use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::queue::Collected;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -26,11 +27,11 @@ pub enum SyncPolicy {
     Never,
 }
 
-/// A queue, as the committer sees it.
+/// A queue, or an exchange's delayed messages, as the committer sees it.
 pub trait Source: Send + Sync {
-    /// What the commit of `epoch` has to write; with `spill`, transient chunks too that memory has no room for.
-    /// Chunks are taken only while `room` bytes are left; what remains is said by [`Collected::more`].
-    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected);
+    /// Adds what the commit of `epoch` has to write to `piece`; with `spill`, transient chunks too that memory has no room
+    /// for. Chunks are taken only while `room` bytes are left. True when there is more for the same epoch.
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize, piece: &mut Piece) -> bool;
     /// All epochs up to `done` are on disk, and memory is short.
     fn evict(&self, done: Epoch);
     /// Whether what it has is written only after everything else of its epoch: it speaks of other sources' messages, and
@@ -289,39 +290,34 @@ impl Writer {
 
     /// Writes an epoch: in pieces of bounded size, the last one synced. Each piece leaves the queues' states consistent.
     fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<(), StoreError> {
-        let mut changes = work.definitions.clone();
-        let mut fresh = !changes.is_empty();
+        let fresh = !work.definitions.is_empty();
+        let mut piece = Piece { logged: work.definitions.clone(), unlogged: Vec::new(), fresh };
         let (mut late, mut sources): (Vec<_>, Vec<_>) = work.dirty.iter().partition(|source| source.is_late());
         let mut synced = false;
         loop {
             if sources.is_empty() {
                 sources = std::mem::take(&mut late);
             }
-            let (mut room, mut spilled) = (crate::limits::WRITE_BYTES, Vec::new());
-            sources.retain(|source| {
-                let (queue, collected) = source.collect(epoch, spill, &mut room);
-                fresh |= !collected.puts.is_empty() || !collected.identities.puts.is_empty();
-                let more = collected.more;
-                add_queue(queue, collected, &mut changes, &mut spilled);
-                more
-            });
-            if !spilled.is_empty() {
-                self.write(&spilled, Logging::Unlogged)?;
+            let mut room = crate::limits::WRITE_BYTES;
+            sources.retain(|source| source.collect(epoch, spill, &mut room, &mut piece));
+            if !piece.unlogged.is_empty() {
+                self.write(&piece.unlogged, Logging::Unlogged)?;
+                piece.unlogged.clear();
             }
             let last = sources.is_empty() && late.is_empty();
-            if !changes.is_empty() {
+            if !piece.logged.is_empty() {
                 let marker = proof::marker(&self.committer.storage.mark(), epoch, self.synced_epoch);
-                changes.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
+                piece.logged.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
                 self.marked_epoch = epoch;
-                synced = fresh && last && self.policy == SyncPolicy::Always;
-                self.write(&changes, if synced { Logging::Synced } else { Logging::Logged })?;
-                changes.clear();
+                synced = piece.fresh && last && self.policy == SyncPolicy::Always;
+                self.write(&piece.logged, if synced { Logging::Synced } else { Logging::Logged })?;
+                piece.logged.clear();
             }
             if last {
                 break;
             }
         }
-        self.unsynced |= fresh && !synced && self.policy != SyncPolicy::Never;
+        self.unsynced |= piece.fresh && !synced && self.policy != SyncPolicy::Never;
         if self.sync_is_due() || (work.stop && self.policy != SyncPolicy::Never) {
             self.committer.storage.sync()?;
             synced = true;
@@ -387,49 +383,86 @@ impl Writer {
     }
 }
 
-/// Adds what a queue has collected to the batches: what is logged, and what is not.
-pub fn add_queue(queue: QueueId, collected: Collected, logged: &mut Vec<Change>, unlogged: &mut Vec<Change>) {
-    for chunk in collected.puts {
-        logged.push(Change::PutChunk(Family::Chunks, keys::chunk(queue, chunk.first()), chunk));
-    }
-    for chunk in collected.spills {
-        unlogged.push(Change::PutChunk(Family::Transient, keys::chunk(queue, chunk.first()), chunk));
-    }
-    for (first, settled) in collected.settled {
-        let mut value = Vec::new();
-        settled.encode(&mut value);
-        logged.push(Change::Put(Family::Settled, keys::chunk(queue, first).to_vec(), records::seal(&value)));
-    }
-    for (sequence, returns) in collected.returns {
-        logged.push(Change::Put(Family::Settled, keys::returns(queue, sequence), records::returns(returns)));
-    }
-    for sequence in collected.forgotten {
-        logged.push(Change::Delete(Family::Settled, keys::returns(queue, sequence)));
-    }
-    for deleted in collected.deletes {
-        let key = keys::chunk(queue, deleted.first).to_vec();
-        if deleted.settled {
-            logged.push(Change::Delete(Family::Settled, key.clone()));
+/// A piece of a commit: one write that is logged, and one that is not.
+#[derive(Debug, Default)]
+pub struct Piece {
+    logged: Vec<Change>,
+    unlogged: Vec<Change>,
+    /// Something new is in it, or was in an earlier piece of the commit: a confirm waits for its sync.
+    fresh: bool,
+}
+
+impl Piece {
+    /// Adds what a queue has collected. True when there is more of it.
+    pub fn add_queue(&mut self, queue: QueueId, collected: Collected) -> bool {
+        let Piece { logged, unlogged, fresh } = self;
+        *fresh |= !collected.puts.is_empty() || !collected.identities.puts.is_empty();
+        for chunk in collected.puts {
+            logged.push(Change::PutChunk(Family::Chunks, keys::chunk(queue, chunk.first()).as_slice().into(), chunk));
         }
-        if deleted.durable {
-            logged.push(Change::Delete(Family::Chunks, key));
-        } else {
-            unlogged.push(Change::Delete(Family::Transient, key));
+        for chunk in collected.spills {
+            unlogged.push(Change::PutChunk(
+                Family::Transient,
+                keys::chunk(queue, chunk.first()).as_slice().into(),
+                chunk,
+            ));
         }
+        for (first, settled) in collected.settled {
+            let mut value = Vec::new();
+            settled.encode(&mut value);
+            logged.push(Change::Put(Family::Settled, keys::chunk(queue, first).to_vec(), records::seal(&value)));
+        }
+        for (sequence, returns) in collected.returns {
+            logged.push(Change::Put(Family::Settled, keys::returns(queue, sequence), records::returns(returns)));
+        }
+        for sequence in collected.forgotten {
+            logged.push(Change::Delete(Family::Settled, keys::returns(queue, sequence)));
+        }
+        for (first, block) in collected.identities.puts {
+            logged.push(Change::Put(Family::Identities, keys::chunk(queue, first).to_vec(), records::seal(&block)));
+        }
+        for first in collected.identities.deletes {
+            logged.push(Change::Delete(Family::Identities, keys::chunk(queue, first).to_vec()));
+        }
+        for deleted in collected.deletes {
+            let key = keys::chunk(queue, deleted.first).to_vec();
+            if deleted.settled {
+                logged.push(Change::Delete(Family::Settled, key.clone()));
+            }
+            if deleted.durable {
+                logged.push(Change::Delete(Family::Chunks, key));
+            } else {
+                unlogged.push(Change::Delete(Family::Transient, key));
+            }
+        }
+        for (from, to) in collected.dropped {
+            let (from, to) = (keys::chunk(queue, from).to_vec(), keys::chunk(queue, to).to_vec());
+            logged.push(Change::DeleteRange(Family::Chunks, from.clone(), to.clone()));
+            logged.push(Change::DeleteRange(Family::Settled, from.clone(), to.clone()));
+            unlogged.push(Change::DeleteRange(Family::Transient, from, to));
+        }
+        for (level, state) in collected.states {
+            let key = keys::queue(queue, level).to_vec();
+            logged.push(Change::Put(Family::QueueState, key, records::queue_state(&state)));
+        }
+        collected.more
     }
-    for (from, to) in collected.dropped {
-        let (from, to) = (keys::chunk(queue, from).to_vec(), keys::chunk(queue, to).to_vec());
-        logged.push(Change::DeleteRange(Family::Chunks, from.clone(), to.clone()));
-        logged.push(Change::DeleteRange(Family::Settled, from.clone(), to.clone()));
-        unlogged.push(Change::DeleteRange(Family::Transient, from, to));
+
+    /// Adds what an exchange's delayed messages have collected. True when there is more of it.
+    pub fn add_delays(&mut self, id: DelayId, collected: CollectedDelays) -> bool {
+        self.fresh |= !collected.puts.is_empty();
+        for (place, chunk) in collected.puts {
+            self.logged.push(Change::PutChunk(Family::Delayed, keys::delayed(id, place).as_slice().into(), chunk));
+        }
+        let deletes = collected.deletes.into_iter();
+        self.logged.extend(deletes.map(|place| Change::Delete(Family::Delayed, keys::delayed(id, place).to_vec())));
+        let state = records::delay_state(&collected.state);
+        self.logged.push(Change::Put(Family::Delayed, keys::delay_state(id).to_vec(), state));
+        collected.more
     }
-    for (first, block) in collected.identities.puts {
-        logged.push(Change::Put(Family::Identities, keys::chunk(queue, first).to_vec(), records::seal(&block)));
-    }
-    for first in collected.identities.deletes {
-        logged.push(Change::Delete(Family::Identities, keys::chunk(queue, first).to_vec()));
-    }
-    for (level, state) in collected.states {
-        logged.push(Change::Put(Family::QueueState, keys::queue(queue, level).to_vec(), records::queue_state(&state)));
+
+    /// The changes: those that are logged, and those that are not.
+    pub fn into_changes(self) -> (Vec<Change>, Vec<Change>) {
+        (self.logged, self.unlogged)
     }
 }

@@ -1,6 +1,7 @@
 //! The layout of keys: numbers big-endian, so that a queue's chunks lie in order.
 
-use crate::broker::identity::QueueId;
+use crate::broker::delayed::Place;
+use crate::broker::identity::{DelayId, QueueId};
 
 /// Key of the last commit's number, in the queue states: before every queue's.
 pub const LAST_EPOCH: &[u8] = b"";
@@ -55,6 +56,27 @@ pub fn queue_of(key: &[u8]) -> Option<(QueueId, u8)> {
     Some((QueueId(u64::from_be_bytes(*id)), *level.first()?))
 }
 
+/// Key of a chunk of delayed messages: an exchange's lie in order of due time, ties in publishing order.
+pub fn delayed(id: DelayId, place: Place) -> [u8; 24] {
+    let mut key = [0; 24];
+    let numbers = [id.0, place.due, place.number];
+    key.as_chunks_mut::<8>().0.iter_mut().zip(numbers).for_each(|(bytes, number)| *bytes = number.to_be_bytes());
+    key
+}
+
+/// The place in a delayed chunk's key. None when it is no such key.
+pub fn delayed_place(key: &[u8]) -> Option<Place> {
+    match key.as_chunks::<8>() {
+        ([_, due, number], []) => Some(Place { due: u64::from_be_bytes(*due), number: u64::from_be_bytes(*number) }),
+        _ => None,
+    }
+}
+
+/// Key of the state of an exchange's delayed messages: before all of them.
+pub fn delay_state(id: DelayId) -> [u8; 8] {
+    id.0.to_be_bytes()
+}
+
 /// Kinds of definitions; the first byte of their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefinitionKind {
@@ -80,6 +102,8 @@ pub enum DefinitionKind {
     Parameter,
     /// A parameter of the whole node.
     GlobalParameter,
+    /// The number under which an exchange keeps delayed messages.
+    Delay,
 }
 
 impl DefinitionKind {
@@ -97,12 +121,13 @@ impl DefinitionKind {
             DefinitionKind::TopicPermissions => b't',
             DefinitionKind::Parameter => b'r',
             DefinitionKind::GlobalParameter => b'g',
+            DefinitionKind::Delay => b'd',
         }
     }
 
     /// The kind of a key. None when it is none of them.
     pub fn of(key: &[u8]) -> Option<DefinitionKind> {
-        let in_vhosts = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy];
+        let in_vhosts = [Self::Exchange, Self::Queue, Self::Binding, Self::NextQueue, Self::Policy, Self::Delay];
         let catalog = [Self::Vhost, Self::User, Self::Permissions, Self::TopicPermissions];
         let parameters = [Self::Parameter, Self::GlobalParameter];
         in_vhosts.into_iter().chain(catalog).chain(parameters).find(|kind| key.first() == Some(&kind.byte()))

@@ -20,6 +20,7 @@ mod tests;
 use crate::broker::message::Chunk;
 use committer::Epoch;
 use proof::Mark;
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,17 +39,20 @@ pub enum Family {
     Identities,
     /// Transient chunks that memory had no room for. Emptied at start, never logged.
     Transient,
+    /// Messages that exchanges keep until they are due, in order of due time; and per exchange, what recovery needs.
+    Delayed,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 6] = [
+    pub const ALL: [Family; 7] = [
         Family::Definitions,
         Family::QueueState,
         Family::Chunks,
         Family::Settled,
         Family::Identities,
         Family::Transient,
+        Family::Delayed,
     ];
 
     /// The column family's name on disk.
@@ -60,9 +64,13 @@ impl Family {
             Family::Settled => "settled",
             Family::Identities => "identities",
             Family::Transient => "transient",
+            Family::Delayed => "delayed",
         }
     }
 }
+
+/// Key of a chunk: 16 bytes in a queue, 24 among delayed messages.
+pub type ChunkKey = SmallVec<[u8; 24]>;
 
 /// One change of the disk.
 #[derive(Clone, Debug)]
@@ -70,7 +78,7 @@ pub enum Change {
     /// Sets a key.
     Put(Family, Vec<u8>, Vec<u8>),
     /// Stores a chunk's bytes as they are.
-    PutChunk(Family, [u8; 16], Arc<Chunk>),
+    PutChunk(Family, ChunkKey, Arc<Chunk>),
     /// Removes a key; missing is fine.
     Delete(Family, Vec<u8>),
     /// Removes the keys `from..to`.

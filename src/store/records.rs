@@ -1,6 +1,7 @@
 //! The shape of values: a version byte and a checksum before the content.
 
 use super::StoreError;
+use crate::broker::delayed::{DelayState, Place};
 use crate::broker::message::Returns;
 use crate::broker::queue::QueueState;
 use crate::value::Table;
@@ -77,6 +78,30 @@ pub fn read_returns(value: &[u8]) -> Result<Returns, StoreError> {
             Ok(Returns { failed: u32::from_le_bytes(*failed), acquired: u32::from_le_bytes(*acquired) })
         }
         _ => Err(corrupt("count of returns")),
+    }
+}
+
+/// The state of an exchange's delayed messages.
+pub fn delay_state(state: &DelayState) -> Vec<u8> {
+    let DelayState { next_number, messages, first } = *state;
+    let fields = [next_number, messages, first.due, first.number];
+    let content: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
+    seal(&content)
+}
+
+/// Reads what [`delay_state`] made.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn read_delay_state(value: &[u8]) -> Result<DelayState, StoreError> {
+    let (fields, _) = open(value, "state of delayed messages")?.as_chunks::<8>();
+    match fields {
+        [next_number, messages, due, number] => Ok(DelayState {
+            next_number: u64::from_le_bytes(*next_number),
+            messages: u64::from_le_bytes(*messages),
+            first: Place { due: u64::from_le_bytes(*due), number: u64::from_le_bytes(*number) },
+        }),
+        _ => Err(corrupt("state of delayed messages")),
     }
 }
 

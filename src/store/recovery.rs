@@ -3,7 +3,8 @@
 
 use super::committer::Epoch;
 use super::{Family, Storage, StoreError, keys, proof, records};
-use crate::broker::identity::QueueId;
+use crate::broker::delayed::{DelayState, LoadDelayed, Place};
+use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::message::{Chunk, Ledger};
 use crate::broker::queue::{LoadRequest, QueueState, Settled, StoredChunk};
 use crate::value::Table;
@@ -160,4 +161,77 @@ fn load_settled(
         outcome.is_ok()
     })?;
     outcome
+}
+
+/// The state of an exchange's delayed messages: the empty one when none was ever stored.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn delay_state(storage: &dyn Storage, id: DelayId) -> Result<DelayState, StoreError> {
+    let value = storage.get(Family::Delayed, &keys::delay_state(id))?;
+    value.map_or(Ok(DelayState::default()), |value| records::read_delay_state(&value))
+}
+
+/// Keys from the first on and before the second.
+pub type KeyRange = (Vec<u8>, Vec<u8>);
+
+/// The ranges of keys that hold delayed messages of exchanges that are not among `known`, which is sorted: they were not
+/// durable. One look for each exchange.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn stray_delays(storage: &dyn Storage, known: &[DelayId]) -> Result<Vec<KeyRange>, StoreError> {
+    let ends = known.iter().map(|id| keys::delay_state(*id).to_vec()).chain([vec![0xff; 25]]);
+    let starts = [Vec::new()].into_iter().chain(known.iter().map(|id| keys::delay_state(DelayId(id.0 + 1)).to_vec()));
+    let mut strays = Vec::new();
+    for (from, to) in starts.zip(ends) {
+        let mut found = false;
+        storage.scan(Family::Delayed, &from, &to, &mut |_, _| {
+            found = true;
+            false
+        })?;
+        if found {
+            strays.push((from, to));
+        }
+    }
+    Ok(strays)
+}
+
+/// Delayed messages as they were read from disk.
+#[derive(Debug, Default)]
+pub struct LoadedDelays {
+    /// Chunks in order.
+    pub chunks: Vec<(Place, Chunk)>,
+    /// The place of the first that was not read; None: there is no more.
+    pub end: Option<Place>,
+    /// The first that is damaged.
+    pub damaged: Option<Place>,
+}
+
+/// Reads delayed messages of an exchange in order of due time, until `request.bytes` are there.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn load_delayed(
+    storage: &dyn Storage,
+    id: DelayId,
+    request: LoadDelayed,
+    ledger: &Arc<Ledger>,
+) -> Result<LoadedDelays, StoreError> {
+    let (mut loaded, mut bytes) = (LoadedDelays::default(), 0);
+    let (from, to) = (keys::delayed(id, request.from), keys::delayed(id, Place::END));
+    storage.scan(Family::Delayed, &from, &to, &mut |key, value| {
+        let Some(place) = keys::delayed_place(key) else { return true };
+        if bytes >= request.bytes {
+            loaded.end = Some(place);
+            return false;
+        }
+        bytes += value.len();
+        match Chunk::load(0, true, value.to_vec(), ledger) {
+            Some(chunk) => loaded.chunks.push((place, chunk)),
+            None => loaded.damaged = loaded.damaged.or(Some(place)),
+        }
+        true
+    })?;
+    Ok(loaded)
 }

@@ -17,6 +17,8 @@ use std::thread::JoinHandle;
 const CHUNK_BUFFER_BYTES: usize = 16 * 1024 * 1024;
 /// The same for messages that are paged out: that happens only when memory is short.
 const SPILL_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// The same for delayed messages.
+const DELAYED_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 const SMALL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 const BLOB_BYTES_MIN: u64 = 1024;
@@ -73,12 +75,15 @@ impl Drop for RocksStorage {
 }
 
 impl Shared {
-    /// Bytes of the files that hold chunks; 0 when it cannot be told.
+    /// Bytes of the files that hold chunks; 0 when it cannot be told. Most delayed messages are beside their keys.
     pub(super) fn chunk_files(&self) -> u64 {
+        let (blobs, tables) = ("rocksdb.total-blob-file-size", "rocksdb.total-sst-files-size");
+        let places =
+            [(Family::Chunks, blobs), (Family::Transient, blobs), (Family::Delayed, blobs), (Family::Delayed, tables)];
         let sizes = self.with(|db| {
             let mut total = 0;
-            for family in [Family::Chunks, Family::Transient] {
-                let size = db.property_int_value_cf(handle(db, family)?, "rocksdb.total-blob-file-size");
+            for (family, property) in places {
+                let size = db.property_int_value_cf(handle(db, family)?, property);
                 total += size.map_err(|error| store_error(&error))?.unwrap_or(0);
             }
             Ok(total)
@@ -89,7 +94,7 @@ impl Shared {
     /// Writes chunk deletions out and drops what they delete, so that the disk gets its space back.
     pub(super) fn reclaim(&self) -> Result<(), StoreError> {
         self.with(|db| {
-            for family in [Family::Chunks, Family::Transient] {
+            for family in Family::ALL.into_iter().filter(|family| holds_chunks(*family)) {
                 let handle = handle(db, family)?;
                 db.flush_cf(handle).map_err(|error| store_error(&error))?;
                 db.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
@@ -244,6 +249,8 @@ fn family_options(family: Family) -> Options {
     let mut options = Options::default();
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+    // Delayed messages may be many and have a key each: an index of them all would not stay in bounds.
+    table.set_cache_index_and_filter_blocks(family == Family::Delayed);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
     match family {
@@ -253,6 +260,14 @@ fn family_options(family: Family) -> Options {
             } else {
                 SPILL_BUFFER_BYTES
             });
+            options.set_max_write_buffer_number(2);
+            options.set_enable_blob_files(true);
+            options.set_min_blob_size(BLOB_BYTES_MIN);
+            options.set_blob_file_size(BLOB_FILE_BYTES);
+            options.set_enable_blob_gc(true);
+        }
+        Family::Delayed => {
+            options.set_write_buffer_size(DELAYED_BUFFER_BYTES);
             options.set_max_write_buffer_number(2);
             options.set_enable_blob_files(true);
             options.set_min_blob_size(BLOB_BYTES_MIN);

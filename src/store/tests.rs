@@ -1,13 +1,13 @@
 //! The store: RocksDB for real, damage and holes, and the committer over a disk that fails.
 
-use super::committer::{Committer, Epoch, Source, Steward, SyncPolicy, Waiter};
+use super::committer::{Committer, Epoch, Piece, Source, Steward, SyncPolicy, Waiter};
 use super::memory::{Fault, MemoryStorage};
 use super::proof::Proof;
 use super::rocks::RocksStorage;
 use super::*;
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Ledger, Parts};
-use crate::broker::queue::{Collected, Command, ConsumerSpec, Effects, LoadRequest, Outlet, Queue};
+use crate::broker::queue::{Command, ConsumerSpec, Effects, LoadRequest, Outlet, Queue};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,8 +63,8 @@ impl OneQueue {
 }
 
 impl Source for OneQueue {
-    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize) -> (QueueId, Collected) {
-        (QUEUE, self.queue.lock().collect(epoch, spill.then_some(0), room))
+    fn collect(&self, epoch: Epoch, spill: bool, room: &mut usize, piece: &mut Piece) -> bool {
+        piece.add_queue(QUEUE, self.queue.lock().collect(epoch, spill.then_some(0), room))
     }
     fn evict(&self, _: Epoch) {}
 }
@@ -427,6 +427,22 @@ fn a_message_cannot_look_like_a_commit() {
 }
 
 #[test]
+fn a_store_without_a_family_for_delayed_messages_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = Change::Put(Family::Definitions, b"k".to_vec(), b"v".to_vec());
+    RocksStorage::open(dir.path()).unwrap().write(&[put], Logging::Synced).unwrap();
+    let names = Family::ALL.map(Family::name);
+    let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), names).unwrap();
+    db.drop_cf(Family::Delayed.name()).unwrap();
+    drop(db);
+    let storage = RocksStorage::open(dir.path()).unwrap();
+    assert_eq!(storage.get(Family::Definitions, b"k").unwrap(), Some(b"v".to_vec()));
+    let put = Change::Put(Family::Delayed, b"k".to_vec(), b"v".to_vec());
+    storage.write(&[put], Logging::Synced).unwrap();
+    assert_eq!(storage.get(Family::Delayed, b"k").unwrap(), Some(b"v".to_vec()));
+}
+
+#[test]
 fn damaged_values_are_reported() {
     let storage = MemoryStorage::default();
     let key = keys::queue(QUEUE, 0).to_vec();
@@ -438,7 +454,7 @@ fn damaged_values_are_reported() {
     let committer = Committer::new(Arc::new(MemoryStorage::default()), 0);
     let queue = OneQueue::new();
     queue.append(&committer, 3, 50);
-    let (_, collected) = queue.collect(1, false, &mut usize::MAX.clone());
+    let collected = queue.queue.lock().collect(1, None, &mut usize::MAX.clone());
     let chunk = collected.puts[0].clone();
     let storage = MemoryStorage::default();
     let mut bytes = chunk.bytes().to_vec();

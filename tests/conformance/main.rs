@@ -21,6 +21,7 @@ mod content;
 mod corners;
 mod dead_letters;
 mod declare;
+mod delayed;
 mod duplicates;
 mod durability;
 mod events;

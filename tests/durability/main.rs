@@ -12,6 +12,7 @@ mod bits;
 mod checker;
 mod consumer;
 mod crash;
+mod delayed;
 mod message;
 mod places;
 mod publisher;
@@ -27,6 +28,14 @@ fn what_was_confirmed_survives_kill() {
     let seed = env("WARREN_CRASH_SEED").unwrap_or_else(world::seed_of_the_moment);
     println!("WARREN_CRASH_SEED={seed} WARREN_CRASH_CYCLES={cycles}");
     crash::run(cycles, seed);
+}
+
+#[test]
+fn delayed_messages_survive_kill() {
+    let cycles = env("WARREN_CRASH_CYCLES").unwrap_or(5);
+    let seed = env("WARREN_CRASH_SEED").unwrap_or_else(world::seed_of_the_moment);
+    println!("WARREN_CRASH_SEED={seed} WARREN_CRASH_CYCLES={cycles}");
+    delayed::run(cycles, seed);
 }
 
 fn env(name: &str) -> Option<u64> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use warren::broker::identity::QueueId;
 use warren::broker::message::{Returns, Run};
 use warren::broker::queue::{Command, LoadRequest, Queue, QueueState, SharedCredit, StoredChunk};
-use warren::store::committer::add_queue;
+use warren::store::committer::Piece;
 use warren::store::memory::MemoryStorage;
 use warren::store::recovery;
 use warren::store::{Change, Family, Logging, Storage, keys, records};
@@ -93,9 +93,9 @@ impl Bench {
         for _ in 0..pieces {
             let mut room = ROOM;
             let collected = self.queue.collect(epoch, spill, &mut room);
-            let more = collected.more;
-            let (mut logged, mut unlogged) = (Vec::new(), Vec::new());
-            add_queue(QUEUE, collected, &mut logged, &mut unlogged);
+            let mut piece = Piece::default();
+            let more = piece.add_queue(QUEUE, collected);
+            let (logged, unlogged) = piece.into_changes();
             self.disk.storage.write(&unlogged, Logging::Unlogged).unwrap();
             self.disk.storage.write(&logged, Logging::Logged).unwrap();
             if !more {

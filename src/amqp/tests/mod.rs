@@ -6,6 +6,7 @@ mod alarms;
 mod channels;
 mod consuming;
 mod definitions;
+mod delayed;
 mod ending;
 mod events;
 mod firehose;
@@ -19,7 +20,7 @@ mod timeouts;
 use super::{Connection, Peer, Settings};
 use crate::auth::{self, Anonymous, Authenticator};
 use crate::broker::queue::QueueKind;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::engine::{Broker, FirstStart, Options};
 use crate::name::Name;
 use crate::store::committer::SyncPolicy;
@@ -77,8 +78,11 @@ pub fn node_with(memory_budget: u64) -> Node {
 
 /// The same, and its connections this many bytes of publishes during an alarm.
 pub fn node_of(memory_budget: u64, held_publishes: u64) -> Node {
-    let storage = Arc::new(MemoryStorage::default());
-    let options = Options { held_publishes, ..options(memory_budget) };
+    node_on(Arc::new(MemoryStorage::default()), Options { held_publishes, ..options(memory_budget) })
+}
+
+/// A broker on a disk that may have been another's.
+pub fn node_on(storage: Arc<MemoryStorage>, options: Options) -> Node {
     let settings = Settings {
         frame_max: 131_072,
         channel_max: 2047,

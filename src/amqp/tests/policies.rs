@@ -62,6 +62,39 @@ fn an_exchange_gets_an_alternate_unless_it_has_one() {
 }
 
 #[test]
+fn any_exchange_delays_messages_if_its_policy_says_so() {
+    let node = node();
+    let mut client = node.channel();
+    declare(&mut client, "q.x");
+    client.queue("target", false);
+    client.bind("target", "q.x", "k");
+    let publish = |client: &mut Client, delay: i64| {
+        let headers = Some(Table::from_iter([("x-delay", Value::I64(delay))]));
+        client.send(&message(1, "q.x", "k", false, &PropertiesBuilder { headers, ..Default::default() }, b"m"));
+    };
+    publish(&mut client, 3_600_000);
+    assert_eq!(client.ready("target"), 1);
+    let definition = [("delayed-message", true.into())];
+    node.broker.set_policy("/", policy("p", ApplyTo::Exchanges, &definition, false), false).unwrap();
+    publish(&mut client, 3_600_000);
+    publish(&mut client, 1);
+    client.publish("q.x", "k", b"m");
+    assert_eq!(
+        (client.ready("target") >= 2, node.broker.messages_delayed("/", "q.x").unwrap() >= Some(1)),
+        (true, true)
+    );
+    let begun = Instant::now();
+    while client.ready("target") < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(node.broker.messages_delayed("/", "q.x"), Ok(Some(1)));
+    node.broker.remove_policy("/", &name("p"), false).unwrap();
+    publish(&mut client, 3_600_000);
+    assert_eq!(client.ready("target"), 4);
+    assert_eq!(node.broker.messages_delayed("/", "q.x"), Ok(Some(1)), "what waits goes on waiting");
+}
+
+#[test]
 fn policies_are_there_after_a_restart() {
     let storage = Arc::new(MemoryStorage::default());
     let broker = Broker::start(storage.clone(), options(1 << 28)).unwrap();

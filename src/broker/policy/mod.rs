@@ -91,6 +91,7 @@ enum Shape {
     Number { min: i64, max: i64 },
     Text,
     Word(&'static [&'static str]),
+    Flag,
     Anything,
 }
 
@@ -121,6 +122,7 @@ const KEYS: &[(&str, Shape, bool)] = &[
     ("queue-leader-locator", Shape::Text, false),
     ("queue-master-locator", Shape::Text, true),
     ("alternate-exchange", Shape::Text, false),
+    ("delayed-message", Shape::Flag, false),
     ("initial-cluster-size", COUNT, false),
     ("max-age", Shape::Text, false),
     ("stream-max-segment-size-bytes", COUNT, false),
@@ -182,6 +184,7 @@ impl Shape {
             Shape::Number { min, max } => value.as_integer().is_some_and(|number| (min..=max).contains(&number)),
             Shape::Text => value.as_str().is_some(),
             Shape::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Shape::Flag => value.as_bool().is_some(),
             Shape::Anything => true,
         }
     }
@@ -256,6 +259,7 @@ mod tests {
                 Shape::Number { min, .. } => ((*min).into(), Some((*min - 1).into())),
                 Shape::Text => ("text".into(), Some(5.into())),
                 Shape::Word(words) => (words[0].into(), Some("other".into())),
+                Shape::Flag => (true.into(), Some("yes".into())),
                 Shape::Anything => (Value::Void, None),
             };
             assert_eq!(check(good), Ok(()), "{key}");

@@ -58,6 +58,15 @@ impl Topology {
         }
     }
 
+    /// Makes messages with a delay wait at the exchanges that policies say, beside those whose type says so.
+    pub fn set_delayed(&mut self, delayed: impl Fn(&Name) -> bool) {
+        let mut changed = false;
+        for exchange in self.exchanges.values_mut().filter(|exchange| !exchange.name().as_str().is_empty()) {
+            changed |= exchange.set_delayed(delayed(exchange.name()));
+        }
+        self.version += u64::from(changed);
+    }
+
     /// An empty virtual host with its predeclared exchanges.
     pub fn new(vhost: Name) -> Topology {
         let mut topology = Topology { exchanges: HashMap::new(), queues: HashMap::new(), version: 0, vhost };

@@ -15,6 +15,9 @@ use crate::value::{Binary, Table, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// The argument that names the type by which a delaying exchange routes.
+const DELAYED_TYPE: &str = "x-delayed-type";
+
 /// The argument that names the exchange for messages this one has no destination for.
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 /// How many messages an `x-recent-history` exchange keeps.
@@ -52,10 +55,12 @@ pub enum ExchangeKind {
     JmsTopic,
     /// To every destination, but for duplicates.
     Deduplication,
+    /// When the message's delay is over, as the exchange type that `x-delayed-type` names.
+    Delayed,
 }
 
 /// Every type and its name in declarations and listings.
-const KINDS: [(ExchangeKind, &str); 11] = [
+const KINDS: [(ExchangeKind, &str); 12] = [
     (ExchangeKind::Direct, "direct"),
     (ExchangeKind::Fanout, "fanout"),
     (ExchangeKind::Topic, "topic"),
@@ -67,6 +72,7 @@ const KINDS: [(ExchangeKind, &str); 11] = [
     (ExchangeKind::RecentHistory, "x-recent-history"),
     (ExchangeKind::JmsTopic, "x-jms-topic"),
     (ExchangeKind::Deduplication, "x-message-deduplication"),
+    (ExchangeKind::Delayed, "x-delayed-message"),
 ];
 
 impl ExchangeKind {
@@ -103,7 +109,8 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
-    /// Checks that a redeclaration asks for what exists (compat.md 1.7: only `alternate-exchange` of the arguments).
+    /// Checks that a redeclaration asks for what exists (compat.md 1.7: of the arguments only `alternate-exchange`, and those
+    /// that a type adds).
     pub(super) fn check_equivalent(&self, received: &ExchangeSpec, resource: &Resource) -> Result<(), Refusal> {
         let differs = |arg: &str, received: &dyn std::fmt::Display, current: &dyn std::fmt::Display| {
             let difference = format!("received '{received}' but current is '{current}'");
@@ -121,9 +128,39 @@ impl ExchangeSpec {
         if self.internal != received.internal {
             return differs("internal", &received.internal, &self.internal);
         }
-        let own = if self.kind == ExchangeKind::ConsistentHash { &ring::ARGUMENTS[..] } else { &[] };
+        let own = match self.kind {
+            ExchangeKind::ConsistentHash => &ring::ARGUMENTS[..],
+            ExchangeKind::Delayed => &[DELAYED_TYPE],
+            _ => &[],
+        };
         let keys: Vec<&str> = std::iter::once(ALTERNATE_EXCHANGE).chain(own.iter().copied()).collect();
         equivalent_arguments(resource, &self.arguments, &received.arguments, &keys)
+    }
+
+    /// The type by which messages are routed: a delaying exchange names it in its arguments. Types that keep something of
+    /// each message are none for that.
+    ///
+    /// # Errors
+    /// `DelayedType`, `UnknownExchangeType`.
+    pub(super) fn routes_as(&self) -> Result<ExchangeKind, Refusal> {
+        if self.kind != ExchangeKind::Delayed {
+            return Ok(self.kind);
+        }
+        match self.arguments.get(DELAYED_TYPE) {
+            Some(Value::LongString(name)) => match ExchangeKind::parse(&String::from_utf8_lossy(name))? {
+                ExchangeKind::Delayed => {
+                    Err(Refusal::DelayedType("'x-delayed-message' can't be used for 'x-delayed-type'"))
+                }
+                ExchangeKind::RecentHistory => {
+                    Err(Refusal::DelayedType("'x-recent-history' can't be used for 'x-delayed-type'"))
+                }
+                ExchangeKind::Deduplication => {
+                    Err(Refusal::DelayedType("'x-message-deduplication' can't be used for 'x-delayed-type'"))
+                }
+                kind => Ok(kind),
+            },
+            _ => Err(Refusal::DelayedType("'x-delayed-type' must be an existing exchange type")),
+        }
     }
 
     /// Checks what a new exchange's arguments must be like.
@@ -135,7 +172,7 @@ impl ExchangeSpec {
                 format!("{{unacceptable_type,{}}}", other.type_name()),
             ));
         }
-        match self.kind {
+        match self.routes_as()? {
             ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(|_| ()),
             ExchangeKind::RecentHistory => self.check_history_length(),
             ExchangeKind::Deduplication => self.check_window(),
@@ -206,6 +243,8 @@ impl ExchangeSpec {
 pub struct Exchange {
     spec: ExchangeSpec,
     alternate: Option<Name>,
+    /// A policy makes messages with a delay wait here.
+    delayed: bool,
     pub(super) router: Router,
     pub(super) outgoing: HashSet<Arc<Bound>>,
     pub(super) incoming: HashSet<Arc<Bound>>,
@@ -216,7 +255,7 @@ impl Exchange {
         // No exchange can have a name that is not text or too long: such an alternate is one that does not exist.
         let alternate = spec.arguments.get(ALTERNATE_EXCHANGE).and_then(Value::as_str).and_then(Name::new);
         let router = Router::new(&spec);
-        Exchange { spec, alternate, router, outgoing: HashSet::new(), incoming: HashSet::new() }
+        Exchange { spec, alternate, delayed: false, router, outgoing: HashSet::new(), incoming: HashSet::new() }
     }
 
     /// The definition.
@@ -227,6 +266,18 @@ impl Exchange {
     /// The name.
     pub fn name(&self) -> &Name {
         &self.spec.name
+    }
+
+    /// Whether a message with a delay waits here before it is routed.
+    pub fn delays(&self) -> bool {
+        self.spec.kind == ExchangeKind::Delayed || self.delayed
+    }
+
+    /// Sets whether a policy makes messages wait; true when that changes where they go.
+    pub(super) fn set_delayed(&mut self, delayed: bool) -> bool {
+        let before = self.delays();
+        self.delayed = delayed;
+        before != self.delays()
     }
 
     /// Where messages go that have no destination here; it need not exist.
@@ -275,9 +326,10 @@ pub(super) enum Router {
 
 impl Router {
     fn new(spec: &ExchangeSpec) -> Router {
-        match spec.kind {
+        // It was checked when the exchange was declared.
+        match spec.routes_as().unwrap_or(ExchangeKind::Direct) {
             _ if spec.name.as_str().is_empty() => Router::Default,
-            ExchangeKind::Direct => Router::Direct(Direct::default()),
+            ExchangeKind::Direct | ExchangeKind::Delayed => Router::Direct(Direct::default()),
             ExchangeKind::Fanout => Router::Fanout(Fanout::default()),
             ExchangeKind::Topic => Router::Topic(Topic::default()),
             ExchangeKind::Headers => Router::Headers(Headers::default()),

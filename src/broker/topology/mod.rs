@@ -30,4 +30,4 @@ pub use binding::{Binding, Bound, Destination};
 pub use definitions::{Topology, refuse_default_exchange};
 pub use exchange::{Exchange, ExchangeKind, ExchangeSpec};
 pub use removal::Removed;
-pub use route::{GateWay, Message, Way};
+pub use route::{Delay, GateWay, Message, Way};

@@ -16,6 +16,11 @@ pub struct Removed {
 }
 
 impl Removed {
+    /// All exchanges.
+    pub fn exchanges(&self) -> impl Iterator<Item = &ExchangeSpec> {
+        self.exchanges.iter()
+    }
+
     /// The exchanges that are on disk.
     pub fn durable_exchanges(&self) -> impl Iterator<Item = &ExchangeSpec> {
         self.exchanges.iter().filter(|exchange| exchange.durable)

@@ -5,6 +5,7 @@ use super::definitions::Topology;
 use super::destinations::Destinations;
 use super::exchange::{Exchange, Router};
 use crate::broker::content::Content;
+use crate::broker::delayed::delay_of;
 use crate::broker::hash::hash_all;
 use crate::broker::identity::QueueId;
 use crate::name::Name;
@@ -22,6 +23,15 @@ pub struct Message<'m> {
     pub random: &'m dyn Fn() -> u64,
 }
 
+/// A message is to wait at an exchange before it is routed from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// The exchange.
+    pub exchange: Name,
+    /// For how long, in milliseconds.
+    pub ms: u32,
+}
+
 /// Where a message goes.
 #[derive(Clone, Debug, Default)]
 pub struct Way {
@@ -31,6 +41,8 @@ pub struct Way {
     pub histories: Vec<Name>,
     /// Exchanges on the way that only let through what is no duplicate, and where it goes from there.
     pub gates: Vec<GateWay>,
+    /// Exchanges at which the message is to wait: it goes no further there now, not even to an alternate exchange.
+    pub delays: Vec<Delay>,
     /// Whether every message with the same exchange and keys goes this way, as long as the topology stays the same: nothing
     /// else of the message was looked at, and nothing left to chance.
     pub lasts: bool,
@@ -47,6 +59,8 @@ pub struct GateWay {
     pub queues: Vec<QueueId>,
     /// Exchanges behind it that remember their last messages.
     pub histories: Vec<Name>,
+    /// Exchanges behind it at which the message is to wait.
+    pub delays: Vec<Delay>,
     /// The gates behind it, by their places in [`Way::gates`].
     pub gates: Vec<usize>,
 }
@@ -63,6 +77,7 @@ impl Topology {
         self.walk(exchange, &mut facts, &mut walk, false);
         way.queues = walk.queues;
         way.histories = walk.histories;
+        way.delays = walk.delays;
         way.lasts = walk.lasts;
         way.gates = walk.gates.iter().map(|name| GateWay::new(name, true)).collect();
         let mut next = 0;
@@ -87,7 +102,8 @@ impl Topology {
             }
         }
         if let Some(gate) = way.gates.get_mut(at) {
-            (gate.queues, gate.histories, gate.gates) = (walk.queues, walk.histories, behind);
+            (gate.queues, gate.histories) = (walk.queues, walk.histories);
+            (gate.delays, gate.gates) = (walk.delays, behind);
         }
     }
 
@@ -114,6 +130,13 @@ impl Topology {
     }
 
     fn visit<'t>(&'t self, exchange: &'t Exchange, facts: &mut Facts<'_>, walk: &mut Walk<'t>) {
+        if exchange.delays() {
+            walk.lasts = false;
+            if let Some(ms) = delay_of(facts.headers()) {
+                walk.delays.push(Delay { exchange: exchange.name().clone(), ms });
+                return;
+            }
+        }
         let before = walk.hits;
         let keys = facts.message.keys;
         match &exchange.router {
@@ -199,6 +222,7 @@ struct Walk<'t> {
     queues: Vec<QueueId>,
     histories: Vec<Name>,
     gates: Vec<&'t Name>,
+    delays: Vec<Delay>,
     lasts: bool,
     /// Exchanges in the order in which they were met, the visited ones included.
     pending: Vec<&'t Name>,
@@ -207,15 +231,16 @@ struct Walk<'t> {
 
 impl GateWay {
     fn new(exchange: &Name, open: bool) -> GateWay {
-        let (queues, histories, gates) = (Vec::new(), Vec::new(), Vec::new());
-        GateWay { exchange: exchange.clone(), open, queues, histories, gates }
+        let (queues, histories, delays, gates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        GateWay { exchange: exchange.clone(), open, queues, histories, delays, gates }
     }
 }
 
 impl<'t> Walk<'t> {
     fn new(start: &'t Name) -> Walk<'t> {
         let (queues, histories, gates) = (Vec::new(), Vec::new(), Vec::new());
-        Walk { start, hits: 0, queues, histories, gates, lasts: true, pending: Vec::new(), seen: HashSet::new() }
+        let (delays, pending, seen) = (Vec::new(), Vec::new(), HashSet::new());
+        Walk { start, hits: 0, queues, histories, gates, delays, lasts: true, pending, seen }
     }
 
     fn take(&mut self, destinations: &'t Destinations) {

@@ -58,7 +58,7 @@ fn routed_with(topology: &Topology, exchange: &str, key: &str, headers: &Table) 
 
 /// The way of a message with these keys and this content header; `random` is what chance says.
 fn way(topology: &Topology, exchange: &str, keys: &[&[u8]], content: &[u8], random: u64) -> Way {
-    let mut way = Way { queues: vec![QueueId(999)], histories: vec![name("old")], gates: Vec::new(), lasts: false };
+    let mut way = Way { queues: vec![QueueId(999)], histories: vec![name("old")], ..Way::default() };
     topology.route(topology.exchange(exchange).unwrap(), &Message { keys, content, random: &|| random }, &mut way);
     way
 }
