@@ -4,7 +4,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
-use super::publish::Batch;
+use super::publish::{Batch, PublishTag};
 use super::queue_handle::QueueHandle;
 use crate::broker::dead_letter::{Death, Letter};
 use crate::broker::message::{Parts, Record, Run};
@@ -12,7 +12,7 @@ use crate::broker::queue::{Dead, DeadLetters};
 use crate::clock::Now;
 use crate::store::committer::Waiter;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -97,17 +97,17 @@ impl Carrier {
 
     fn carry(&mut self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>, dead: Vec<Dead>) {
         let settings = queue.settings();
-        let mut spans = Vec::new();
-        for dead in dead {
-            let found = settings.dead_letters.as_ref().map(|letters| self.publish(broker, queue, letters, &dead));
-            let at_least_once = settings.dead_letters.as_ref().is_some_and(|letters| letters.at_least_once);
-            if at_least_once && dead.waits && found == Some(false) {
-                self.stranded.push((Now::read().monotonic + RETRY, queue.clone(), dead));
-            } else if dead.waits {
-                spans.push((dead.run.first(), dead.run.count));
+        // Messages that nobody took, by their places among all that are carried.
+        let (mut kept, mut place) = (BTreeSet::new(), 0);
+        for dead in &dead {
+            if let Some(letters) = &settings.dead_letters {
+                self.publish(broker, queue, letters, dead, place, &mut kept);
             }
+            place += u64::from(dead.run.count);
         }
         let epoch = self.batch.flush(broker);
+        kept.extend(self.batch.take_refused().into_iter().map(|tag| tag.sequence));
+        let spans = self.sort_out(queue, dead, &kept);
         match epoch {
             _ if spans.is_empty() => {}
             Some(epoch) => {
@@ -118,8 +118,44 @@ impl Carrier {
         }
     }
 
-    /// Publishes the messages of a run to the dead-letter exchange. Whether all found a queue that took them.
-    fn publish(&mut self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>, letters: &DeadLetters, dead: &Dead) -> bool {
+    /// Keeps the messages that nobody took for later; returns the others that their queue waits for.
+    fn sort_out(&mut self, queue: &Arc<QueueHandle>, dead: Vec<Dead>, kept: &BTreeSet<u64>) -> Vec<(u64, u32)> {
+        let due = Now::read().monotonic + RETRY;
+        let (mut spans, mut place) = (Vec::new(), 0);
+        for Dead { run, reason, waits } in dead {
+            let places = place..place + u64::from(run.count);
+            place = places.end;
+            if waits && kept.range(places.clone()).next().is_none() {
+                spans.push((run.first(), run.count));
+                continue;
+            }
+            let is_kept = |at: u32| kept.contains(&(places.start + u64::from(at)));
+            let mut at = 0;
+            while waits && at < run.count {
+                let length = (at..run.count).take_while(|other| is_kept(*other) == is_kept(at)).count() as u32;
+                let part = run.part(at, length);
+                if is_kept(at) {
+                    self.stranded.push((due, queue.clone(), Dead { run: part, reason, waits }));
+                } else {
+                    spans.push((part.first(), length));
+                }
+                at += length;
+            }
+        }
+        spans
+    }
+
+    /// Publishes the messages of a run to the dead-letter exchange. At least once: what no queue takes is said in `kept`, or
+    /// by the batch when a queue refuses it; the run's messages are there under the numbers from `place` on.
+    fn publish(
+        &mut self,
+        broker: &Arc<Broker>,
+        queue: &Arc<QueueHandle>,
+        letters: &DeadLetters,
+        dead: &Dead,
+        place: u64,
+        kept: &mut BTreeSet<u64>,
+    ) {
         let Run { chunk, index, count, .. } = &dead.run;
         let death = Death {
             queue: queue.name().as_str(),
@@ -128,13 +164,17 @@ impl Carrier {
             routing_key: letters.routing_key.as_ref().map(|key| key.as_str()),
             time: Now::unix_seconds(),
         };
-        let mut all = true;
-        for record in (*index..*index + *count).filter_map(|at| chunk.record(at)) {
-            all &= self.publish_one(broker, queue, letters, &record, &death);
+        let strict = letters.at_least_once && dead.waits;
+        for (sequence, at) in (place..).zip(*index..*index + *count) {
+            let Some(record) = chunk.record(at) else { continue };
+            let tag = strict.then_some(PublishTag { channel: 0, sequence });
+            if !self.publish_one(broker, queue, letters, &record, &death, tag) && strict {
+                kept.insert(sequence);
+            }
         }
-        all
     }
 
+    /// Whether some queue takes the message; one that refuses it says so under `tag`.
     fn publish_one(
         &mut self,
         broker: &Broker,
@@ -142,6 +182,7 @@ impl Carrier {
         letters: &DeadLetters,
         record: &Record<'_>,
         death: &Death<'_>,
+        tag: Option<PublishTag>,
     ) -> bool {
         let Some(letter) = Letter::of(record, death) else {
             tracing::warn!("{}: a message with damaged properties cannot be dead-lettered", queue.resource());
@@ -160,15 +201,23 @@ impl Carrier {
             deadline_ms: 0,
             died: true,
         };
-        self.batch.push(broker, &route, &parts, None);
+        self.batch.push(broker, &route, &parts, tag);
         !route.is_empty()
     }
 
     fn retry(&mut self, broker: &Arc<Broker>) {
         let now = Now::read().monotonic;
         let due: Vec<_> = self.stranded.extract_if(.., |(due, _, _)| *due <= now).collect();
-        for (_, queue, dead) in due {
-            self.carry(broker, &queue, vec![dead]);
+        let mut due = due.into_iter().peekable();
+        while let Some((_, queue, dead)) = due.next() {
+            let mut all = vec![dead];
+            while let Some((_, _, dead)) = due.next_if(|(_, other, _)| Arc::ptr_eq(other, &queue)) {
+                all.push(dead);
+            }
+            // A queue that was deleted has taken its messages along.
+            if !queue.with_queue(|queue| queue.is_closed()) {
+                self.carry(broker, &queue, all);
+            }
         }
     }
 

@@ -197,6 +197,7 @@ impl Session {
     pub fn check_queue(&self, name: &Name) -> Result<DeclaredQueue, Refusal> {
         self.authorize(Operation::CheckQueue(name.as_str()))?;
         let queue = self.vhost.queue(name, self.id)?;
+        queue.asked_for(&self.broker);
         let counts = queue.counts();
         let (messages, consumers) = (counts.ready, counts.consumers);
         Ok(DeclaredQueue { name: queue.name().clone(), messages, consumers, epoch: None })

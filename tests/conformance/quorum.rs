@@ -205,3 +205,30 @@ fn one_with_a_single_active_consumer_is_not_got_from() {
     );
     channel_refuses(&mut client, |client| client.get(CH, &name, true), (405, &text), BASIC_GET);
 }
+
+/// A quorum queue whose messages expire at once and have to arrive at `exchange`.
+fn strict(client: &mut Client, exchange: &str) -> String {
+    let arguments = [
+        ("x-dead-letter-exchange", text(exchange)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-message-ttl", number(20)),
+    ];
+    quorum_with(client, &arguments)
+}
+
+#[test]
+fn at_least_once_waits_for_room() {
+    let mut client = open();
+    let dead = exchange(&mut client, "fanout");
+    let name = strict(&mut client, &dead);
+    let full = queue_with(&mut client, &[("x-max-length", number(1)), ("x-overflow", text("reject-publish"))]);
+    client.bind(CH, &full, &dead, "").unwrap();
+    publish(&mut client, &name, "a");
+    eventually("one has room", || counts(&mut client, &full).0 == 1);
+    publish(&mut client, &name, "b");
+    eventually("the other died", || counts(&mut client, &name).0 == 0);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(drain(&mut client, &full), ["a"]);
+    assert_eq!(await_message(&mut client, &full).text(), "b");
+}

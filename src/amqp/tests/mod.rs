@@ -5,6 +5,7 @@ mod access;
 mod alarms;
 mod channels;
 mod consuming;
+mod dead_letters;
 mod definitions;
 mod delayed;
 mod ending;
