@@ -34,11 +34,13 @@ fn declarations_are_checked() {
     let name = unique("x");
     let missing = "PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type";
     let itself = "PRECONDITION_FAILED - Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'";
+    let keeps = "PRECONDITION_FAILED - Invalid argument, 'x-message-deduplication' can't be used for 'x-delayed-type'";
     let unknown = "PRECONDITION_FAILED - unknown exchange type 'no'";
     for (arguments, refusal) in [
         (vec![], missing),
         (vec![("x-delayed-type", number(1))], missing),
         (vec![("x-delayed-type", text("x-delayed-message"))], itself),
+        (vec![("x-delayed-type", text("x-message-deduplication"))], keeps),
         (vec![("x-delayed-type", text("no"))], unknown),
     ] {
         let declare = declaration(&name, &arguments);
@@ -106,4 +108,35 @@ fn what_waits_survives_a_kill_and_goes_with_its_exchange() {
     let came = client.deliveries(2).unwrap();
     assert_eq!(came.iter().map(Delivery::text).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(counts(&mut client, &other_queue).0, 0);
+}
+
+#[test]
+fn a_duplicate_does_not_wait_behind_an_exchange_that_drops_it() {
+    let mut client = open();
+    let (exchange, queue) = delaying(&mut client);
+    let gate = unique("x");
+    client
+        .declare_exchange(
+            CH,
+            exchange::Declare {
+                exchange: gate.as_str().into(),
+                kind: "x-message-deduplication".into(),
+                durable: true,
+                arguments: table(&[("x-cache-size", number(10))]),
+                ..Default::default()
+            },
+        )
+        .unwrap();
+    client.bind_exchange(CH, &exchange, &gate, "").unwrap();
+    client.confirm_select(CH).unwrap();
+    for (identity, delay, body) in [("a", 400, "late"), ("b", 100, "early"), ("a", 1, "again")] {
+        let headers = table(&[("x-delay", number(delay)), ("x-deduplication-header", text(identity))]);
+        let properties = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+        client.publish(CH, &gate, "key", &properties, body.as_bytes()).unwrap();
+    }
+    assert_eq!(client.wait_confirms(CH), Ok(vec![]), "the duplicate is acknowledged");
+    client.consume(CH, &queue, "", true).unwrap();
+    let came: Vec<String> = client.deliveries(2).unwrap().iter().map(Delivery::text).collect();
+    assert_eq!(came, ["early", "late"]);
+    assert_eq!(drain(&mut client, &queue), Vec::<String>::new());
 }
