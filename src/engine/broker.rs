@@ -272,16 +272,20 @@ impl Broker {
     /// When the disk fails.
     pub fn stop(&self) -> Result<(), StoreError> {
         self.stopping.store(true, Ordering::Release);
+        // What the broker moves between queues is either wholly in the last commit or not begun.
+        self.relay.close();
+        self.delays().iter().for_each(|delays| delays.halt());
         self.committer.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             if thread.join().is_err() {
                 return Err(StoreError::Failed("the committer ended with a panic".into()));
             }
         }
+        self.relay.end();
         if let Some(text) = self.failure.lock().clone() {
             return Err(StoreError::Failed(text));
         }
-        // Timers and dead letters go on: what they have changed since the last commit is written with the states, or the
+        // Timers go on: what they have changed since the last commit is written with the states, or the
         // states would not be those of the messages on disk.
         let (epoch, mut piece, mut states) = (self.committer.open_epoch(), Piece::default(), Vec::new());
         for queue in self.queues().into_iter().filter(|queue| queue.definition().is_stored()) {
@@ -299,6 +303,11 @@ impl Broker {
         changes.extend(self.delays().iter().flat_map(|delays| delays.last_changes(done)));
         changes.push(Change::Put(Family::QueueState, keys::CLEAN_STOP.to_vec(), Vec::new()));
         self.committer.storage().write(&changes, Logging::Synced)
+    }
+
+    /// Whether the broker moves nothing any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// The committer.

@@ -107,6 +107,11 @@ impl DelayHandle {
         broker.delaying().timers.set(self, due);
     }
 
+    /// The broker is stopping: returns when nothing is being moved any more.
+    pub(super) fn halt(&self) {
+        drop(self.mover.lock());
+    }
+
     /// Drops all messages; what comes is ignored from now on.
     pub(super) fn close(&self) {
         self.delays.lock().close();
@@ -136,6 +141,9 @@ impl DelayHandle {
     fn run(self: &Arc<Self>, broker: &Arc<Broker>) -> Option<u64> {
         let mut cache = self.mover.lock();
         for _ in 0..STEPS {
+            if broker.is_stopping() {
+                return None;
+            }
             let now = broker.now();
             if broker.memory().is_full() {
                 broker.committer().nudge();

@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Relay {
     inbox: Mutex<Inbox>,
     bell: Condvar,
+    /// Rung when the thread is quiet, and when it has ended.
+    quieted: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,14 @@ struct Inbox {
     dead: VecDeque<(Arc<QueueHandle>, Vec<Dead>)>,
     /// An epoch that somebody waited for is done.
     rung: bool,
+    /// Whether there is a thread.
+    running: bool,
+    /// Nothing more is to be carried.
+    closing: bool,
+    /// Nothing more is carried: the thread has seen that it is closing.
+    quiet: bool,
+    /// The last commit is done: the thread is to end.
+    ending: bool,
 }
 
 impl Waiter for Relay {
@@ -63,35 +73,76 @@ impl Relay {
         self.bell.notify_one();
     }
 
-    /// Runs the thread until the broker is dropped.
+    /// Carries nothing any more: what dies from now on stays with its queue. Nothing is on its way to a queue when this
+    /// returns.
+    pub fn close(&self) {
+        self.ask(|inbox| inbox.closing = true, |inbox| inbox.quiet);
+    }
+
+    /// Settles at their sources the dead letters that the last commit has taken, and ends the thread. A clean stop would
+    /// double them otherwise.
+    pub fn end(&self) {
+        self.ask(|inbox| inbox.ending = true, |_| false);
+    }
+
+    /// Asks something of the thread and waits until it is done, or there is no thread.
+    fn ask(&self, ask: impl FnOnce(&mut Inbox), done: impl Fn(&Inbox) -> bool) {
+        let mut inbox = self.inbox.lock();
+        ask(&mut inbox);
+        self.bell.notify_one();
+        while inbox.running && !done(&inbox) {
+            self.quieted.wait(&mut inbox);
+        }
+    }
+
+    /// Runs the thread until [`Relay::end`], or until the broker is dropped.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(broker: &Arc<Broker>) -> std::io::Result<JoinHandle<()>> {
         let (relay, broker) = (broker.relay().clone(), Arc::downgrade(broker));
+        relay.inbox.lock().running = true;
         let carrier = Carrier { relay, batch: Batch::default(), arriving: VecDeque::new(), stranded: Vec::new() };
         std::thread::Builder::new().name("relay".into()).spawn(move || carrier.run(&broker))
+    }
+}
+
+impl Drop for Carrier {
+    /// Nobody waits for a thread that has ended, however it did.
+    fn drop(&mut self) {
+        self.relay.inbox.lock().running = false;
+        self.relay.quieted.notify_all();
     }
 }
 
 impl Carrier {
     fn run(mut self, broker: &Weak<Broker>) {
         loop {
-            let dead = {
+            let (dead, closing, ending) = {
                 let mut inbox = self.relay.inbox.lock();
-                if inbox.dead.is_empty() && !inbox.rung {
+                let asked = inbox.closing && !inbox.quiet || inbox.ending;
+                if inbox.dead.is_empty() && !inbox.rung && !asked {
                     self.relay.bell.wait_for(&mut inbox, LOOK);
                 }
                 inbox.rung = false;
-                std::mem::take(&mut inbox.dead)
+                if inbox.closing && !inbox.quiet {
+                    inbox.quiet = true;
+                    self.relay.quieted.notify_all();
+                }
+                (std::mem::take(&mut inbox.dead), inbox.closing, inbox.ending)
             };
             let Some(broker) = broker.upgrade() else { return };
-            for (queue, dead) in dead {
-                self.carry(&broker, &queue, dead);
+            if !closing {
+                for (queue, dead) in dead {
+                    self.carry(&broker, &queue, dead);
+                }
+                broker.publish_events(&mut self.batch);
+                self.retry(&broker);
             }
-            broker.publish_events(&mut self.batch);
-            self.retry(&broker);
             self.arrive(&broker);
+            if ending {
+                return;
+            }
         }
     }
 

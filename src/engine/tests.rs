@@ -279,20 +279,7 @@ fn within_patience(run: fn()) {
 #[test]
 fn what_happens_between_the_last_commit_and_the_end_does_not_cost_a_message() {
     let storage = Arc::new(MemoryStorage::default());
-    let start = || {
-        let (memory_budget, clock) = (8 << 20, Arc::new(SystemClock));
-        let options = Options {
-            memory_budget,
-            clock,
-            sync: SyncPolicy::Always,
-            first_start: Some(first_start()),
-            connection_max: None,
-            default_queue_type: QueueKind::Classic,
-            held_publishes: 0,
-            event_vhost: Name::new("/").unwrap(),
-        };
-        Broker::start(storage.clone(), options).unwrap()
-    };
+    let start = || Broker::start(storage.clone(), options()).unwrap();
     let broker = start();
     let session = broker.open_session("/", user().identity()).unwrap();
     let name = Name::new("a").unwrap();
@@ -324,5 +311,48 @@ fn what_happens_between_the_last_commit_and_the_end_does_not_cost_a_message() {
         }
     }
     assert_eq!(bodies, [b"2", b"3"]);
+    broker.stop().unwrap();
+}
+
+#[test]
+fn a_clean_stop_doubles_no_dead_letter() {
+    const ROUNDS: u64 = 40;
+    const MESSAGES: usize = 300;
+    let storage = Arc::new(MemoryStorage::default());
+    let mut broker = Broker::start(storage.clone(), options()).unwrap();
+    for round in 1..=ROUNDS {
+        let session = broker.open_session("/", user().identity()).unwrap();
+        declare(&session, "dead");
+        let arguments = [("x-message-ttl", Value::I64(1)), ("x-dead-letter-exchange", Value::from(""))];
+        let arguments = arguments.into_iter().chain([("x-dead-letter-routing-key", Value::from("dead"))]);
+        let (name, arguments) = (Name::new("q"), arguments.collect());
+        let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments };
+        session.declare_queue(spec).unwrap();
+        let route = session.route("", b"q", b"").unwrap();
+        let (exchange_and_key, persistent, died) = (&b"\0\x01q"[..], true, false);
+        let header = crate::wire::properties::PropertiesBuilder::default().content_header(1);
+        let (header, mut batch) = (header.as_slice(), Batch::default());
+        for _ in 0..MESSAGES {
+            let parts = Parts { exchange_and_key, header, body: b"m", persistent, priority: 0, deadline_ms: 0, died };
+            batch.push(&broker, &route, &parts, None);
+            if broker.now().is_multiple_of(3) {
+                batch.flush(&broker);
+            }
+        }
+        batch.flush(&broker);
+        std::thread::sleep(Duration::from_micros(round * 100));
+        broker.stop().unwrap();
+        drop((session, batch, route, broker));
+        broker = Broker::start(storage.clone(), options()).unwrap();
+        let session = broker.open_session("/", user().identity()).unwrap();
+        let ready = |name: &str| session.check_queue(&Name::new(name).unwrap()).unwrap().messages;
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let all = MESSAGES as u64 * round;
+        while ready("q") > 0 || ready("dead") < all {
+            assert!(std::time::Instant::now() < deadline, "{} of {all} have died", ready("dead"));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(ready("dead"), all, "round {round}");
+    }
     broker.stop().unwrap();
 }

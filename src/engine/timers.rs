@@ -40,11 +40,13 @@ pub(super) struct Timers<T> {
     /// At most one for each thing, by due time and number.
     set: Mutex<BTreeMap<(u64, u64), Weak<T>>>,
     bell: Condvar,
+    /// Held while something ticks: whoever has fired knows that all that was due has ticked.
+    firing: Mutex<()>,
 }
 
 impl<T> Default for Timers<T> {
     fn default() -> Self {
-        Timers { set: Mutex::default(), bell: Condvar::new() }
+        Timers { set: Mutex::default(), bell: Condvar::new(), firing: Mutex::default() }
     }
 }
 
@@ -71,6 +73,7 @@ impl<T: Timed> Timers<T> {
 
     /// Ticks what is due at `now`.
     pub fn fire(&self, broker: &Arc<Broker>, now: u64) {
+        let _firing = self.firing.lock();
         loop {
             let timed = {
                 let mut set = self.set.lock();
