@@ -1,4 +1,4 @@
-//! Delayed messages under SIGKILL: what was confirmed comes, and none before its time.
+//! Delayed messages under SIGKILL: what is persistent and was confirmed comes, and none before its time.
 
 use crate::support::{
     AMQPClass, AMQPValue, BasicProperties, Broker, Client, ConfirmTracker, Error, FieldTable, Options, basic,
@@ -134,11 +134,14 @@ impl Run {
                 let delay = rng.between(1, DELAY_MS);
                 let mut headers = FieldTable::default();
                 headers.insert("x-delay".into(), AMQPValue::LongLongInt(delay as i64));
-                // Whatever the delivery mode.
+                // What is not persistent lasts while it waits, and in its queue no longer than any other such message.
                 let mode = if rng.below(3) == 0 { 1 } else { 2 };
                 let properties = BasicProperties::default().with_headers(headers).with_delivery_mode(mode);
                 let body = [number.to_be_bytes(), (wall_ms() + delay).to_be_bytes()].concat();
-                numbers.insert(tracker.publish(), *number);
+                let sequence = tracker.publish();
+                if mode == 2 {
+                    numbers.insert(sequence, *number);
+                }
                 let publish =
                     basic::Publish { exchange: EXCHANGE.into(), routing_key: "key".into(), ..Default::default() };
                 client.publish_raw(CHANNEL, publish, &encode_properties(&properties), &body)?;
