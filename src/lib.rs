@@ -5,7 +5,7 @@
 //! - [`node`]: the composition root: opens the store, recovers, starts listeners, stops them in reverse order.
 //! - [`cli`], [`config`]: the command line and the settings. [`perf`]: the load generator behind `warren perf`.
 //! - [`definitions`]: RabbitMQ's definitions file.
-//! - [`listener`]: sockets; drives one connection machine a socket.
+//! - [`listener`]: sockets; drives one connection machine a socket. [`tls`]: certificates and sessions.
 //! - [`amqp`]: the connection machine: bytes and time in, bytes out. [`auth`]: who may log in.
 //! - [`engine`]: queues behind locks, definitions, effects.
 //! - [`store`]: the disk.
@@ -27,5 +27,6 @@ pub mod name;
 pub mod node;
 pub mod perf;
 pub mod store;
+pub mod tls;
 pub mod value;
 pub mod wire;

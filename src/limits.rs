@@ -99,3 +99,7 @@ pub const DELAYED_MOVE_BYTES: usize = 256 * 1024;
 
 /// Delayed messages of an exchange that have moved and wait for their queues' disk: each is remembered by its place.
 pub const DELAYED_MOVING_MAX: usize = 65_536;
+
+/// Bytes of a TLS handshake that may wait for the rest of their message, beside what is read at once: a client's
+/// certificate and those it is signed by have less.
+pub const TLS_HANDSHAKE_BYTES: usize = 16 * 1024;

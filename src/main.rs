@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use warren::cli::{self, Command};
-use warren::config::Config;
+use warren::config::{Config, Loaded};
 use warren::node::{Node, NodeError};
 
 /// One heap for Rust and RocksDB; it gives memory back to the system.
@@ -17,15 +17,18 @@ pub static HEAP_SETTINGS: &std::ffi::CStr = c"background_thread:true,dirty_decay
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::Serve(loaded)) => serve(&loaded),
         Ok(Command::Perf(args)) => report(warren::perf::run(*args)),
         Err(code) => code,
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
+fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
     if let Err(error) = cli::logging::start(&config.log) {
         return report(Err(error.to_string()));
+    }
+    for key in unused {
+        tracing::warn!("RabbitMQ's setting means nothing here: {key}");
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.server.worker_threads > 0 {

@@ -1,18 +1,23 @@
 //! The composition root: the only place that knows everything. Opens the store, recovers, starts the listeners; stops
 //! them in reverse order.
 
+mod listeners;
+mod logins;
+
 use crate::amqp::Settings;
-use crate::auth::{self, Anonymous, Authenticator, Mechanism};
+use crate::auth;
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{Broker, FirstStart, Found, Options};
 use crate::limits::HANDSHAKES_MAX;
-use crate::listener::{Service, accept, bind};
+use crate::listener::Service;
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
+use crate::tls::{self, TlsError};
+use listeners::Listeners;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -33,6 +38,8 @@ pub enum NodeError {
     Store(StoreError),
     /// An address that cannot be listened on.
     Listen(SocketAddr, std::io::Error),
+    /// Certificates that cannot be used.
+    Tls(TlsError),
     /// The definitions file.
     Definitions(DefinitionsError),
     /// The disk failed while the node ran.
@@ -44,6 +51,7 @@ impl fmt::Display for NodeError {
         match self {
             NodeError::Store(error) => error.fmt(f),
             NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            NodeError::Tls(error) => write!(f, "TLS: {error}"),
             NodeError::Definitions(error) => write!(f, "definitions file {error}"),
             NodeError::Failed(text) => f.write_str(text),
         }
@@ -74,14 +82,10 @@ impl Node {
     /// When the data directory is in use or damaged, or an address cannot be listened on.
     pub fn start(config: &Config) -> Result<Node, NodeError> {
         let started = Now::read().monotonic;
+        tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
-        let mut listeners = Vec::new();
-        for address in &config.listener.address {
-            let refused = |error| NodeError::Listen(*address, error);
-            let listener = bind(*address, config.listener.backlog).map_err(refused)?;
-            listeners.push((listener.local_addr().map_err(refused)?, listener));
-        }
-        let auth = Arc::new(authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
+        let listeners = Listeners::bind(config)?;
+        let auth = Arc::new(logins::authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
         let definitions = config.definitions.file.as_deref().map(|file| Ok((file, definitions::read(file)?)));
         let definitions = definitions.transpose().map_err(NodeError::Definitions)?;
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
@@ -107,17 +111,13 @@ impl Node {
                 max => max as usize + HANDSHAKES_MAX,
             },
             open: Arc::default(),
+            proxies: listeners::proxies(&config.listener.proxies),
             nodelay: config.listener.nodelay,
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
         tell_start(config, broker.found(), started);
-        let mut addresses = Vec::new();
-        for (address, listener) in listeners {
-            tracing::info!(%address, "listening");
-            addresses.push(address);
-            tokio::spawn(accept(listener, service.clone()));
-        }
+        let addresses = listeners.serve(&service);
         if config.disk.free_limit > 0 {
             let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);
             tokio::spawn(watch_disk(path, limit, broker.clone(), stop.clone()));
@@ -212,18 +212,11 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn authenticator(config: &Config) -> std::io::Result<Authenticator> {
-    let auth = &config.auth;
-    let password = || auth.anonymous_login_password.reveal().to_owned();
-    let anonymous = auth.anonymous_login_user.clone().map(|user| Anonymous { user, password: password() });
-    let mechanisms = auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect();
-    Ok(Authenticator::new(&auth.loopback_users)?.with_anonymous(anonymous).with_mechanisms(mechanisms))
-}
-
 /// What a node has before anybody has made anything.
 fn first_start(config: &Config) -> std::io::Result<FirstStart> {
     let auth = &config.auth;
-    let user = auth::user(auth.default_user.as_str(), auth.default_password.reveal(), &["administrator"])?;
+    let (name, password) = (auth.default_user.as_str(), auth.default_password.reveal());
+    let user = auth::user_hashed(name, password, &["administrator"], logins::hashing(config))?;
     Ok(FirstStart { vhost: auth.default_vhost.clone(), user })
 }
 

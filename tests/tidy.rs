@@ -15,24 +15,29 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("broker", &[]),
     ("metrics", &[]),
+    ("tls", &[]),
     ("auth", &["broker"]),
     ("store", &["broker"]),
     ("engine", &["store", "broker"]),
-    ("amqp", &["wire", "engine", "broker", "auth"]),
-    ("listener", &["amqp", "engine", "auth"]),
-    ("http", &["engine", "broker", "auth", "metrics"]),
+    ("amqp", &["wire", "engine", "broker", "auth", "tls"]),
+    ("listener", &["amqp", "engine", "auth", "broker", "tls"]),
+    ("http", &["engine", "broker", "auth", "metrics", "tls"]),
     ("perf", &["wire"]),
     ("config", &[]),
     ("cli", &["config", "perf"]),
     ("definitions", &["engine", "broker", "auth"]),
-    ("node", &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics"]),
+    (
+        "node",
+        &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics", "tls"],
+    ),
 ];
 
 /// Words of the code that only some modules, or one file of a module, may name.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store"]),
     ("axum", &["http"]),
-    ("rustls", &["listener"]),
+    ("rustls", &["tls"]),
+    ("x509_parser", &["tls"]),
     // `perf` is a client that measures; the committer is a thread of its own that waits for intervals.
     ("Instant::now", &["clock", "perf", "store/committer"]),
     ("SystemTime::now", &["clock", "perf"]),

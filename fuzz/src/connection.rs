@@ -248,6 +248,7 @@ fn connect(settings: &Arc<Settings>, broker: &Arc<Broker>) -> Client {
         local: "127.0.0.1:5672".to_owned(),
         loopback: true,
         certificate_name: None,
+        tls: None,
     };
     Client::new(Connection::new(settings.clone(), broker.clone(), AUTH.clone(), peer, *START))
 }

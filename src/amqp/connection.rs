@@ -1,12 +1,14 @@
 //! The connection machine: bytes and time in, bytes out. It names no socket and no clock.
 
-use super::handshake::Login;
+use super::error::{AmqpError, Code};
+use super::handshake::{Login, Pending};
 use super::heartbeat::{Beat, Heartbeat};
 use super::link::Tuned;
 use super::open::{Open, Stop};
 use super::output::Output;
 use super::settings::{Peer, Settings};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Claim, Denied, Request};
+use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::{Broker, Outbox};
 use crate::wire::output::write_heartbeat;
@@ -17,10 +19,10 @@ use std::time::Instant;
 /// One client connection.
 ///
 /// Inputs are [`on_bytes`](Connection::on_bytes), [`on_wake`](Connection::on_wake),
-/// [`on_deadline`](Connection::on_deadline), [`written`](Connection::written), [`shut_down`](Connection::shut_down) and
-/// [`on_disconnect`](Connection::on_disconnect). After each of them the owner asks [`output`](Connection::output),
-/// [`wants_read`](Connection::wants_read), [`deadline`](Connection::deadline) and
-/// [`is_finished`](Connection::is_finished). When `wants_read` becomes true again, bytes that were left are offered
+/// [`on_deadline`](Connection::on_deadline), [`on_verdict`](Connection::on_verdict), [`written`](Connection::written),
+/// [`shut_down`](Connection::shut_down) and [`on_disconnect`](Connection::on_disconnect). After each of them the owner asks
+/// [`output`](Connection::output), [`wants_read`](Connection::wants_read), [`take_question`](Connection::take_question),
+/// [`deadline`](Connection::deadline) and [`is_finished`](Connection::is_finished). When `wants_read` becomes true again, bytes that were left are offered
 /// again, even if no new ones have come.
 pub struct Connection {
     pub(super) settings: Arc<Settings>,
@@ -35,6 +37,10 @@ pub struct Connection {
     /// When the phase ends by itself: handshake, refusal, closing, or closed with output that nobody reads. None while it
     /// is open.
     pub(super) deadline: Option<Instant>,
+    /// When an open connection's login is over.
+    pub(super) expires: Option<Instant>,
+    /// A login that has to be decided outside.
+    pub(super) question: Option<Request>,
     /// Why it ended, for the log.
     pub(super) fault: Option<String>,
     /// Who it was, if no AMQP client.
@@ -44,13 +50,16 @@ pub struct Connection {
 
 /// ```text
 /// ExpectHeader ─► ExpectStartOk ─► ExpectTuneOk ─► ExpectOpen ─► Open ── our close ──► Closing ── close-ok ─► Closed
-///       │               │                │             │          └─── client's close, socket lost ─────────────▲
-///       │               └── not trusted ─┴─► Refused ──┴─ deadline ─────────────────────────────────────────────┤
+///       │            │      │  ▲         │             │          └─── client's close, socket lost ─────────────▲
+///       │            │ ExpectVerdict     │             │                                                        │
+///       │            └── not trusted ────┴─► Refused ──┴─ deadline ─────────────────────────────────────────────┤
 ///       └── other protocol ─────────────────────────────────────────────────────────────────────────────────────┘
 /// ```
 pub(super) enum Phase {
     ExpectHeader,
     ExpectStartOk,
+    /// The login is decided outside; nothing is read meanwhile.
+    ExpectVerdict(Box<Pending>),
     ExpectTuneOk(Login),
     ExpectOpen(Login, Tuned),
     Open(Box<Open>),
@@ -90,6 +99,8 @@ impl Connection {
             heartbeat: None,
             phase: Phase::ExpectHeader,
             deadline,
+            expires: None,
+            question: None,
             fault: None,
             stranger: None,
             now,
@@ -126,6 +137,7 @@ impl Connection {
             let count = match &self.phase {
                 Phase::ExpectHeader => self.on_protocol_header(rest),
                 Phase::ExpectStartOk | Phase::ExpectTuneOk(_) | Phase::ExpectOpen(..) => self.on_handshake(rest),
+                Phase::ExpectVerdict(_) => 0,
                 Phase::Open(_) => self.walk(rest),
                 Phase::Closing { skip } => self.on_closing(rest, *skip),
                 Phase::Refused | Phase::Closed => rest.len(),
@@ -144,11 +156,39 @@ impl Connection {
         self.end_turn();
     }
 
+    /// A login that has to be decided, by [`Authenticator::judge`] or its like; its outcome is to be given to
+    /// [`on_verdict`](Connection::on_verdict).
+    pub fn take_question(&mut self) -> Option<Request> {
+        if let Phase::Open(open) = &mut self.phase
+            && let Some(token) = open.secret.take()
+        {
+            let name = open.link.session.identity().user.as_str().to_owned();
+            let (loopback, peer) = (self.peer.loopback, self.peer.address.clone());
+            return Some(Request { claim: Claim::Renewal { name, token }, user: None, loopback, peer });
+        }
+        self.question.take()
+    }
+
+    /// A login has been decided.
+    pub fn on_verdict(&mut self, verdict: Result<Identity, Denied>, now: Now) {
+        self.begin(now);
+        self.judged(verdict);
+        self.end_turn();
+    }
+
+    /// Who decides about logins.
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.auth
+    }
+
     /// The deadline has come.
     pub fn on_deadline(&mut self, now: Now) {
         self.begin(now);
         if self.deadline.is_some_and(|deadline| now.monotonic >= deadline) {
             self.expire();
+        }
+        if matches!(self.phase, Phase::Open(_)) && self.expires.is_some_and(|expires| now.monotonic >= expires) {
+            self.close(&AmqpError::new(Code::ConnectionForced, "credential expired"));
         }
         if let Phase::Open(open) = &mut self.phase
             && open.ack_deadline().is_some_and(|deadline| now.monotonic >= deadline)
@@ -181,8 +221,11 @@ impl Connection {
             return self.deadline.filter(|_| self.out.len() > 0);
         }
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-        let acks = if let Phase::Open(open) = &self.phase { open.ack_deadline() } else { None };
-        [self.deadline, heartbeat, acks].into_iter().flatten().min()
+        let (acks, expires) = match &self.phase {
+            Phase::Open(open) => (open.ack_deadline(), self.expires),
+            _ => (None, None),
+        };
+        [self.deadline, heartbeat, acks, expires].into_iter().flatten().min()
     }
 
     /// Bytes for the socket.
@@ -215,7 +258,7 @@ impl Connection {
     pub fn wants_read(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => open.wants_read(),
-            Phase::Closed => false,
+            Phase::ExpectVerdict(_) | Phase::Closed => false,
             _ => true,
         }
     }

@@ -11,13 +11,14 @@ use super::link::{Link, Tuned};
 use super::open::Open;
 use super::sasl::{self, Claim, Credentials, SaslFault};
 use super::told::Introduction;
-use crate::auth::Denied;
+use crate::auth::{self, Denied, Request};
 use crate::broker::access::Identity;
 use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
 use crate::value::Value;
 use crate::wire::frame::{Frame, FrameKind, read_frame, read_protocol_header};
 use crate::wire::method::{read_method, table_from_amq, table_to_amq};
 use amq_protocol::protocol::{AMQPClass, connection};
+use std::time::Duration;
 
 /// Longest `connection_name` of a client that is kept, in bytes.
 const NAME_MAX: usize = 255;
@@ -26,6 +27,14 @@ const NAME_MAX: usize = 255;
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     identity: Identity,
+    capabilities: Capabilities,
+    introduction: Introduction,
+}
+
+/// A client whose login is being decided.
+#[derive(Debug)]
+pub(super) struct Pending {
+    user: String,
     capabilities: Capabilities,
     introduction: Introduction,
 }
@@ -115,10 +124,42 @@ impl Connection {
             Err(SaslFault::UnknownMechanism) => return self.refuse("unknown authentication mechanism".to_owned()),
             Err(SaslFault::MalformedResponse) => return self.refuse("malformed authentication response".to_owned()),
         };
-        let (user, verdict) = self.judge(&claim);
+        let Some(request) = self.request(claim) else { return self.refuse("nobody is anonymous here".to_owned()) };
+        let pending = Pending { user: request.claim.name().to_owned(), capabilities, introduction };
+        match self.auth.admit_at_once(&request) {
+            Some(identity) => self.decide(pending, Ok(identity)),
+            None => {
+                self.phase = Phase::ExpectVerdict(Box::new(pending));
+                self.question = Some(request);
+            }
+        }
+    }
+
+    /// The login that was asked about has been decided.
+    pub(super) fn judged(&mut self, verdict: Result<Identity, Denied>) {
+        if let Phase::Open(open) = &mut self.phase
+            && open.is_asking
+        {
+            let identity = verdict.ok();
+            let expires_ms = identity.as_ref().and_then(|identity| identity.expires_ms);
+            return match open.renew(identity) {
+                Ok(()) => self.set_expiry(expires_ms),
+                Err(error) => self.close(&error),
+            };
+        }
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::ExpectVerdict(pending) => self.decide(*pending, verdict),
+            // The connection has ended meanwhile.
+            phase => self.phase = phase,
+        }
+    }
+
+    fn decide(&mut self, pending: Pending, verdict: Result<Identity, Denied>) {
+        let Pending { user, capabilities, introduction } = pending;
+        let mechanism = introduction.mechanism.clone();
         match verdict {
             Ok(identity) => {
-                self.tell_login(identity.user.as_str(), mechanism, None);
+                self.tell_login(identity.user.as_str(), &mechanism, None);
                 let settings = self.settings.clone();
                 self.write(AMQPClass::Connection(connection::AMQPMethod::Tune(connection::Tune {
                     channel_max: settings.channel_max,
@@ -128,7 +169,7 @@ impl Connection {
                 self.phase = Phase::ExpectTuneOk(Login { identity, capabilities, introduction });
             }
             Err(denied) => {
-                self.tell_login(&user, mechanism, Some(&denied.to_string()));
+                self.tell_login(&user, &mechanism, Some(&denied.to_string()));
                 let connection = self.name();
                 tracing::warn!(%connection, ?user, mechanism, reason = %denied, "login refused");
                 if !capabilities.authentication_failure_close {
@@ -145,24 +186,30 @@ impl Connection {
         }
     }
 
-    /// Whom a client claims to be, and whether it is let in.
-    fn judge(&self, claim: &Claim) -> (String, Result<Identity, Denied>) {
-        let loopback = self.peer.loopback;
-        let (name, password) = match claim {
-            Claim::Password(Credentials { user, password }) => (String::from_utf8_lossy(user), password.as_slice()),
-            Claim::Anonymous => match self.auth.anonymous() {
-                Some(anonymous) => (anonymous.user.as_str().into(), anonymous.password.as_bytes()),
-                None => return (String::new(), Err(Denied::WrongCredentials)),
-            },
-            Claim::Certificate(name) => {
-                let user = self.broker.user(name);
-                return (name.clone(), self.auth.login_without_password(user.as_deref(), loopback));
+    /// The login is good until then, in milliseconds of the Unix epoch.
+    fn set_expiry(&mut self, expires_ms: Option<u64>) {
+        let left = |expires: u64| Duration::from_millis(expires.saturating_sub(self.now.wall_ms));
+        // A time beyond all clocks is for ever.
+        self.expires = expires_ms.and_then(|expires| self.now.monotonic.checked_add(left(expires)));
+    }
+
+    /// What is to be decided about a client's claim. None: it claims to be nobody, and nobody is let in so.
+    fn request(&self, claim: Claim) -> Option<Request> {
+        let (claim, is_text) = match claim {
+            Claim::Password(Credentials { user, password }) => {
+                let name = String::from_utf8_lossy(&user).into_owned();
+                (auth::Claim::Password { name, password }, std::str::from_utf8(&user).is_ok())
             }
+            Claim::Anonymous => {
+                let anonymous = self.auth.anonymous()?;
+                let (name, password) = (anonymous.user.as_str().to_owned(), anonymous.password.clone().into_bytes());
+                (auth::Claim::Password { name, password }, true)
+            }
+            Claim::Certificate(name) => (auth::Claim::Certificate { name }, true),
         };
         // A name that is not text is printed with replacement characters: no user can have the printed one for the other.
-        let is_text = !matches!(claim, Claim::Password(given) if std::str::from_utf8(&given.user).is_err());
-        let user = if is_text { self.broker.user(&name) } else { None };
-        (name.into_owned(), self.auth.login(user.as_deref(), password, loopback))
+        let user = if is_text { self.broker.user(claim.name()) } else { None };
+        Some(Request { claim, user, loopback: self.peer.loopback, peer: self.peer.address.clone() })
     }
 
     fn on_tune_ok(&mut self, login: Login, tune_ok: &connection::TuneOk) {
@@ -182,6 +229,7 @@ impl Connection {
 
     fn on_open(&mut self, login: Login, tuned: Tuned, open: &connection::Open) {
         let Login { identity, capabilities, introduction } = login;
+        self.set_expiry(identity.expires_ms);
         let session = match self.broker.open_session(open.virtual_host.as_str(), identity) {
             Ok(session) => session,
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),

@@ -4,6 +4,7 @@ use super::channel::{Channel, PUBLISH, Publish};
 use super::content::Due;
 use super::error::{AmqpError, Code, short_text};
 use super::link::Link;
+use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::Epoch;
 use crate::wire::WireError;
@@ -13,6 +14,9 @@ use crate::wire::method::{method_id, read_method};
 use amq_protocol::protocol::{AMQPClass, channel, connection};
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// connection.update-secret.
+const UPDATE_SECRET: (u16, u16) = (10, 70);
 
 /// An open connection.
 #[derive(Debug)]
@@ -44,6 +48,9 @@ pub(super) struct Open {
     pub(super) close_waits: bool,
     /// The client was told that it is blocked.
     pub(super) told_blocked: bool,
+    /// A new secret, to be judged outside; nothing is read until it is.
+    pub(super) secret: Option<Vec<u8>>,
+    pub(super) is_asking: bool,
     /// When late acknowledgements were last looked for.
     acks_checked: Instant,
 }
@@ -98,6 +105,8 @@ impl Open {
             deferred_full: false,
             close_waits: false,
             told_blocked: false,
+            secret: None,
+            is_asking: false,
         }
     }
 
@@ -140,6 +149,7 @@ impl Open {
                 Err(error) => return (bytes.len(), Some(Stop::Fault(0, error.into()))),
             };
             match self.take_frame(&frame, rest, length, false) {
+                Ok(Step::Used(count)) if self.is_asking => return (used + count, None),
                 Ok(Step::Used(count)) => used += count,
                 Ok(Step::Wait) => return (used, None),
                 Ok(Step::ClientCloses) => return (used + length, Some(Stop::ClientCloses)),
@@ -227,10 +237,15 @@ impl Open {
                 self.close_waits = self.has_waiting();
                 Ok(if self.close_waits { Step::Wait } else { Step::ClientCloses })
             }
-            // Passwords do not expire, so a new one changes nothing.
-            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
-                let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
-                self.link.out.method(0, &AMQPClass::Connection(ok));
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
+                let authority = self.link.session.identity().authority.as_ref();
+                if authority.is_some_and(|authority| authority.is_renewed()) {
+                    self.secret = Some(update.new_secret.as_bytes().to_vec());
+                    self.is_asking = true;
+                } else {
+                    // Passwords do not expire, so a new one changes nothing.
+                    self.write_secret_ok();
+                }
                 Ok(Step::Used(length))
             }
             _ => {
@@ -238,6 +253,26 @@ impl Open {
                 Err(error.about(method_id(frame.payload)))
             }
         }
+    }
+
+    fn write_secret_ok(&mut self) {
+        let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+        self.link.out.method(0, &AMQPClass::Connection(ok));
+    }
+
+    /// The client's new secret has been judged. What it may not do any more ends.
+    pub fn renew(&mut self, identity: Option<Identity>) -> Result<(), AmqpError> {
+        self.is_asking = false;
+        let refused = "New secret was refused by one of the backends";
+        let identity = identity.ok_or_else(|| AmqpError::new(Code::NotAllowed, refused).about(UPDATE_SECRET))?;
+        self.link.session.renew(identity).map_err(|refusal| AmqpError::from(refusal).about(UPDATE_SECRET))?;
+        for slot in self.slots.values_mut() {
+            if let Slot::Open(channel) = slot {
+                channel.check_access(&mut self.link);
+            }
+        }
+        self.write_secret_ok();
+        Ok(())
     }
 
     fn on_unopened(&mut self, frame: &Frame<'_>) -> Result<(), AmqpError> {

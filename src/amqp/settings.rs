@@ -1,5 +1,6 @@
 //! What a connection is told when it begins.
 
+use crate::tls::Secured;
 use std::time::Duration;
 
 /// Limits and names for connections, the same for all of a listener.
@@ -40,4 +41,6 @@ pub struct Peer {
     pub loopback: bool,
     /// The user whom its TLS certificate names, if it has shown one that is trusted.
     pub certificate_name: Option<String>,
+    /// What TLS agreed on, if there is TLS.
+    pub tls: Option<Box<Secured>>,
 }

@@ -68,7 +68,18 @@ impl Connection {
             fields.push(host_key, host.trim_start_matches('[').trim_end_matches(']'));
             fields.push(port_key, Value::I64(port.parse().unwrap_or(0)));
         }
-        fields.push("ssl", false);
+        fields.push("ssl", self.peer.tls.is_some());
+        if let Some(tls) = &self.peer.tls {
+            fields.push("ssl_protocol", tls.protocol);
+            fields.push("ssl_key_exchange", tls.key_exchange.as_str());
+            fields.push("ssl_cipher", tls.cipher.as_str());
+            fields.push("ssl_hash", tls.hash);
+            if let Some(certificate) = &tls.certificate {
+                fields.push("peer_cert_subject", certificate.subject.as_str());
+                fields.push("peer_cert_issuer", certificate.issuer.as_str());
+                fields.push("peer_cert_validity", certificate.validity.as_str());
+            }
+        }
         fields
     }
 }

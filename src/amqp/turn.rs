@@ -81,7 +81,7 @@ impl Open {
 
     /// Whether frames were left because something has to happen first that no more bytes can bring about.
     pub fn has_stopped(&self) -> bool {
-        self.waits || self.held_full || self.deferred_full || self.close_waits
+        self.waits || self.held_full || self.deferred_full || self.close_waits || self.is_asking
     }
 
     /// Whether the frames that come now are kept ones.

@@ -1,14 +1,29 @@
-//! Who may log in. Users and their hashed passwords are the engine's; [`password`] knows how they are hashed.
+//! Who may log in, by a chain of back ends: the broker's own users ([`password`] knows how their passwords are hashed), an outside
+//! [`service`], a [`token`]. [`failures`] slows those who guess.
 
+pub mod failures;
+mod hasher;
 mod mechanism;
+pub mod outside;
 pub mod password;
+mod request;
+pub mod service;
+pub mod token;
 
 pub use mechanism::Mechanism;
+pub use request::{Claim, Request};
 
-use crate::broker::access::{HashAlgorithm, Identity, PasswordHash, User};
+use crate::broker::access::{Authority, HashAlgorithm, Identity, PasswordHash, User};
+use crate::clock::Now;
 use crate::name::Name;
+use failures::{Failures, Source};
+use hasher::Hasher;
+use service::{Asked, Service};
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
+use token::Tokens;
+use tokio::sync::Semaphore;
 
 /// Why a login is refused. Clients are not told which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +32,40 @@ pub enum Denied {
     WrongCredentials,
     /// The user may log in from this machine only.
     NotLoopback,
+    /// Too many logins have failed from where it comes.
+    TooMany,
+    /// Somebody who has to be asked does not answer.
+    NoAnswer,
 }
+
+/// Questions to others that may be under way at a time.
+const OUTSIDE_MAX: usize = 8;
 
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Denied::WrongCredentials => "invalid credentials",
             Denied::NotLoopback => "user can only connect via localhost",
+            Denied::TooMany => "too many failed logins from this address",
+            Denied::NoAnswer => "an authentication back end does not answer",
         })
     }
+}
+
+/// Somebody who may know a client.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// The broker's own users.
+    Internal,
+    /// An outside service. `rights`: it also says what its users may do; else the broker's own permissions do.
+    Service {
+        /// The service.
+        service: Arc<Service>,
+        /// Whether it says what its users may do.
+        rights: bool,
+    },
+    /// A token in the password's place.
+    Tokens(Arc<Tokens>),
 }
 
 /// Decides who may log in.
@@ -36,6 +76,13 @@ pub struct Authenticator {
     loopback_users: HashSet<Name>,
     anonymous: Option<Anonymous>,
     mechanisms: Vec<Mechanism>,
+    hashing: HashAlgorithm,
+    failures: Arc<Failures>,
+    hasher: Hasher,
+    /// Asked in this order: the first that knows the client decides.
+    backends: Vec<Backend>,
+    /// Questions to others that are under way.
+    outside: Semaphore,
 }
 
 /// As whom a client is logged in that says nothing of itself.
@@ -60,9 +107,18 @@ impl Authenticator {
     /// # Errors
     /// The system gives no randomness.
     pub fn new(loopback_users: &[Name]) -> io::Result<Authenticator> {
-        let nobody = password::hash(&[], HashAlgorithm::default())?;
-        let (loopback_users, mechanisms) = (loopback_users.iter().cloned().collect(), Mechanism::ALL.to_vec());
-        Ok(Authenticator { nobody, loopback_users, anonymous: None, mechanisms })
+        let hashing = HashAlgorithm::default();
+        Ok(Authenticator {
+            nobody: password::hash(&[], hashing)?,
+            loopback_users: loopback_users.iter().cloned().collect(),
+            anonymous: None,
+            mechanisms: Mechanism::ALL.to_vec(),
+            hashing,
+            failures: Arc::default(),
+            hasher: Hasher::new()?,
+            backends: vec![Backend::Internal],
+            outside: Semaphore::new(OUTSIDE_MAX),
+        })
     }
 
     /// The same, for a node that lets clients in that say nothing of themselves.
@@ -79,6 +135,28 @@ impl Authenticator {
         self
     }
 
+    /// The same, for a node whose new passwords are hashed so.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn with_hashing(mut self, hashing: HashAlgorithm) -> io::Result<Authenticator> {
+        self.nobody = password::hash(&[], hashing)?;
+        self.hashing = hashing;
+        Ok(self)
+    }
+
+    /// The same, for a node that asks these, in this order.
+    #[must_use]
+    pub fn with_backends(mut self, backends: Vec<Backend>) -> Authenticator {
+        self.backends = backends;
+        self
+    }
+
+    /// How new passwords are hashed.
+    pub fn hashing(&self) -> HashAlgorithm {
+        self.hashing
+    }
+
     /// Whether a client may say in this way who it is.
     pub fn takes(&self, mechanism: Mechanism) -> bool {
         self.mechanisms.contains(&mechanism) && (mechanism != Mechanism::Anonymous || self.anonymous.is_some())
@@ -89,12 +167,133 @@ impl Authenticator {
         self.anonymous.as_ref()
     }
 
+    /// Lets a client in if that can be said at once. None: ask [`Authenticator::judge`].
+    pub fn admit_at_once(&self, request: &Request) -> Option<Identity> {
+        let user = request.user.as_deref().filter(|_| matches!(self.backends.first(), Some(Backend::Internal)));
+        match &request.claim {
+            Claim::Renewal { .. } => None,
+            Claim::Password { password, .. } => {
+                let stored = user.map(|user| &user.password)?;
+                let known = if password::is_slow(stored) {
+                    self.hasher.remembers(stored, password)
+                } else {
+                    password::matches(stored, password)
+                };
+                (known && !password.is_empty()).then(|| self.admit(user?, request.loopback).ok())?
+            }
+            Claim::Certificate { .. } => self.admit(user?, request.loopback).ok(),
+        }
+    }
+
+    /// Decides about a login. The answer to one that is wrong may take some seconds.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn judge(self: Arc<Authenticator>, request: Request) -> Result<Identity, Denied> {
+        let source = Source::of(&request.peer);
+        let Some(_under_way) = self.failures.begin(source) else { return Err(Denied::TooMany) };
+        let verdict = self.check(&request).await;
+        if verdict.is_err() {
+            let wait = self.failures.failed(source, Now::read().monotonic);
+            tokio::time::sleep(wait).await;
+        }
+        verdict
+    }
+
+    /// Asks one after the other; the first that knows the client decides.
+    async fn check(&self, request: &Request) -> Result<Identity, Denied> {
+        let mut denied = Denied::WrongCredentials;
+        for backend in &self.backends {
+            let verdict = match backend {
+                Backend::Internal => self.check_own(request).await,
+                Backend::Service { service, rights } => self.check_service(request, service, *rights).await,
+                Backend::Tokens(tokens) => self.check_token(request, tokens).await,
+            };
+            match verdict {
+                Ok(identity) if !request.loopback && self.loopback_users.contains(identity.user.as_str()) => {
+                    return Err(Denied::NotLoopback);
+                }
+                Ok(identity) => return Ok(identity),
+                Err(reason) => denied = reason,
+            }
+        }
+        Err(denied)
+    }
+
+    async fn check_own(&self, request: &Request) -> Result<Identity, Denied> {
+        let user = request.user.as_deref();
+        let password = match &request.claim {
+            Claim::Certificate { .. } => return user.map(User::identity).ok_or(Denied::WrongCredentials),
+            Claim::Renewal { .. } => return Err(Denied::WrongCredentials),
+            Claim::Password { password, .. } => password,
+        };
+        let stored = user.map_or(&self.nobody, |user| &user.password);
+        let right = if password::is_slow(stored) {
+            self.hasher.matches(stored, password).await
+        } else {
+            password::matches(stored, password)
+        };
+        user.filter(|_| right && !password.is_empty()).map(User::identity).ok_or(Denied::WrongCredentials)
+    }
+
+    async fn check_service(&self, request: &Request, service: &Arc<Service>, rights: bool) -> Result<Identity, Denied> {
+        let password = match &request.claim {
+            Claim::Certificate { .. } => None,
+            Claim::Renewal { .. } => return Err(Denied::WrongCredentials),
+            // What is not text cannot be asked about.
+            Claim::Password { password, .. } => match String::from_utf8(password.clone()) {
+                Ok(password) if !password.is_empty() => Some(password),
+                _ => return Err(Denied::WrongCredentials),
+            },
+        };
+        let (asked, name) = (service.clone(), request.claim.name().to_owned());
+        let user = Name::new(&name).ok_or(Denied::WrongCredentials)?;
+        match self.ask(move || asked.login(&name, password.as_deref())).await {
+            Some(Ok(Some(tags))) => {
+                let host = request.peer.rsplit_once(':').map_or(request.peer.as_str(), |(host, _)| host);
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let says = Asked { service: service.clone(), user: user.clone(), tags: tags.clone(), host };
+                let authority = rights.then(|| Arc::new(says) as Arc<dyn Authority>);
+                Ok(Identity { user, tags, authority, expires_ms: None })
+            }
+            Some(Ok(None)) | None => Err(Denied::WrongCredentials),
+            Some(Err(fault)) => {
+                tracing::error!("logins: {fault}");
+                Err(Denied::NoAnswer)
+            }
+        }
+    }
+
+    async fn check_token(&self, request: &Request, tokens: &Arc<Tokens>) -> Result<Identity, Denied> {
+        let (token, wanted) = match &request.claim {
+            Claim::Certificate { .. } => return Err(Denied::WrongCredentials),
+            Claim::Password { password, .. } => (password.clone(), None),
+            Claim::Renewal { name, token } => (token.clone(), Some(name.as_str())),
+        };
+        let asked = tokens.clone();
+        let verdict = self.ask(move || asked.check(&token, Now::read().wall_ms)).await;
+        match verdict {
+            Some(Ok(identity)) if wanted.is_none_or(|wanted| wanted == identity.user.as_str()) => Ok(identity),
+            Some(Err(reason)) => {
+                tracing::info!(peer = request.peer, reason, "no login by a token");
+                Err(Denied::WrongCredentials)
+            }
+            _ => Err(Denied::WrongCredentials),
+        }
+    }
+
+    /// Does what may wait for another machine on a thread that may wait. None when there is none.
+    async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _one_of_some = self.outside.acquire().await.ok()?;
+        tokio::task::spawn_blocking(question).await.ok()
+    }
+
     /// Checks a password. `user`: the user that the client names, if there is one; `loopback`: the peer is on this machine.
     ///
     /// # Errors
     /// It is wrong or empty, or the user may not log in from there.
     pub fn login(&self, user: Option<&User>, password: &[u8], loopback: bool) -> Result<Identity, Denied> {
-        let right = password::matches(user.map_or(&self.nobody, |user| &user.password), password);
+        let right = self.hasher.matches_here(user.map_or(&self.nobody, |user| &user.password), password);
         match user {
             Some(user) if right && !password.is_empty() => self.admit(user, loopback),
             _ => Err(Denied::WrongCredentials),
@@ -117,13 +316,21 @@ impl Authenticator {
     }
 }
 
-/// A user with this password.
+/// A user with this password, hashed as RabbitMQ does.
+///
+/// # Errors
+/// As [`user_hashed`].
+pub fn user(name: &str, password: &str, tags: &[&str]) -> io::Result<User> {
+    user_hashed(name, password, tags, HashAlgorithm::default())
+}
+
+/// A user with this password, hashed so.
 ///
 /// # Errors
 /// The name is longer than 255 bytes, or the system gives no randomness for the salt.
-pub fn user(name: &str, password: &str, tags: &[&str]) -> io::Result<User> {
+pub fn user_hashed(name: &str, password: &str, tags: &[&str], hashing: HashAlgorithm) -> io::Result<User> {
     let name = Name::new(name).ok_or_else(|| io::Error::other("user name longer than 255 bytes"))?;
-    Ok(User::new(name, password::hash(password.as_bytes(), HashAlgorithm::default())?, tags))
+    Ok(User::new(name, password::hash(password.as_bytes(), hashing)?, tags))
 }
 
 #[cfg(test)]
@@ -171,5 +378,45 @@ mod tests {
     #[test]
     fn nothing_prints_a_password() {
         assert!(!format!("{:?} {:?}", guest(), authenticator()).contains("hunter"));
+    }
+
+    fn request(user: Option<&User>, password: &str, loopback: bool) -> Request {
+        let claim = Claim::Password { name: "guest".into(), password: password.into() };
+        Request { claim, user: user.cloned().map(Arc::new), loopback, peer: "10.0.0.1:5".into() }
+    }
+
+    fn judge(auth: &Arc<Authenticator>, request: Request) -> Result<Identity, Denied> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(auth.clone().judge(request))
+    }
+
+    #[test]
+    fn slow_hashes_are_compared_once_and_then_known() {
+        let auth = Arc::new(authenticator().with_hashing(HashAlgorithm::Argon2id).unwrap());
+        let guest = user_hashed("guest", "hunter", &[], HashAlgorithm::Argon2id).unwrap();
+        assert_eq!(auth.admit_at_once(&request(Some(&guest), "hunter", true)), None);
+        assert!(judge(&auth, request(Some(&guest), "hunter", true)).is_ok());
+        assert!(auth.admit_at_once(&request(Some(&guest), "hunter", true)).is_some());
+        assert_eq!(auth.admit_at_once(&request(Some(&guest), "hunter", false)), None, "from this machine only");
+        assert_eq!(judge(&auth, request(Some(&guest), "hunter", false)), Err(Denied::NotLoopback));
+        assert_eq!(judge(&auth, request(Some(&guest), "wrong", true)), Err(Denied::WrongCredentials));
+        assert_eq!(judge(&auth, request(None, "hunter", true)), Err(Denied::WrongCredentials));
+        let blank = user_hashed("blank", "", &[], HashAlgorithm::Argon2id).unwrap();
+        assert_eq!(judge(&auth, request(Some(&blank), "", true)), Err(Denied::WrongCredentials));
+    }
+
+    #[test]
+    fn a_right_login_is_let_in_though_many_have_failed() {
+        let auth = Arc::new(authenticator());
+        for _ in 0..50 {
+            auth.failures.failed(Source::of("10.0.0.1:5"), Now::read().monotonic);
+        }
+        assert!(judge(&auth, request(Some(&guest()), "hunter", true)).is_ok());
+        let all: Vec<_> = (0..16).map(|_| auth.failures.begin(Source::of("10.0.0.1:5")).unwrap()).collect();
+        assert_eq!(judge(&auth, request(Some(&guest()), "wrong", true)), Err(Denied::TooMany));
+        // What can be decided at once is not under way.
+        assert!(auth.admit_at_once(&request(Some(&guest()), "hunter", true)).is_some());
+        drop(all);
+        assert!(judge(&auth, request(Some(&guest()), "hunter", true)).is_ok());
     }
 }

@@ -11,7 +11,8 @@ pub(super) fn settings() -> String {
     let mut out = String::from(
         "Settings:\n  \
          A setting is taken from the first of these that gives it: the command line, its environment\n  \
-         variable, the configuration file, its default. Lists are comma-separated in variables.\n",
+         variable, the configuration file, RABBITMQ_ variables, rabbitmq.conf, its default. Lists are\n  \
+         comma-separated in variables.\n",
     );
     for setting in Config::SETTINGS {
         // Writing to a String cannot fail.

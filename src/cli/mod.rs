@@ -2,10 +2,11 @@
 
 mod help;
 pub mod logging;
+mod look;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Config, Override, Sources};
+use crate::config::{Config, Loaded, Override, Sources};
 use crate::perf::PerfArgs;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::env;
@@ -24,7 +25,7 @@ pub const EXIT_CONFIG: u8 = 78;
 #[derive(Debug)]
 pub enum Command {
     /// Run the broker.
-    Serve(Box<Config>),
+    Serve(Box<Loaded>),
     /// Load a broker and measure it.
     Perf(Box<PerfArgs>),
 }
@@ -53,13 +54,24 @@ enum Word {
     Serve(Serve),
     /// Load a broker and measure it
     Perf(Box<PerfArgs>),
+    /// Look at the settings without running the broker
+    #[command(subcommand)]
+    Config(Look),
+}
+
+#[derive(Debug, Subcommand)]
+enum Look {
+    /// Say whether all settings are right, and which of RabbitMQ's mean nothing here
+    Check(Serve),
+    /// Print every setting that is in effect, as TOML, with where it comes from; passwords are not shown
+    Effective(Serve),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "--help lists every setting with its environment variable and default.")]
 #[command(after_long_help = help::settings())]
 struct Serve {
-    /// Configuration file (TOML); none is read without it
+    /// Configuration file: TOML, or RabbitMQ's form if it ends in .conf; none is read without it
     #[arg(long, value_name = "FILE", env = "WARREN_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Directory of everything the broker keeps [data_dir]
@@ -105,12 +117,18 @@ pub fn parse_from(
     let matches = Line::command().try_get_matches_from(arguments).map_err(refused)?;
     let line = Line::from_arg_matches(&matches).map_err(refused)?;
     match line.word {
-        Word::Serve(serve) => settings(serve, environment).map(|config| Command::Serve(Box::new(config))),
+        Word::Serve(serve) => settings(serve, environment).map(|loaded| Command::Serve(Box::new(loaded))),
+        Word::Config(Look::Check(serve)) => {
+            settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::check(&loaded) }))
+        }
+        Word::Config(Look::Effective(serve)) => {
+            settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::effective(&loaded) }))
+        }
         Word::Perf(args) => Ok(Command::Perf(args)),
     }
 }
 
-fn settings(serve: Serve, environment: Vec<(String, String)>) -> Result<Config, Stop> {
+fn settings(serve: Serve, environment: Vec<(String, String)>) -> Result<Loaded, Stop> {
     let options = [
         ("data_dir", "--data-dir", serve.data_dir.into_iter().collect()),
         ("listener.address", "--listen", serve.listen),
@@ -119,7 +137,7 @@ fn settings(serve: Serve, environment: Vec<(String, String)>) -> Result<Config, 
     ];
     let given = options.into_iter().filter(|(_, _, values)| !values.is_empty());
     let overrides = given.map(|(key, option, values)| Override { key, option, values }).collect();
-    Config::load(&Sources { file: serve.config, environment, overrides }).map_err(|error| Stop {
+    Config::load_all(&Sources { file: serve.config, environment, overrides }).map_err(|error| Stop {
         status: if error.is_usage() { EXIT_USAGE } else { EXIT_CONFIG },
         text: format!("warren: {error}\n"),
     })

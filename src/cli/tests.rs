@@ -6,7 +6,7 @@ fn run(words: &[&str], environment: &[(&str, &str)]) -> Result<Config, Stop> {
     let arguments = std::iter::once("warren").chain(words.iter().copied()).map(OsString::from);
     let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     match parse_from(arguments, environment)? {
-        Command::Serve(config) => Ok(*config),
+        Command::Serve(loaded) => Ok(loaded.config),
         Command::Perf(_) => panic!("not a serve command"),
     }
 }
@@ -44,7 +44,7 @@ fn listen_may_be_repeated() {
 #[test]
 fn wrong_option_value_is_usage() {
     let stop = stop(&["serve", "--listen", "here"], &[]);
-    let expected = "IP:PORT such as \"127.0.0.1:5672\" or \"[::1]:5672\", or a list of them";
+    let expected = "IP:PORT such as \"127.0.0.1:5672\" or \"[::1]:5672\", or a list of them; [] for none";
     assert_eq!(stop, Stop { status: 64, text: format!("warren: --listen: expected {expected}, found \"here\"\n") });
 }
 
@@ -93,4 +93,52 @@ fn serve_help_names_every_setting_and_variable() {
         assert!(help.text.contains(option), "no {option}");
     }
     assert!(help.text.lines().all(|line| line.chars().count() <= 100), "{}", help.text);
+}
+
+#[test]
+fn config_effective_is_a_file_that_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("w.toml");
+    std::fs::write(&file, "[auth]\ndefault_password = \"hunter2\"\n").unwrap();
+    let environment = [
+        ("RABBITMQ_NODE_PORT", "5673"),
+        ("WARREN_LISTENER_BACKLOG", "7"),
+        ("WARREN_LISTENER_NODELAY", "false"),
+        ("WARREN_AUTH_LOOPBACK_USERS", "a, b"),
+        ("WARREN_MEMORY_HIGH_WATERMARK", "0.5"),
+        ("WARREN_DATA_DIR", "it's \"here\""),
+    ];
+    let words = ["--config", file.to_str().unwrap(), "--log-level", "warn"];
+    let told = stop(&[&["config", "effective"], &words[..]].concat(), &environment);
+    assert_eq!(told.status, 0);
+    assert!(!told.text.contains("hunter2"), "{}", told.text);
+    let at = format!("  # {}:2\n", file.display());
+    for line in [
+        &format!("default_password = \"***\"{at}")[..],
+        "address = [\"[::]:5673\"]  # RABBITMQ_NODE_PORT\n",
+        "backlog = 7  # WARREN_LISTENER_BACKLOG\n",
+        "level = \"warn\"  # --log-level\n",
+        "heartbeat = \"60s\"\n",
+    ] {
+        assert!(told.text.contains(line), "no {line} in {}", told.text);
+    }
+    let again = dir.path().join("again.toml");
+    std::fs::write(&again, told.text.replacen("***", "hunter2", 1).replace("***", "guest")).unwrap();
+    let one = run(&[&["serve"], &words[..]].concat(), &environment).unwrap();
+    assert_eq!(run(&["serve", "--config", again.to_str().unwrap()], &[]).unwrap(), one);
+}
+
+#[test]
+fn config_check_names_what_means_nothing_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    std::fs::write(&file, "heartbeat = 30\ncluster_formation.peer_discovery_backend = dns\nmqtt.vhost = /\n").unwrap();
+    let told = stop(&["config", "check", "--config", file.to_str().unwrap()], &[]);
+    let text = "settings: ok\nmeans nothing here: cluster_formation.peer_discovery_backend (there is one node)\n\
+                means nothing here: mqtt.vhost\n";
+    assert_eq!(told, Stop { status: 0, text: text.into() });
+    std::fs::write(&file, "\nheartbeat = often\n").unwrap();
+    let told = stop(&["config", "check", "--config", file.to_str().unwrap()], &[]);
+    let text = format!("warren: {}:2: heartbeat: expected a whole number, found \"often\"\n", file.display());
+    assert_eq!(told, Stop { status: 78, text });
 }

@@ -50,15 +50,24 @@ impl ConfigError {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Line 0: the file as a whole.
+            Origin::File(path, 0) => write!(f, "{}", path.display()),
+            Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Variable(name) => f.write_str(name),
+            Origin::Option(name) => f.write_str(name),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            // Line 0: the file as a whole.
-            Origin::File(path, 0) => write!(f, "{}: {}", path.display(), self.text),
-            Origin::File(path, line) => write!(f, "{}:{line}: {}", path.display(), self.text),
-            Origin::Variable(name) => write!(f, "{name}: {}", self.text),
-            Origin::Option(name) => write!(f, "{name}: {}", self.text),
             Origin::Default => write!(f, "default of {}", self.text),
+            origin => write!(f, "{origin}: {}", self.text),
         }
     }
 }

@@ -68,6 +68,32 @@ impl Input {
         }
     }
 
+    /// The value as TOML. Text from outside the file is what its setting takes it for.
+    pub(super) fn to_toml(&self, accepts: fn(&Input) -> bool) -> String {
+        match self {
+            Input::Raw(text) => {
+                let bare = [
+                    text.trim().parse().ok().map(Input::Bool),
+                    text.trim().parse().ok().map(Input::Integer),
+                    text.trim().parse().ok().map(Input::Float),
+                    self.items()
+                        .filter(|items| items.len() != 1)
+                        .map(|items| Input::List(items.into_iter().map(|item| Input::Text(item.to_owned())).collect())),
+                    Some(Input::Text(text.clone())),
+                ];
+                let taken = bare.into_iter().flatten().find(&accepts);
+                taken.map_or_else(|| quoted(text), |input| input.to_toml(accepts))
+            }
+            Input::Text(text) => quoted(text),
+            Input::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| quoted(item.text().unwrap_or_default())).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Input::Float(number) => format!("{number:?}"),
+            other => other.shown(false),
+        }
+    }
+
     /// How an error names the value.
     pub(super) fn shown(&self, secret: bool) -> String {
         match self {
@@ -83,6 +109,11 @@ impl Input {
             Input::Other(name) => (*name).to_owned(),
         }
     }
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 fn scalar(value: &DeValue<'_>) -> Input {

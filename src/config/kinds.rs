@@ -6,26 +6,47 @@ use super::memory::Watermark;
 use super::secret::Secret;
 use crate::name::Name;
 use std::fmt::{Debug, Display};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Least memory for messages, in bytes: 64 chunks, so that a few busy queues fit.
 const WATERMARK_MIN: u64 = 16 * 1024 * 1024;
 
-/// `IP:PORT`, one or several.
-pub(super) struct Addresses;
+/// `IP:PORT`, such as the one that is given: one, several or none.
+pub(super) struct Addresses(pub(super) &'static str);
 
 impl Kind for Addresses {
     type Value = Vec<SocketAddr>;
 
     fn expected(&self) -> String {
-        "IP:PORT such as \"127.0.0.1:5672\" or \"[::1]:5672\", or a list of them".to_owned()
+        format!("IP:PORT such as \"{}\" or \"[::1]:5672\", or a list of them; [] for none", self.0)
     }
 
     fn parse(&self, input: &Input) -> Option<Vec<SocketAddr>> {
-        let addresses: Option<Vec<_>> = input.items()?.into_iter().map(|item| item.parse().ok()).collect();
-        addresses.filter(|addresses| !addresses.is_empty())
+        input.items()?.into_iter().map(|item| item.parse().ok()).collect()
+    }
+}
+
+/// Parts of the address space; none is fine.
+pub(super) struct Networks;
+
+impl Kind for Networks {
+    type Value = Vec<(IpAddr, u8)>;
+
+    fn expected(&self) -> String {
+        "a list of addresses such as \"192.0.2.7\" and networks such as \"10.0.0.0/8\"".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Vec<(IpAddr, u8)>> {
+        let network = |text: &str| {
+            let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+            let address: IpAddr = address.parse().ok()?;
+            let width = if address.is_ipv4() { 32 } else { 128 };
+            let bits = bits.map_or(Some(width), |bits| bits.parse().ok().filter(|bits| *bits <= width))?;
+            Some((address, bits))
+        };
+        input.items()?.into_iter().map(network).collect()
     }
 }
 
@@ -172,6 +193,21 @@ impl Kind for Choices {
         let word = |item: &str| self.0.iter().find(|word| **word == item).copied();
         let words: Option<Vec<_>> = items.iter().map(|item| word(item)).collect();
         words.filter(|words| !words.is_empty())
+    }
+}
+
+/// Any text.
+pub(super) struct Text;
+
+impl Kind for Text {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "text".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<String> {
+        input.text().map(str::to_owned)
     }
 }
 

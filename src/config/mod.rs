@@ -1,8 +1,9 @@
 //! Every setting, declared once: its key, type, default, bounds and meaning. The environment variables, the reference in
 //! `warren serve --help` and the check of `config/warren.toml` are made from this declaration.
 //!
-//! Precedence: command line, then `WARREN_…` environment variables, then the file, then the defaults. A value that is
-//! refused ends the start even when a stronger source overrides it.
+//! Precedence: command line, then `WARREN_…` environment variables, then the file (TOML), then `RABBITMQ_…` environment
+//! variables, then `rabbitmq.conf`, then the defaults. A value that is refused ends the start even when a stronger source
+//! overrides it.
 
 mod declare;
 mod error;
@@ -10,6 +11,7 @@ mod file;
 mod input;
 mod kinds;
 mod memory;
+mod rabbit;
 mod secret;
 mod sources;
 #[cfg(test)]
@@ -19,16 +21,16 @@ pub use declare::Setting;
 pub use error::ConfigError;
 pub use memory::{Watermark, memory_available};
 pub use secret::Secret;
-pub use sources::{Override, Sources};
+pub use sources::{Effective, Loaded, Override, Sources};
 
 use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN};
 use crate::name::Name;
 use declare::settings;
 use kinds::{
-    Addresses, Choice, Choices, Count, Flag, Location, Names, OneName, OptionalLocation, OptionalName, Password, Share,
-    Size, Span, Unit,
+    Addresses, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalLocation, OptionalName,
+    Password, Share, Size, Span, Text, Unit,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +71,54 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether clients show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not asked for one.
+    Ignored,
+    /// One that is shown must be signed by an authority.
+    Verified,
+    /// One must be shown, too.
+    Required,
+}
+
+/// Where the user's name stands in a client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginFrom {
+    /// The whole subject.
+    DistinguishedName,
+    /// The subject's common name.
+    CommonName,
+    /// An alternative name: a host.
+    SanDns,
+    /// An alternative name: an IP address.
+    SanIp,
+    /// An alternative name: an e-mail address.
+    SanEmail,
+    /// An alternative name: a URI.
+    SanUri,
+}
+
+/// How an outside service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// GET, the parameters in the address.
+    Get,
+    /// POST, the parameters as a form.
+    Post,
+}
+
+/// How new passwords are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordHashing {
+    /// Argon2id.
+    Argon2id,
+    /// SHA-256 with a salt of four bytes, RabbitMQ's own.
+    Sha256,
+    /// SHA-512 with a salt of four bytes.
+    Sha512,
+}
+
 /// The type of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueType {
@@ -90,7 +140,34 @@ const LOG_LEVELS: &[(&str, LogLevel)] = &[
     ("trace", LogLevel::Trace),
 ];
 
+const CLIENT_CERTIFICATES: &[(&str, ClientCertificates)] = &[
+    ("none", ClientCertificates::Ignored),
+    ("verify", ClientCertificates::Verified),
+    ("require", ClientCertificates::Required),
+];
+
+const LOGIN_FROM: &[(&str, LoginFrom)] = &[
+    ("distinguished_name", LoginFrom::DistinguishedName),
+    ("common_name", LoginFrom::CommonName),
+    ("san_dns", LoginFrom::SanDns),
+    ("san_ip", LoginFrom::SanIp),
+    ("san_email", LoginFrom::SanEmail),
+    ("san_uri", LoginFrom::SanUri),
+];
+
+const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
+
 const MECHANISMS: &[&str] = &["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"];
+
+const BACKENDS: &[&str] = &["internal", "http", "http_login", "oauth2"];
+
+const HTTP_METHODS: &[(&str, HttpMethod)] = &[("get", HttpMethod::Get), ("post", HttpMethod::Post)];
+
+const PASSWORD_HASHINGS: &[(&str, PasswordHashing)] = &[
+    ("argon2id", PasswordHashing::Argon2id),
+    ("sha256", PasswordHashing::Sha256),
+    ("sha512", PasswordHashing::Sha512),
+];
 
 const QUEUE_TYPES: &[(&str, QueueType)] = &[("classic", QueueType::Classic), ("quorum", QueueType::Quorum)];
 
@@ -108,7 +185,12 @@ settings! {
     /// Where clients connect, and how many may.
     listener: ListenerConfig {
         /// Addresses to listen on: one, or a list of them. Port 0 takes a free port.
-        address: Vec<SocketAddr> = r#""127.0.0.1:5672""#, Addresses;
+        address: Vec<SocketAddr> = r#""127.0.0.1:5672""#, Addresses("127.0.0.1:5672");
+        /// Addresses to listen on with TLS (5671 is usual). They need tls.certificate and tls.key.
+        tls_address: Vec<SocketAddr> = "[]", Addresses("0.0.0.0:5671");
+        /// Proxies that say who their clients are, by the PROXY protocol (version 1 or 2): connections from these addresses
+        /// have to begin with its header, all others must not.
+        proxies: Vec<(IpAddr, u8)> = "[]", Networks;
         /// Connections the kernel holds for us before they are accepted.
         backlog: u32 = "1024", Count { min: 1, max: 65535 };
         /// Small writes are sent at once (TCP_NODELAY).
@@ -117,6 +199,26 @@ settings! {
         handshake_timeout: Duration = r#""10s""#, Span { min_ms: 100, max_ms: 3_600_000, unit: Unit::Seconds };
         /// Open client connections at a time; 0 = no limit. Some more sockets may be in their handshake.
         connection_max: u32 = "0", Count { min: 0, max: u32::MAX };
+    }
+
+    /// Certificates. They are read again when their files change, or on SIGHUP: new connections use them.
+    tls: TlsConfig {
+        /// The broker's certificate, with those it is signed by behind it, PEM.
+        certificate: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// Its private key, PEM, without a password.
+        key: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// The certificates of those who may sign clients' certificates, PEM.
+        authorities: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// Clients' certificates: none = not asked for. verify = one that is shown must be signed by one of tls.authorities; its
+        /// client may log in by it (EXTERNAL). require = one must be shown, too.
+        clients: ClientCertificates = r#""none""#, Choice(CLIENT_CERTIFICATES);
+        /// The user whom a client's certificate names: its subject ("CN=app,O=Acme"), the subject's common name, or an
+        /// alternative name of some type.
+        login_from: LoginFrom = r#""distinguished_name""#, Choice(LOGIN_FROM);
+        /// Which one of several alternative names of that type, from 0.
+        login_from_place: usize = "0", Count { min: 0, max: 1000 };
+        /// Versions of TLS.
+        versions: Vec<&'static str> = r#"["1.2", "1.3"]"#, Choices(TLS_VERSIONS);
     }
 
     /// What a client may ask of the broker.
@@ -194,8 +296,53 @@ settings! {
         anonymous_login_user: Option<Name> = r#""guest""#, OptionalName;
         /// That user's password: while it is another, nobody is logged in so.
         anonymous_login_password: Secret = r#""guest""#, Password;
+        /// Who decides about logins, asked in this order; the first that knows the client decides. internal: the broker's own users.
+        /// http: an outside service (auth_http). http_login: the same, but rights are those of the broker's own user of that
+        /// name. oauth2: tokens in the password's place (auth_oauth2).
+        backends: Vec<&'static str> = r#"["internal"]"#, Choices(BACKENDS);
+        /// How new passwords are hashed: argon2id is the hardest to guess from a stolen copy; RabbitMQ knows sha256 and sha512
+        /// only, so that users who are to log in there by the same password need one of those. Old hashes stay as they are.
+        password_hashing: PasswordHashing = r#""argon2id""#, Choice(PASSWORD_HASHINGS);
         /// Users who may log in only from this machine.
         loopback_users: Vec<Name> = r#"["guest"]"#, Names;
+    }
+
+    /// An outside service that decides about logins and rights, asked as RabbitMQ's HTTP back end asks it (auth.backends).
+    auth_http: AuthHttpConfig {
+        /// Who may log in: the parameters username and password; it answers allow with tags behind it, or deny.
+        user_url: String = r#""http://localhost:8000/auth/user""#, Text;
+        /// Who may be in a virtual host: username, vhost, ip, tags.
+        vhost_url: String = r#""http://localhost:8000/auth/vhost""#, Text;
+        /// Who may do what: username, vhost, resource (queue or exchange), name, permission, tags.
+        resource_url: String = r#""http://localhost:8000/auth/resource""#, Text;
+        /// Who may use which routing key of a topic exchange: the same, and routing_key.
+        topic_url: String = r#""http://localhost:8000/auth/topic""#, Text;
+        /// get or post.
+        method: HttpMethod = r#""get""#, Choice(HTTP_METHODS);
+        /// Time for an answer.
+        timeout: Duration = r#""5s""#, Span { min_ms: 10, max_ms: 60_000, unit: Unit::Seconds };
+        /// How long an answer about rights is good.
+        cache_ttl: Duration = r#""15s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// Who signs the certificates of https:// services, PEM; "" for whom the system trusts.
+        authorities: Option<PathBuf> = r#""""#, OptionalLocation;
+    }
+
+    /// Logins by tokens (JWT), whose scopes are RabbitMQ's (auth.backends).
+    auth_oauth2: AuthOauth2Config {
+        /// The keys that tokens are signed with: a JSON web key set, a path or a URL.
+        keys: String = r#""""#, Text;
+        /// This service's name, which a token's audience must hold.
+        resource_server_id: String = r#""rabbitmq""#, Text;
+        /// Whether the audience is looked at.
+        verify_audience: bool = "true", Flag;
+        /// Who must have issued a token; "" for whoever has the keys.
+        issuer: String = r#""""#, Text;
+        /// What scopes begin with; "" is the service's name with a dot.
+        scope_prefix: String = r#""""#, Text;
+        /// Claims that name the user: the first that a token has.
+        user_claims: Vec<Name> = r#"["sub", "client_id"]"#, Names;
+        /// Who signs the certificate of an https:// server of keys, PEM; "" for whom the system trusts.
+        authorities: Option<PathBuf> = r#""""#, OptionalLocation;
     }
 
     /// What is made at each start.

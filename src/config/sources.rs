@@ -1,9 +1,10 @@
-//! Gathers values from the command line, the environment and the file, and lets the strongest win.
+//! Gathers values from the command line, the environment and the files, and lets the strongest win.
 
 use super::declare::Setting;
 use super::error::{ConfigError, Origin};
 use super::file;
 use super::input::Input;
+use super::rabbit::Rabbit;
 use super::{Config, file::nearest};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,12 +23,35 @@ pub struct Override {
 /// Where settings are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The configuration file; None reads none.
+    /// The configuration file: TOML, or in RabbitMQ's form if it ends in `.conf`. None reads none but those that `RABBITMQ_…`
+    /// variables name.
     pub file: Option<PathBuf>,
-    /// Environment variables, all of them; those that are not `WARREN_…` are passed over.
+    /// Environment variables, all of them; those that are neither `WARREN_…` nor `RABBITMQ_…` are passed over.
     pub environment: Vec<(String, String)>,
     /// Settings from the command line.
     pub overrides: Vec<Override>,
+}
+
+/// All settings, and what is to be said of where they come from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Keys and variables of RabbitMQ's that mean nothing here, with what to do instead where something can be done.
+    pub unused: Vec<String>,
+    /// Every setting as it is in effect, in the order of the file.
+    pub effective: Vec<Effective>,
+}
+
+/// A setting as it is in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Its key.
+    pub key: &'static str,
+    /// Its value as TOML; that of a secret is `"***"`.
+    pub value: String,
+    /// Where it comes from: a file with its line, a variable, an option. Empty: it is the default.
+    pub origin: String,
 }
 
 impl Config {
@@ -36,8 +60,19 @@ impl Config {
     /// # Errors
     /// The first unreadable, unknown or wrong thing, with its place.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Config::load_all(sources).map(|loaded| loaded.config)
+    }
+
+    /// The same, with where everything comes from.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_all(sources: &Sources) -> Result<Loaded, ConfigError> {
         let mut given = Given::default();
-        if let Some(path) = &sources.file {
+        let is_rabbits = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "conf");
+        let rabbits_file = sources.file.as_ref().filter(is_rabbits).map(PathBuf::as_path);
+        let unused = Rabbit::read(&sources.environment, rabbits_file)?.give(&mut given)?;
+        if let Some(path) = sources.file.as_ref().filter(|path| !is_rabbits(path)) {
             file::read(path, &mut given)?;
         }
         for (name, value) in &sources.environment {
@@ -54,7 +89,8 @@ impl Config {
                 None => return Err(ConfigError::other(origin, format!("no setting {}", part.key))),
             }
         }
-        Config::read(&given)
+        let config = Config::read(&given)?;
+        Ok(Loaded { config, unused, effective: given.effective() })
     }
 }
 
@@ -67,8 +103,19 @@ pub(super) struct Given {
 impl Given {
     /// Takes a value, if the setting accepts it.
     pub(super) fn take(&mut self, setting: &'static Setting, origin: Origin, input: Input) -> Result<(), ConfigError> {
+        self.take_as(setting, origin, setting.key, input)
+    }
+
+    /// The same, for a value that stands under another key.
+    pub(super) fn take_as(
+        &mut self,
+        setting: &'static Setting,
+        origin: Origin,
+        key: &str,
+        input: Input,
+    ) -> Result<(), ConfigError> {
         if !(setting.accepts)(&input) {
-            return Err(ConfigError::value(origin, setting.key, (setting.expected)(), input.shown(setting.secret)));
+            return Err(ConfigError::value(origin, key, (setting.expected)(), input.shown(setting.secret)));
         }
         self.values.insert(setting.key, (origin, input));
         Ok(())
@@ -96,5 +143,20 @@ impl Given {
             Some((origin, input)) => Ok((origin.clone(), input.clone())),
             None => Ok((Origin::Default, file::literal(key, default)?)),
         }
+    }
+
+    /// Every setting as it is in effect.
+    fn effective(&self) -> Vec<Effective> {
+        let effective = |setting: &'static Setting| match self.values.get(setting.key) {
+            Some((origin, input)) => {
+                let value = if setting.secret { "\"***\"".to_owned() } else { input.to_toml(setting.accepts) };
+                Effective { key: setting.key, value, origin: origin.to_string() }
+            }
+            None => {
+                let value = if setting.secret { "\"***\"" } else { setting.default };
+                Effective { key: setting.key, value: value.to_owned(), origin: String::new() }
+            }
+        };
+        Config::SETTINGS.iter().map(effective).collect()
     }
 }

@@ -28,8 +28,9 @@ fn reference() -> String {
     let mut out = String::from(
         "# Warren's settings, each with its default. Nothing here needs to be set.\n\
          #\n\
-         # Precedence: command line, then environment, then this file, then defaults. The variable of a setting is WARREN_,\n\
-         # its section and its key: durability.sync is WARREN_DURABILITY_SYNC. Lists are comma-separated there.\n\
+         # Precedence: command line, then WARREN_ variables, then this file, then RABBITMQ_ variables, then rabbitmq.conf, then\n\
+         # defaults. The variable of a setting is WARREN_, its section and its key: durability.sync is WARREN_DURABILITY_SYNC.\n\
+         # Lists are comma-separated there.\n\
          #\n\
          # Sizes: bytes, or text with B, KiB, MiB, GiB, TiB (1024) or kB, MB, GB, TB (1000). Durations: text with ms, s, m, h.\n",
     );
@@ -160,7 +161,6 @@ fn refused_values() {
         "listener.backlog = \"10\"",
         "listener.backlog = -1",
         "listener.connection_max = 99999999999999999999",
-        "listener.address = []",
         "listener.address = \"5672\"",
         "listener.address = [[\"127.0.0.1:1\"]]",
         "durability.interval = \"99999999999999999h\"",

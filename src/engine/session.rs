@@ -8,7 +8,7 @@ use super::publish::Route;
 use super::queue_handle::QueueHandle;
 use super::replies::{self, REPLY_TO, ReplyTarget};
 use super::vhost::{TRACE_EXCHANGE, Vhost};
-use crate::broker::access::{Identity, Operation, authorize};
+use crate::broker::access::{Identity, Operation, Rights, authorize};
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Span;
 use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
@@ -96,14 +96,38 @@ impl Session {
     /// Whether the virtual host is there and the user may be in it.
     pub(super) fn may_open(&self, vhost: &Vhost) -> Result<(), Refusal> {
         let (user, name) = (&self.identity.user, vhost.name());
-        let grants = self.broker.catalog().grants(user.as_str(), name.as_str());
         if vhost.is_deleted() {
             return Err(Refusal::VhostNotFound(name.as_str().to_owned()));
         }
-        if grants.is_none_or(|grants| grants.permissions.is_none()) {
+        if !self.with_rights(|rights| rights.enters(name)) {
             return Err(Refusal::VhostRefused(name.clone(), user.clone()));
         }
         Ok(())
+    }
+
+    /// The client has shown anew who it is, with other rights or for longer. Routes that were found before are judged again.
+    ///
+    /// # Errors
+    /// `VhostRefused`: it may not be in its virtual host any more. Then everything stays as it was.
+    pub fn renew(&mut self, identity: Identity) -> Result<(), Refusal> {
+        let old = std::mem::replace(&mut self.identity, identity);
+        if let Err(refusal) = self.may_open(&self.vhost) {
+            self.identity = old;
+            return Err(refusal);
+        }
+        self.vhost.touch();
+        Ok(())
+    }
+
+    /// Gives `judge` the client's rights in its virtual host.
+    fn with_rights<T>(&self, judge: impl FnOnce(Rights<'_>) -> T) -> T {
+        match &self.identity.authority {
+            Some(authority) => judge(Rights::Told(&**authority)),
+            None => {
+                let (user, vhost) = (self.identity.user.as_str(), self.vhost.name().as_str());
+                judge(Rights::Granted(self.broker.catalog().grants(user, vhost).as_deref()))
+            }
+        }
     }
 
     /// A channel is opened; it is to be closed with [`Session::close_channel`].
@@ -125,9 +149,7 @@ impl Session {
     /// # Errors
     /// As [`authorize`].
     pub fn authorize(&self, operation: Operation<'_>) -> Result<(), Refusal> {
-        let (user, vhost) = (&self.identity.user, self.vhost.name());
-        let grants = self.broker.catalog().grants(user.as_str(), vhost.as_str());
-        authorize(grants.as_deref(), user, vhost, operation)
+        self.with_rights(|rights| authorize(rights, &self.identity.user, self.vhost.name(), operation))
     }
 
     /// The broker.
@@ -285,18 +307,21 @@ impl Session {
     /// exchange.
     fn authorize_publish(&self, exchange: &str, keys: &[&[u8]]) -> Result<(), Refusal> {
         let (user, vhost) = (&self.identity.user, self.vhost.name());
-        let grants = self.broker.catalog().grants(user.as_str(), vhost.as_str());
-        authorize(grants.as_deref(), user, vhost, Operation::Publish(exchange))?;
-        let limited = grants.as_ref().is_some_and(|grants| grants.topics.contains_key(exchange));
-        if limited && self.vhost.is_topic(exchange) {
-            for key in keys {
-                // What is not text matches no expression that was written for text: the replacement characters say so.
-                let key = String::from_utf8_lossy(key);
-                let operation = Operation::PublishTopic { exchange, key: &key };
-                authorize(grants.as_deref(), user, vhost, operation)?;
+        self.with_rights(|rights| {
+            authorize(rights, user, vhost, Operation::Publish(exchange))?;
+            let limited = match rights {
+                Rights::Granted(grants) => grants.is_some_and(|grants| grants.topics.contains_key(exchange)),
+                Rights::Told(_) => true,
+            };
+            if limited && self.vhost.is_topic(exchange) {
+                for key in keys {
+                    // What is not text matches no expression that was written for text: the replacement characters say so.
+                    let key = String::from_utf8_lossy(key);
+                    authorize(rights, user, vhost, Operation::PublishTopic { exchange, key: &key })?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Makes a channel one that takes direct replies. None when there is no randomness for its name.

@@ -1,33 +1,31 @@
 //! One task a connection: bytes from the socket to the machine, the machine's output to the socket.
 
 use super::input::Input;
+use super::socket::Socket;
 use crate::amqp::Connection;
+use crate::auth::Denied;
+use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::Outbox;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-/// After the last write: how long, and for how many bytes, the peer's own last words are read and dropped. Closing a
-/// socket with unread bytes would reset it, and the peer would lose our close frame.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
 /// Where the alarm clock stands while the machine has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Drives `connection` until either side is done.
-pub async fn drive(stream: TcpStream, connection: Connection, stop: CancellationToken) {
+pub(super) async fn drive(socket: Socket, connection: Connection, stop: CancellationToken) {
     tracing::info!(connection = %connection.name(), "accepted");
-    let mut driver = Driver { stream, connection, input: Input::default() };
+    let mut driver = Driver { socket, connection, input: Input::default(), asked: None };
     let end = driver.run(&stop).await;
     driver.connection.on_disconnect();
     tell(&driver.connection, &end, stop.is_cancelled());
     if matches!(end, Ok(End::Orderly)) {
-        driver.linger().await;
+        driver.socket.linger().await;
     }
 }
 
@@ -54,10 +52,14 @@ enum End {
     Expired,
 }
 
+/// A login that is being decided.
+type Asked = Pin<Box<dyn Future<Output = Result<Identity, Denied>> + Send>>;
+
 struct Driver {
-    stream: TcpStream,
+    socket: Socket,
     connection: Connection,
     input: Input,
+    asked: Option<Asked>,
 }
 
 impl Driver {
@@ -73,15 +75,19 @@ impl Driver {
             if self.connection.is_finished() && self.connection.output().is_empty() {
                 return Ok(End::Orderly);
             }
+            if let Some(request) = self.connection.take_question() {
+                self.asked = Some(Box::pin(self.connection.authenticator().clone().judge(request)));
+            }
             let outbox = self.connection.outbox().cloned();
             if outbox.as_ref().is_some_and(|outbox| !outbox.rest()) {
                 self.wake();
                 continue;
             }
             set_alarm(&mut alarm, self.connection.deadline());
-            let (reads, writes) = (self.connection.wants_read(), !self.connection.output().is_empty());
+            let reads = self.connection.wants_read();
+            let writes = !self.connection.output().is_empty() || self.socket.waits();
             tokio::select! {
-                ready = self.stream.readable(), if reads => {
+                ready = self.socket.readable(), if reads => {
                     ready.map_err(|_| Gone)?;
                     rise(outbox.as_deref()).then(|| self.wake());
                     self.read()?;
@@ -90,7 +96,7 @@ impl Driver {
                     rise(outbox.as_deref());
                     self.wake();
                 }
-                ready = self.stream.writable(), if writes => {
+                ready = self.socket.writable(), if writes => {
                     ready.map_err(|_| Gone)?;
                     rise(outbox.as_deref()).then(|| self.wake());
                 }
@@ -104,6 +110,11 @@ impl Driver {
                             return Ok(End::Expired);
                         }
                     }
+                }
+                verdict = decided(&mut self.asked) => {
+                    self.asked = None;
+                    rise(outbox.as_deref()).then(|| self.wake());
+                    self.connection.on_verdict(verdict, Now::read());
                 }
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
@@ -123,7 +134,7 @@ impl Driver {
         if !self.connection.wants_read() {
             return Ok(());
         }
-        match self.input.read(&self.stream, &mut self.connection) {
+        match self.input.read(&mut self.socket, &mut self.connection) {
             Ok(0) => Err(Gone),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -132,34 +143,15 @@ impl Driver {
     }
 
     fn write(&mut self) -> Result<(), Gone> {
+        self.socket.flush().map_err(|_| Gone)?;
         while !self.connection.output().is_empty() {
-            match self.stream.try_write(self.connection.output()) {
+            match self.socket.write(self.connection.output()) {
                 Ok(written) => self.connection.written(written, Now::read()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => return Err(Gone),
             }
         }
         Ok(())
-    }
-
-    async fn linger(mut self) {
-        use tokio::io::AsyncWriteExt;
-        if self.stream.shutdown().await.is_err() {
-            return;
-        }
-        let drain = async {
-            let (mut drained, mut bytes) = (0, [0; 4096]);
-            while drained < LINGER_BYTES && self.stream.readable().await.is_ok() {
-                match self.stream.try_read(&mut bytes) {
-                    Ok(0) => return,
-                    Ok(read) => drained += read,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => return,
-                }
-            }
-        };
-        // Either way the socket is closed now.
-        let _ = tokio::time::timeout(LINGER, drain).await;
     }
 }
 
@@ -169,6 +161,13 @@ fn set_alarm(alarm: &mut Pin<Box<Sleep>>, deadline: Option<Instant>) {
         && deadline < alarm.deadline()
     {
         alarm.as_mut().reset(deadline);
+    }
+}
+
+async fn decided(asked: &mut Option<Asked>) -> Result<Identity, Denied> {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
     }
 }
 

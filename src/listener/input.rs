@@ -1,10 +1,10 @@
 //! Bytes on their way from a socket to its connection machine.
 
+use super::socket::Socket;
 use crate::amqp::Connection;
 use crate::clock::Now;
 use crate::limits::READ_BYTES;
 use std::cell::RefCell;
-use tokio::net::TcpStream;
 
 /// Unused bytes that are put in front of the next read, in bytes. More than these are kept where they are and what is read
 /// is put behind them: a large frame would otherwise be copied with each of its pieces.
@@ -37,11 +37,11 @@ impl Input {
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn read(&mut self, stream: &TcpStream, connection: &mut Connection) -> std::io::Result<usize> {
+    pub fn read(&mut self, socket: &mut Socket, connection: &mut Connection) -> std::io::Result<usize> {
         SCRATCH.with_borrow_mut(|scratch| {
             let carried = if self.is_large() { 0 } else { self.unused.len() };
             let Some((front, back)) = scratch.split_at_mut_checked(carried) else { return Ok(0) };
-            let read = stream.try_read(back.get_mut(..READ_BYTES).unwrap_or_default())?;
+            let read = socket.read(back.get_mut(..READ_BYTES).unwrap_or_default())?;
             if read == 0 {
                 return Ok(0);
             }

@@ -3,13 +3,20 @@
 mod drive;
 mod input;
 mod place;
+mod proxy;
+mod socket;
+
+pub use proxy::Network;
 
 use crate::amqp::{Connection, Peer, Settings};
 use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::engine::Broker;
+use crate::tls;
 use place::Place;
-use std::net::SocketAddr;
+use proxy::Told;
+use socket::Socket;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -33,6 +40,8 @@ pub struct Service {
     pub connection_max: usize,
     /// Connections there are.
     pub open: Arc<AtomicUsize>,
+    /// Those whose word counts for who their clients are: they have to begin with a PROXY header.
+    pub proxies: Arc<[Network]>,
     /// Small writes are sent at once (TCP_NODELAY).
     pub nodelay: bool,
     /// Cancelled when the node stops.
@@ -41,29 +50,38 @@ pub struct Service {
     pub tasks: TaskTracker,
 }
 
-/// Binds an address.
+/// Binds an address. `only_ipv6`: an IPv6 address without an interface does not stand for IPv4's as well.
 ///
 /// # Errors
 /// When the address is not ours, in use, or refused.
-pub fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+pub fn bind(address: SocketAddr, only_ipv6: bool, backlog: u32) -> std::io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    let socket = match socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)) {
+        // A system without IPv6: all its interfaces are IPv4's.
+        Err(_) if !only_ipv6 && address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+            return bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false, backlog);
+        }
+        other => other?,
+    };
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_ipv6)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until the node stops.
-pub async fn accept(listener: TcpListener, service: Service) {
+/// Accepts connections until the node stops: with TLS if there is `tls`.
+pub async fn accept(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service) {
     loop {
         let accepted = tokio::select! {
             () = service.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => welcome(stream, address, &service),
+            Ok((stream, address)) => welcome(stream, address, tls.clone(), &service),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -72,25 +90,74 @@ pub async fn accept(listener: TcpListener, service: Service) {
     }
 }
 
-fn welcome(stream: TcpStream, address: SocketAddr, service: &Service) {
+fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>, service: &Service) {
     let Some(place) = Place::take(&service.open, service.connection_max) else {
         tracing::warn!(%address, limit = service.connection_max, "connection refused: node connection limit reached");
         return;
     };
-    let local = stream.local_addr().map(|local| local.to_string()).unwrap_or_default();
-    let peer = Peer {
-        address: address.to_string(),
-        local,
-        loopback: address.ip().to_canonical().is_loopback(),
-        certificate_name: None,
-    };
     // Without TCP_NODELAY the connection is slower, not wrong.
     let _ = stream.set_nodelay(service.nodelay);
-    let (settings, broker, auth) = (service.settings.clone(), service.broker.clone(), service.auth.clone());
-    let connection = Connection::new(settings, broker, auth, peer, Now::read());
-    let stop = service.stop.clone();
+    let (accepted, task) = (Now::read(), service.clone());
     service.tasks.spawn(async move {
         let _place = place;
-        drive::drive(stream, connection, stop).await;
+        let arrival = Arrival { stream, address: canonical(address), tls };
+        let prepared = tokio::select! {
+            () = task.stop.cancelled() => return,
+            prepared = arrival.prepare(&task, accepted) => prepared,
+        };
+        match prepared {
+            Ok((socket, peer)) => {
+                let connection = Connection::new(task.settings, task.broker, task.auth, peer, accepted);
+                drive::drive(socket, connection, task.stop).await;
+            }
+            Err(fault) => tracing::info!(connection = %address, "closed before AMQP: {fault}"),
+        }
     });
+}
+
+/// A socket that was just accepted.
+struct Arrival {
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<tls::Server>>,
+}
+
+impl Arrival {
+    /// What comes before AMQP: who the client is, then TLS. Its time is part of the handshake's.
+    async fn prepare(self, service: &Service, accepted: Now) -> Result<(Socket, Peer), String> {
+        let Arrival { mut stream, address, tls } = self;
+        let deadline = tokio::time::Instant::from_std(accepted.monotonic + service.settings.handshake_timeout);
+        let local = stream.local_addr().map_err(|error| error.to_string())?;
+        let (mut ends, mut loopback) = ((address, canonical(local)), address.ip().is_loopback());
+        if service.proxies.iter().any(|network| network.contains(address.ip())) {
+            let told = tokio::time::timeout_at(deadline, proxy::read(&mut stream)).await;
+            let told = told.map_err(|_| "no PROXY header in time")?;
+            if let Told::Ends(client, server) = told.map_err(|error| format!("PROXY protocol: {error}"))? {
+                ends = (canonical(client), canonical(server));
+                // A proxy elsewhere knows nothing of who is on this machine.
+                loopback &= ends.0.ip().is_loopback();
+            }
+        }
+        let mut peer = Peer {
+            address: ends.0.to_string(),
+            local: ends.1.to_string(),
+            loopback,
+            certificate_name: None,
+            tls: None,
+        };
+        let Some(server) = tls else { return Ok((Socket::plain(stream), peer)) };
+        let session = server.session().map_err(|error| error.to_string())?;
+        let secured = tokio::time::timeout_at(deadline, Socket::secure(stream, session)).await;
+        let secured = secured.map_err(|_| "no TLS handshake in time".to_owned())?;
+        let socket = secured.map_err(|error| format!("TLS handshake of {}: {error}", ends.0))?;
+        let agreed = socket.session().map(|session| session.secured(server.login_from()));
+        peer.certificate_name = agreed.as_ref().and_then(|agreed| agreed.certificate.as_ref()?.login.clone());
+        peer.tls = agreed.map(Box::new);
+        Ok((socket, peer))
+    }
+}
+
+/// An IPv4 address that came as IPv6, as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

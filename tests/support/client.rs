@@ -96,7 +96,18 @@ impl Client {
 
     /// A socket on which nothing was said yet.
     pub fn raw(addr: SocketAddr) -> Result<Self, Error> {
-        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10))?;
+        Self::on(TcpStream::connect_timeout(&addr, Duration::from_secs(10))?)
+    }
+
+    /// The same, from an address of this machine.
+    pub fn raw_from(source: &str, addr: SocketAddr) -> Result<Self, Error> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source.parse().expect("an address"), 0).into())?;
+        socket.connect(&addr.into())?;
+        Self::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Result<Self, Error> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {

@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod confirms;
 mod event;
+mod secure;
 
 pub use amq_protocol::protocol::{
     AMQPClass, BasicProperties, basic, channel, confirm, connection, exchange, queue, tx,
@@ -18,3 +19,4 @@ pub use broker::{Broker, free_port};
 pub use client::{Client, Options};
 pub use confirms::ConfirmTracker;
 pub use event::{Closed, Content, Delivery, Error, Event, Frame, Returned, Scope, encode_method, encode_properties};
+pub use secure::{Authority, Pair};

@@ -1,7 +1,9 @@
 //! How clients say who they are, and how many of them there may be (compat.md 1.5, 2.12).
 
 use super::*;
-use crate::broker::access::{Permissions, UserLimits, VhostLimits, VhostMetadata};
+use crate::auth::Denied;
+use crate::broker::access::{Access, Authority, Identity, Permissions, UserLimits, VhostLimits, VhostMetadata};
+use crate::broker::refusal::ResourceKind;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -209,4 +211,139 @@ fn the_default_queue_type_is_of_the_vhost_or_else_of_the_node() {
     client.declare(1, declare("old", true, None));
     client.method(1, other("c", Some("quorum")));
     assert_eq!(client.channel_closed(1).0, 406);
+}
+
+/// Somebody else's word for what a client may do: to read these queues, and everything else but reading.
+#[derive(Debug)]
+struct Told(&'static [&'static str]);
+
+impl Authority for Told {
+    fn enters(&self, vhost: &Name) -> bool {
+        !self.0.is_empty() && vhost.as_str() == "/"
+    }
+
+    fn permits(&self, _vhost: &Name, access: Access, _kind: ResourceKind, name: &str) -> bool {
+        access != Access::Read || self.0.contains(&name)
+    }
+
+    fn permits_topic(&self, _vhost: &Name, _access: Access, exchange: &str, key: &str) -> bool {
+        exchange != "amq.topic" || key == "a"
+    }
+
+    fn is_renewed(&self) -> bool {
+        true
+    }
+}
+
+/// Who has logged in by a token that is good for so many seconds.
+fn by_token(now: Now, seconds: u64, reads: &'static [&'static str]) -> Identity {
+    let expires_ms = Some(now.wall_ms + seconds * 1000);
+    Identity { user: name("t"), tags: Vec::new(), authority: Some(Arc::new(Told(reads))), expires_ms }
+}
+
+/// A client that has logged in by a token, with channel 1.
+fn token_client(node: &Node, seconds: u64, reads: &'static [&'static str]) -> Client {
+    let (mut client, _) = greeted(node, false);
+    client.verdicts.push(Ok(by_token(client.now, seconds, reads)));
+    enter(client, "PLAIN", b"\0ignored\0token")
+}
+
+fn update_secret(client: &mut Client, verdict: Result<Identity, Denied>) {
+    client.verdicts.push(verdict);
+    let update = connection::UpdateSecret { new_secret: "another".into(), reason: "time".into() };
+    client.method(0, AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)));
+}
+
+#[test]
+fn a_login_ends_when_its_token_does() {
+    let node = node();
+    let mut client = token_client(&node, 5, &["q"]);
+    client.pass(Duration::from_secs(4));
+    assert!(client.connection.wants_read());
+    client.pass(Duration::from_secs(2));
+    assert_eq!(client.closed(), (320, "CONNECTION_FORCED - credential expired".into(), 0, 0));
+}
+
+#[test]
+fn a_new_token_renews_a_login_and_changes_its_rights() {
+    let node = node();
+    let mut client = token_client(&node, 5, &["q", "p"]);
+    client.queue("q", false);
+    client.queue("p", false);
+    let (longer, less) = (by_token(client.now, 500, &["q", "p"]), by_token(client.now, 500, &["p"]));
+    update_secret(&mut client, Ok(longer));
+    let (_, method) = client.only();
+    assert!(matches!(method, AMQPClass::Connection(connection::AMQPMethod::UpdateSecretOk(_))));
+    client.pass(Duration::from_secs(20));
+    client.read();
+    client.get("q", true);
+    client.read();
+    update_secret(&mut client, Ok(less));
+    client.read();
+    client.get("p", true);
+    client.read();
+    client.get("q", true);
+    let text = "ACCESS_REFUSED - read access to queue 'q' in vhost '/' refused for user 't'";
+    assert_eq!(client.channel_closed(1), (403, text.into()));
+}
+
+#[test]
+fn a_new_token_that_is_not_taken_ends_the_connection() {
+    let node = node();
+    let mut client = token_client(&node, 5, &["q"]);
+    update_secret(&mut client, Err(Denied::WrongCredentials));
+    let text = "NOT_ALLOWED - New secret was refused by one of the backends";
+    assert_eq!(client.closed(), (530, text.into(), 10, 70));
+    let mut client = token_client(&node, 5, &["q"]);
+    let nothing = by_token(client.now, 5, &[]);
+    update_secret(&mut client, Ok(nothing));
+    assert_eq!(client.closed(), (530, "NOT_ALLOWED - access to vhost '/' refused for user 't'".into(), 10, 70));
+    // Passwords are not renewed.
+    let mut client = node.channel();
+    update_secret(&mut client, Err(Denied::WrongCredentials));
+    let (_, method) = client.only();
+    assert!(matches!(method, AMQPClass::Connection(connection::AMQPMethod::UpdateSecretOk(_))));
+}
+
+#[test]
+fn rights_of_a_token_are_asked_for_at_every_door() {
+    let node = node();
+    let mut client = token_client(&node, 5, &["q"]);
+    client.publish("amq.topic", "a", b"m");
+    client.publish("amq.topic", "b", b"m");
+    let text = "ACCESS_REFUSED - write access to topic 'b' in exchange 'amq.topic' in vhost '/' refused for user 't'";
+    assert_eq!(client.channel_closed(1), (403, text.into()));
+    let (mut client, _) = greeted(&node, false);
+    client.verdicts.push(Ok(by_token(client.now, 5, &[])));
+    client.start_ok("PLAIN", b"\0t\0token", &["authentication_failure_close"]);
+    client.read();
+    client.tune_ok(2047, 131_072, 60);
+    client.open_vhost("/");
+    assert_eq!(client.closed(), (530, "NOT_ALLOWED - access to vhost '/' refused for user 't'".into(), 10, 40));
+}
+
+#[test]
+fn while_a_login_is_decided_nothing_is_read() {
+    let node = node();
+    let (mut client, _) = greeted(&node, true);
+    // The owner of the connection has taken the question and not answered yet.
+    let mut bytes = Vec::new();
+    let start_ok = connection::StartOk {
+        client_properties: Default::default(),
+        mechanism: "PLAIN".into(),
+        response: "\0nobody\0x".into(),
+        locale: "en_US".into(),
+    };
+    write_method(&mut bytes, 0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)));
+    let start_ok_bytes = bytes.len();
+    bytes.extend_from_slice(b"more");
+    assert_eq!(client.connection.on_bytes(&bytes, client.now), start_ok_bytes);
+    assert!(client.connection.take_question().is_some() && client.connection.take_question().is_none());
+    assert!(!client.connection.wants_read());
+    assert_eq!(client.connection.on_bytes(b"more", client.now), 0);
+    // The time for the handshake goes on; what is decided afterwards changes nothing.
+    client.pass(Duration::from_secs(11));
+    assert!(client.connection.is_finished());
+    client.connection.on_verdict(Ok(by_token(client.now, 5, &["q"])), client.now);
+    assert!(client.connection.is_finished() && client.read().is_empty());
 }

@@ -19,7 +19,8 @@ mod publishing;
 mod timeouts;
 
 use super::{Connection, Peer, Settings};
-use crate::auth::{self, Anonymous, Authenticator};
+use crate::auth::{self, Anonymous, Authenticator, Denied};
+use crate::broker::access::Identity;
 use crate::broker::queue::QueueKind;
 use crate::clock::{Clock, Now};
 use crate::engine::{Broker, FirstStart, Options};
@@ -120,10 +121,11 @@ impl Node {
             local: "127.0.0.1:5672".into(),
             loopback,
             certificate_name: self.certificate_name.clone(),
+            tls: None,
         };
         let now = Now::read();
         let connection = Connection::new(Arc::new(self.settings.clone()), self.broker.clone(), auth, peer, now);
-        Client { connection, now, unsent: Vec::new() }
+        Client { connection, now, unsent: Vec::new(), verdicts: Vec::new() }
     }
 
     /// An open connection.
@@ -191,6 +193,8 @@ pub struct Client {
     pub now: Now,
     /// What the connection has left unused.
     pub unsent: Vec<u8>,
+    /// How logins are decided, the last one first; the authenticator decides about others.
+    pub verdicts: Vec<Result<Identity, Denied>>,
 }
 
 impl Client {
@@ -202,6 +206,14 @@ impl Client {
     pub fn offer(&mut self) {
         let used = self.connection.on_bytes(&self.unsent, self.now);
         self.unsent.drain(..used);
+        if let Some(request) = self.connection.take_question() {
+            let verdict = self.verdicts.pop().unwrap_or_else(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(self.connection.authenticator().clone().judge(request))
+            });
+            self.connection.on_verdict(verdict, self.now);
+            self.offer();
+        }
     }
 
     pub fn method(&mut self, channel: u16, method: AMQPClass) {

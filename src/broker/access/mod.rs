@@ -15,7 +15,7 @@ pub mod users;
 pub mod vhost;
 
 pub use grants::{Grants, Permissions, TopicPermissions};
-pub use operation::{Access, Operation, authorize};
+pub use operation::{Access, Authority, Operation, Rights, authorize};
 pub use pattern::Pattern;
 pub use user::{HashAlgorithm, Identity, PasswordHash, User, UserLimits};
 pub use users::Users;

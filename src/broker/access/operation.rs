@@ -32,6 +32,63 @@ impl Access {
     }
 }
 
+/// Whoever says what a client may do that the broker's own permissions say nothing of: a token, an outside service. An
+/// answer may take its time, so none is asked for under a lock.
+pub trait Authority: Send + Sync + std::fmt::Debug {
+    /// Whether the client may be in a virtual host.
+    fn enters(&self, vhost: &Name) -> bool;
+
+    /// Whether it has this access to a name.
+    fn permits(&self, vhost: &Name, access: Access, kind: ResourceKind, name: &str) -> bool;
+
+    /// Whether it may use a routing key of a topic exchange.
+    fn permits_topic(&self, vhost: &Name, access: Access, exchange: &str, key: &str) -> bool;
+
+    /// Whether a new secret changes what it says (connection.update-secret).
+    fn is_renewed(&self) -> bool {
+        false
+    }
+}
+
+/// Where it stands what a client may do in a virtual host.
+#[derive(Clone, Copy, Debug)]
+pub enum Rights<'a> {
+    /// In the broker's own permissions. None: nothing.
+    Granted(Option<&'a Grants>),
+    /// Somebody else says it.
+    Told(&'a dyn Authority),
+}
+
+impl<'a> From<Option<&'a Grants>> for Rights<'a> {
+    fn from(grants: Option<&'a Grants>) -> Rights<'a> {
+        Rights::Granted(grants)
+    }
+}
+
+impl Rights<'_> {
+    /// Whether the client may be in the virtual host.
+    pub fn enters(&self, vhost: &Name) -> bool {
+        match self {
+            Rights::Granted(grants) => grants.is_some_and(|grants| grants.permissions.is_some()),
+            Rights::Told(authority) => authority.enters(vhost),
+        }
+    }
+
+    fn permits(&self, vhost: &Name, access: Access, kind: ResourceKind, name: &str) -> bool {
+        match self {
+            Rights::Granted(grants) => grants.is_some_and(|grants| grants.permits(access, name)),
+            Rights::Told(authority) => authority.permits(vhost, access, kind, name),
+        }
+    }
+
+    fn permits_topic(&self, vhost: &Name, access: Access, exchange: &str, key: &str) -> bool {
+        match self {
+            Rights::Granted(grants) => grants.is_some_and(|grants| grants.permits_topic(access, exchange, key)),
+            Rights::Told(authority) => authority.permits_topic(vhost, access, exchange, key),
+        }
+    }
+}
+
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation<'a> {
@@ -146,15 +203,21 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Whether a user with these grants (None: nothing) may do this in the virtual host.
+/// Whether a user with these rights may do this in the virtual host.
 ///
 /// # Errors
 /// `AccessRefused`, `TopicRefused`; `DefaultExchange` and `SystemExchange` where RabbitMQ refuses them between two checks
 /// of permissions.
-pub fn authorize(grants: Option<&Grants>, user: &Name, vhost: &Name, operation: Operation<'_>) -> Result<(), Refusal> {
+pub fn authorize<'a>(
+    rights: impl Into<Rights<'a>>,
+    user: &Name,
+    vhost: &Name,
+    operation: Operation<'_>,
+) -> Result<(), Refusal> {
+    let rights = rights.into();
     let permits = |access, kind, name: &str| {
         let name = if kind == ResourceKind::Exchange && name.is_empty() { DEFAULT_EXCHANGE } else { name };
-        grants.is_some_and(|grants| grants.permits(access, name))
+        rights.permits(vhost, access, kind, name)
     };
     for need in operation.needs() {
         match need {
@@ -167,9 +230,7 @@ pub fn authorize(grants: Option<&Grants>, user: &Name, vhost: &Name, operation: 
                     return Err(refused(Access::Configure, kind, name, user, vhost));
                 }
             }
-            Need::Topic(access, exchange, key)
-                if !grants.is_some_and(|grants| grants.permits_topic(access, exchange, key)) =>
-            {
+            Need::Topic(access, exchange, key) if !rights.permits_topic(vhost, access, exchange, key) => {
                 return Err(Refusal::TopicRefused {
                     access: access.word(),
                     key: key.to_owned(),

@@ -1,6 +1,8 @@
 //! Users as they are stored.
 
+use super::operation::Authority;
 use crate::name::Name;
+use std::sync::Arc;
 
 /// How a password is hashed (compat.md 2.13).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,13 +14,16 @@ pub enum HashAlgorithm {
     Sha512,
     /// MD5: of users that are as old as RabbitMQ 3.5.
     Md5,
+    /// Argon2id, which RabbitMQ does not know.
+    Argon2id,
 }
 
 impl HashAlgorithm {
-    const NAMES: [(HashAlgorithm, &'static str); 3] = [
+    const NAMES: [(HashAlgorithm, &'static str); 4] = [
         (HashAlgorithm::Sha256, "rabbit_password_hashing_sha256"),
         (HashAlgorithm::Sha512, "rabbit_password_hashing_sha512"),
         (HashAlgorithm::Md5, "rabbit_password_hashing_md5"),
+        (HashAlgorithm::Argon2id, "warren_password_hashing_argon2id"),
     ];
 
     /// The name in definitions.
@@ -32,7 +37,8 @@ impl HashAlgorithm {
     }
 }
 
-/// A password as it is stored: a salt of four bytes and the hash of salt and password. Empty: no login by password.
+/// A password as it is stored: a salt of four bytes and the hash of salt and password; of Argon2id its usual text, which
+/// begins with `$argon2id$`. Empty: no login by password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PasswordHash {
     /// How it was made.
@@ -79,18 +85,31 @@ impl User {
 
     /// Who a client is that has logged in as this user.
     pub fn identity(&self) -> Identity {
-        Identity { user: self.name.clone(), tags: self.tags.clone() }
+        Identity { user: self.name.clone(), tags: self.tags.clone(), authority: None, expires_ms: None }
     }
 }
 
 /// Who a client is: as found when it logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// The user's name.
     pub user: Name,
     /// The user's tags.
     pub tags: Vec<Name>,
+    /// Who says what the client may do. None: the broker's own permissions of the user.
+    pub authority: Option<Arc<dyn Authority>>,
+    /// Until when the login is good, in milliseconds of the Unix epoch. None: for ever.
+    pub expires_ms: Option<u64>,
 }
+
+/// The same user with the same tags, for as long.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Identity) -> bool {
+        (&self.user, &self.tags, self.expires_ms) == (&other.user, &other.tags, other.expires_ms)
+    }
+}
+
+impl Eq for Identity {}
 
 impl Identity {
     /// Whether the user has a tag.

@@ -1,7 +1,7 @@
 //! Users and permissions: the façade's part for whoever administers them (compat.md 2.12).
 
 use super::stored;
-use crate::broker::access::{Identity, Operation, Permissions, TopicPermissions, User, UserLimits, authorize};
+use crate::broker::access::{Identity, Operation, Permissions, Rights, TopicPermissions, User, UserLimits, authorize};
 use crate::broker::refusal::Refusal;
 use crate::engine::events::By;
 use crate::engine::{Broker, Epoch};
@@ -147,6 +147,9 @@ impl Broker {
     /// `VhostNotFound`; as [`authorize`].
     pub fn authorize(&self, identity: &Identity, vhost: &str, operation: Operation<'_>) -> Result<(), Refusal> {
         let vhost = self.catalog().vhost(vhost)?;
+        if let Some(authority) = &identity.authority {
+            return authorize(Rights::Told(&**authority), &identity.user, vhost.name(), operation);
+        }
         let grants = self.catalog().grants(identity.user.as_str(), vhost.name().as_str());
         authorize(grants.as_deref(), &identity.user, vhost.name(), operation)
     }

@@ -1,0 +1,180 @@
+//! The same program under the names of RabbitMQ's tools: `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-queues`,
+//! `rabbitmq-upgrade`, `rabbitmq-plugins`. Their daily commands, options, formatters and exit codes (compat.md 4), by way of the
+//! running node's management API.
+
+mod api;
+mod changes;
+mod checks;
+mod line;
+mod lists;
+mod plugins;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use api::{Answer, Api, Silence};
+use line::Line;
+use lists::List;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Exit codes, of sysexits.h as RabbitMQ's tools use them.
+const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const NO_USER: u8 = 67;
+const UNAVAILABLE: u8 = 69;
+const SOFTWARE: u8 = 70;
+const TEMPORARY: u8 = 75;
+
+/// Names under which the program is one of RabbitMQ's tools.
+const TOOLS: &[&str] =
+    &["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-upgrade", "rabbitmq-plugins"];
+
+/// Where the node's socket is looked for when no variable names it.
+const SOCKETS: &[&str] = &["/run/warren/control.sock", "/var/lib/warren/control.sock", "data/control.sock"];
+
+/// What a command says.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    /// What it is about to do: for people.
+    before: String,
+    /// What it has found.
+    value: Value,
+    /// What it has done: for people.
+    after: String,
+}
+
+impl Said {
+    fn doing(before: String) -> Said {
+        Said { before, ..Said::default() }
+    }
+}
+
+/// Why a command has failed.
+#[derive(Clone, Debug, PartialEq)]
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    fn data(text: &str) -> Failure {
+        Failure { status: DATA, text: text.to_owned() }
+    }
+}
+
+impl From<Silence> for Failure {
+    fn from(silence: Silence) -> Failure {
+        match silence {
+            Silence::Late => Failure { status: TEMPORARY, text: "operation on node timed out".to_owned() },
+            Silence::Down(reason) => Failure {
+                status: UNAVAILABLE,
+                text: format!("unable to perform an operation on the node: it does not run, or not here ({reason})"),
+            },
+        }
+    }
+}
+
+type Told = Result<Said, Failure>;
+
+/// An answer that is one; `missing` when there is nothing there.
+fn must(answer: Answer, missing: Failure) -> Result<Value, Failure> {
+    match answer {
+        Answer::Done(value) => Ok(value),
+        Answer::NotFound => Err(missing),
+        Answer::Refused(400, reason) => Err(Failure::data(&reason)),
+        Answer::Refused(_, reason) => Err(Failure { status: SOFTWARE, text: reason }),
+    }
+}
+
+/// It was done: nothing more to say than what.
+fn done(_: Value, before: &str) -> Told {
+    Ok(Said::doing(before.to_owned()))
+}
+
+/// The tool that a program's name stands for.
+pub(super) fn tool(program: &str) -> Option<&'static str> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    TOOLS.iter().find(|tool| **tool == name).copied()
+}
+
+/// What to print and to exit with.
+pub(super) fn run(tool: &'static str, words: &[String], environment: &[(String, String)]) -> super::Stop {
+    let line = match line::read(words) {
+        Ok(line) => line,
+        Err(fault) => return stop(USAGE, format!("Error (argument validation): {fault}\n")),
+    };
+    if line.has("version") || line.command == "version" {
+        return stop(0, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    }
+    if line.help || line.command == "help" || line.command.is_empty() {
+        let status = if line.command.is_empty() && !line.help { USAGE } else { 0 };
+        return stop(status, usage(tool));
+    }
+    let told = if tool == "rabbitmq-plugins" { plugins::run(&line) } else { dispatch(&line, environment) };
+    match told {
+        Ok(text) => stop(0, text),
+        Err(failure) => stop(failure.status, format!("Error:\n{}\n", failure.text)),
+    }
+}
+
+fn stop(status: u8, text: String) -> super::Stop {
+    super::Stop { status, text }
+}
+
+fn usage(tool: &str) -> String {
+    let commands = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name);
+    let mut commands: Vec<&str> = commands.chain(lists::LISTS.iter().map(|list| list.command)).collect();
+    commands.extend(["stop", "shutdown", "stop_app", "start_app", "hash_password"]);
+    if tool == "rabbitmq-plugins" {
+        commands = plugins::COMMANDS.to_vec();
+    }
+    commands.sort_unstable();
+    let options = "[--node <node>] [--timeout <seconds>] [--formatter table|json|csv|pretty_table] [--quiet] [--silent]";
+    format!("Usage\n\n{tool} {options} <command> [<arguments>]\n\nCommands\n\n   {}\n", commands.join("\n   "))
+}
+
+fn dispatch(line: &Line, environment: &[(String, String)]) -> Result<String, Failure> {
+    let api = Api { socket: socket(environment), timeout: line.timeout };
+    if let Some(list) = List::of(&line.command) {
+        return print_list(&api, line, list);
+    }
+    let known = changes::COMMANDS.iter().chain(checks::COMMANDS).find(|(name, ..)| *name == line.command);
+    let Some((_, arguments, run)) = known else {
+        return Err(Failure { status: USAGE, text: format!("Command '{}' not found. ", line.command) });
+    };
+    if !arguments.contains(&line.arguments.len()) {
+        let fault = if line.arguments.len() < *arguments.start() { "not enough" } else { "too many" };
+        return Err(Failure { status: USAGE, text: format!("(argument validation): {fault} arguments.") });
+    }
+    let said = run(&api, line)?;
+    let quiet = line.quiet || line.silent || line.format.is_for_programs();
+    let people = |text: &str| if quiet || text.is_empty() { String::new() } else { format!("{text}\n") };
+    Ok(people(&said.before) + &table::value_or_nothing(line, &said.value) + &people(&said.after))
+}
+
+fn print_list(api: &Api, line: &Line, list: &List) -> Result<String, Failure> {
+    let unknown = |name: String| Failure { status: DATA, text: format!("Info key {name} is unknown") };
+    if line.arguments.len() < list.arguments {
+        return Err(Failure { status: USAGE, text: "(argument validation): not enough arguments.".to_owned() });
+    }
+    let columns = list.columns(line).map_err(unknown)?;
+    let missing = Failure::data(&format!("{} was not found", list.path(line)));
+    let rows = list.rows(&must(api.get(&list.path(line))?, missing)?);
+    let quiet = line.quiet || line.silent || line.format.is_for_programs();
+    let banner = if quiet { String::new() } else { list.banner(line) + "\n" };
+    Ok(banner + &table::rows(line, &columns, &rows))
+}
+
+/// The node's socket.
+fn socket(environment: &[(String, String)]) -> PathBuf {
+    let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    if let Some(path) = variable("WARREN_SERVER_CONTROL_SOCKET").filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    if let Some(dir) = variable("WARREN_DATA_DIR") {
+        return PathBuf::from(dir).join("control.sock");
+    }
+    let candidates = SOCKETS.iter().map(PathBuf::from);
+    candidates.clone().find(|path| path.exists()).or_else(|| candidates.last()).unwrap_or_default()
+}

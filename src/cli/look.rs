@@ -1,0 +1,29 @@
+//! `warren config`: the settings, without running the broker.
+
+use crate::config::Loaded;
+use std::fmt::Write;
+
+/// All is right; what means nothing here.
+pub(super) fn check(loaded: &Loaded) -> String {
+    let mut out = String::from("settings: ok\n");
+    for key in &loaded.unused {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "means nothing here: {key}");
+    }
+    out
+}
+
+/// Every setting in effect, as a file that says the same.
+pub(super) fn effective(loaded: &Loaded) -> String {
+    let (mut out, mut section) = (String::new(), "");
+    for setting in &loaded.effective {
+        let (of, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        if of != section {
+            section = of;
+            let _ = writeln!(out, "\n[{section}]");
+        }
+        let origin = if setting.origin.is_empty() { String::new() } else { format!("  # {}", setting.origin) };
+        let _ = writeln!(out, "{name} = {}{origin}", setting.value);
+    }
+    out
+}

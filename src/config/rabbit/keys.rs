@@ -1,0 +1,314 @@
+//! What each key of `rabbitmq.conf` means here.
+
+use crate::config::error::{ConfigError, Origin};
+use crate::config::input::Input;
+use crate::config::memory;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Where a value stands, and under which key.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub origin: Origin,
+    pub key: String,
+}
+
+impl Place {
+    pub fn nowhere(key: &str) -> Place {
+        Place { origin: Origin::Default, key: key.to_owned() }
+    }
+
+    pub fn wrong(&self, expected: &str, found: String) -> ConfigError {
+        ConfigError::value(self.origin.clone(), &self.key, expected.to_owned(), found)
+    }
+}
+
+/// What a key means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Meaning {
+    /// A setting's value.
+    Setting(&'static str, Input),
+    /// One of several values of a setting.
+    Part(&'static str, String),
+    /// A setting has none of its several values.
+    None(&'static str),
+    /// The key's part of several values is not there.
+    Without(&'static str),
+    /// `ssl_options.verify`.
+    Verify(bool),
+    /// `ssl_options.fail_if_no_peer_cert`.
+    Require(bool),
+    /// `ssl_cert_login_from`.
+    LoginFrom(String),
+    /// `ssl_cert_login_san_type`.
+    SanType(String),
+    /// `auth_backends.N.authz = internal`: what the service has let in has the rights of the broker's own user.
+    OwnRights,
+    /// What is so anyway.
+    Default,
+    /// Nothing; what to do instead, if anything.
+    Unused(&'static str),
+}
+
+/// What is expected instead of a value.
+type Expected = &'static str;
+
+/// Networks whose proxies are believed where RabbitMQ believes everybody: private ones, and this machine.
+const PRIVATE_NETWORKS: &[&str] = &[
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+/// Whether a key's value is not to be shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.contains("pass")
+}
+
+/// What a key with this value means.
+pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
+    if let Some(meaning) = exact(key, value)? {
+        return Ok(meaning);
+    }
+    let (prefix, rest) = key.rsplit_once('.').unwrap_or(("", key));
+    match prefix {
+        "listeners.tcp" => Ok(Meaning::Part("listener.address", address(value)?)),
+        "listeners.ssl" => Ok(Meaning::Part("listener.tls_address", address(value)?)),
+        "ssl_options.versions" => match value {
+            "tlsv1.2" => Ok(Meaning::Part("tls.versions", "1.2".to_owned())),
+            "tlsv1.3" => Ok(Meaning::Part("tls.versions", "1.3".to_owned())),
+            _ => Ok(Meaning::Unused(" (only tlsv1.2 and tlsv1.3 are spoken)")),
+        },
+        "loopback_users" if flag(value)? => Ok(Meaning::Part("auth.loopback_users", rest.to_owned())),
+        "loopback_users" => Ok(Meaning::Without("auth.loopback_users")),
+        "auth_backends" => backend(value),
+        _ if prefix.starts_with("auth_backends.") && rest == "authn" => backend(value),
+        _ if prefix.starts_with("auth_backends.") && rest == "authz" && value.ends_with("internal") => {
+            Ok(Meaning::OwnRights)
+        }
+        "auth_oauth2.preferred_username_claims" => Ok(Meaning::Part("auth_oauth2.user_claims", value.to_owned())),
+        "auth_mechanisms" => Ok(Meaning::Part("auth.mechanisms", value.to_owned())),
+        "default_user_tags" if (rest, value) == ("administrator", "true") => Ok(Meaning::Default),
+        "default_permissions" if value == ".*" => Ok(Meaning::Default),
+        _ => Ok(Meaning::Unused(hint(key))),
+    }
+}
+
+/// Keys without a variable part.
+fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
+    let text = || Input::Text(value.to_owned());
+    let meaning = match key {
+        "listeners.tcp" if value == "none" => Meaning::None("listener.address"),
+        "listeners.ssl" if value == "none" => Meaning::None("listener.tls_address"),
+        "tcp_listen_options.backlog" => Meaning::Setting("listener.backlog", whole(value)?),
+        "tcp_listen_options.nodelay" => Meaning::Setting("listener.nodelay", Input::Bool(flag(value)?)),
+        "proxy_protocol" if flag(value)? => {
+            let networks = PRIVATE_NETWORKS.iter().map(|network| Input::Text((*network).to_owned())).collect();
+            Meaning::Setting("listener.proxies", Input::List(networks))
+        }
+        "proxy_protocol" => Meaning::Setting("listener.proxies", Input::List(Vec::new())),
+        "handshake_timeout" => Meaning::Setting("listener.handshake_timeout", milliseconds(value)?),
+        "connection_max" | "max_connections" => Meaning::Setting("listener.connection_max", limit(value)?),
+        "ssl_options.certfile" => Meaning::Setting("tls.certificate", text()),
+        "ssl_options.keyfile" => Meaning::Setting("tls.key", text()),
+        "ssl_options.cacertfile" => Meaning::Setting("tls.authorities", text()),
+        "ssl_options.verify" => match value {
+            "verify_peer" => Meaning::Verify(true),
+            "verify_none" => Meaning::Verify(false),
+            _ => return Err("verify_peer or verify_none"),
+        },
+        "ssl_options.fail_if_no_peer_cert" => Meaning::Require(flag(value)?),
+        "ssl_cert_login_from" => match value {
+            "distinguished_name" | "common_name" => Meaning::LoginFrom(value.to_owned()),
+            "subject_alternative_name" | "subject_alt_name" => {
+                Meaning::LoginFrom("subject_alternative_name".to_owned())
+            }
+            _ => return Err("distinguished_name, common_name or subject_alternative_name"),
+        },
+        "ssl_cert_login_san_type" => match value {
+            "dns" | "ip" | "email" | "uri" => Meaning::SanType(value.to_owned()),
+            _ => return Err("dns, ip, email or uri"),
+        },
+        "ssl_cert_login_san_index" => Meaning::Setting("tls.login_from_place", whole(value)?),
+        "heartbeat" => Meaning::Setting("limits.heartbeat", whole(value)?),
+        "frame_max" => Meaning::Setting("limits.frame_max", whole(value)?),
+        "channel_max" | "max_channels_per_connection" => Meaning::Setting("limits.channel_max", whole(value)?),
+        "consumer_max_per_channel" => Meaning::Setting("limits.consumer_max_per_channel", limit(value)?),
+        "max_message_size" => Meaning::Setting("limits.max_message_size", whole(value)?),
+        "consumer_timeout" if ["undefined", "false", "infinity"].contains(&value) => {
+            Meaning::Setting("limits.consumer_timeout", Input::Integer(0))
+        }
+        "consumer_timeout" => Meaning::Setting("limits.consumer_timeout", milliseconds(value)?),
+        "default_queue_type" => match value.trim_start_matches("rabbit_").trim_end_matches("_queue") {
+            "classic" => Meaning::Setting("queues.default_type", Input::Text("classic".to_owned())),
+            "quorum" => Meaning::Setting("queues.default_type", Input::Text("quorum".to_owned())),
+            _ => return Err("classic or quorum"),
+        },
+        "vm_memory_high_watermark.relative" => Meaning::Setting("memory.high_watermark", share(value)?),
+        "vm_memory_high_watermark.absolute" => Meaning::Setting("memory.high_watermark", bytes(value)?),
+        "disk_free_limit.absolute" => Meaning::Setting("disk.free_limit", bytes(value)?),
+        "disk_free_limit.relative" => Meaning::Setting("disk.free_limit", of_memory(value)?),
+        _ => return logins_and_logs(key, value),
+    };
+    Ok(Some(meaning))
+}
+
+fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
+    let text = |value: &str| Input::Text(value.to_owned());
+    let none_is_empty = if value == "none" { "" } else { value };
+    let meaning = match key {
+        "default_user" => Meaning::Setting("auth.default_user", text(value)),
+        "default_pass" => Meaning::Setting("auth.default_password", text(value)),
+        "default_vhost" => Meaning::Setting("auth.default_vhost", text(value)),
+        "anonymous_login_user" => Meaning::Setting("auth.anonymous_login_user", text(none_is_empty)),
+        "anonymous_login_pass" => Meaning::Setting("auth.anonymous_login_password", text(value)),
+        "password_hashing_module" => match value.trim_start_matches("rabbit_password_hashing_") {
+            "sha256" => Meaning::Setting("auth.password_hashing", text("sha256")),
+            "sha512" => Meaning::Setting("auth.password_hashing", text("sha512")),
+            _ => return Err("rabbit_password_hashing_sha256 or rabbit_password_hashing_sha512"),
+        },
+        "loopback_users" if value == "none" => Meaning::None("auth.loopback_users"),
+        "load_definitions" | "management.load_definitions" => Meaning::Setting("definitions.file", text(value)),
+        "definitions.import_backend" if value == "local_filesystem" => Meaning::Default,
+        "definitions.local.path" => Meaning::Setting("definitions.file", text(value)),
+        "log.level" | "log.console.level" => Meaning::Setting("log.level", text(level(value)?)),
+        "log.formatter" | "log.console.formatter" => match value {
+            "json" => Meaning::Setting("log.format", text("json")),
+            _ => Meaning::Setting("log.format", text("text")),
+        },
+        "log.console" if flag(value)? => Meaning::Default,
+        _ => return others(key, value),
+    };
+    Ok(Some(meaning))
+}
+
+/// The keys of RabbitMQ's HTTP, cache and OAuth 2 plugins.
+fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
+    let text = || Input::Text(value.to_owned());
+    let meaning = match key {
+        "auth_http.user_path" => Meaning::Setting("auth_http.user_url", text()),
+        "auth_http.vhost_path" => Meaning::Setting("auth_http.vhost_url", text()),
+        "auth_http.resource_path" => Meaning::Setting("auth_http.resource_url", text()),
+        "auth_http.topic_path" => Meaning::Setting("auth_http.topic_url", text()),
+        "auth_http.http_method" => Meaning::Setting("auth_http.method", text()),
+        "auth_http.request_timeout" => Meaning::Setting("auth_http.timeout", milliseconds(value)?),
+        "auth_http.ssl_options.cacertfile" => Meaning::Setting("auth_http.authorities", text()),
+        "auth_cache.cache_ttl" => Meaning::Setting("auth_http.cache_ttl", milliseconds(value)?),
+        "auth_cache.cached_backend" => return backend(value).map(Some),
+        "auth_oauth2.resource_server_id" => Meaning::Setting("auth_oauth2.resource_server_id", text()),
+        "auth_oauth2.jwks_url" | "auth_oauth2.jwks_uri" => Meaning::Setting("auth_oauth2.keys", text()),
+        "auth_oauth2.issuer" => Meaning::Setting("auth_oauth2.issuer", text()),
+        "auth_oauth2.verify_aud" => Meaning::Setting("auth_oauth2.verify_audience", Input::Bool(flag(value)?)),
+        "auth_oauth2.scope_prefix" => Meaning::Setting("auth_oauth2.scope_prefix", text()),
+        "auth_oauth2.https.cacertfile" => Meaning::Setting("auth_oauth2.authorities", text()),
+        _ => return Ok(None),
+    };
+    Ok(Some(meaning))
+}
+
+/// A back end's name, or its module's. The cache is told by what it caches.
+fn backend(value: &str) -> Result<Meaning, Expected> {
+    let name = value.trim_start_matches("rabbit_auth_backend_");
+    match name {
+        "internal" | "http" | "oauth2" => Ok(Meaning::Part("auth.backends", name.to_owned())),
+        "cache" => Ok(Meaning::Default),
+        "dummy" | "ldap" | "amqp" => Ok(Meaning::Unused(" (this back end is not there)")),
+        _ => Err("internal, http, oauth2 or cache"),
+    }
+}
+
+/// What to do where a key means nothing here.
+fn hint(key: &str) -> &'static str {
+    match key {
+        "ssl_options.password" => " (the key's file has to be without a password)",
+        _ if key.starts_with("log.file") || key.starts_with("log.syslog") => " (the log goes to standard error)",
+        _ if key.starts_with("cluster_formation.") => " (there is one node)",
+        _ if key.starts_with("default_users.") => " (make users by definitions.file)",
+        _ if key.starts_with("default_user_tags.") => " (the default user is an administrator)",
+        _ if key.starts_with("default_permissions.") => " (the default user has all permissions)",
+        _ if key.starts_with("ssl_options.ciphers") => " (the library's choice of ciphers is taken)",
+        _ => "",
+    }
+}
+
+/// `5672`, `127.0.0.1:5672`, `[::1]:5672`, `::1:5672`. A port alone is of all interfaces.
+fn address(value: &str) -> Result<String, Expected> {
+    const EXPECTED: Expected = "a port, or IP:PORT";
+    if let Ok(port) = value.parse::<u16>() {
+        return Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port).to_string());
+    }
+    if let Ok(address) = value.parse::<SocketAddr>() {
+        return Ok(address.to_string());
+    }
+    let (host, port) = value.rsplit_once(':').ok_or(EXPECTED)?;
+    let host: IpAddr = host.parse().map_err(|_| EXPECTED)?;
+    Ok(SocketAddr::new(host, port.parse().map_err(|_| EXPECTED)?).to_string())
+}
+
+fn whole(value: &str) -> Result<Input, Expected> {
+    value.parse().map(Input::Integer).map_err(|_| "a whole number")
+}
+
+/// A whole number, or `infinity`.
+fn limit(value: &str) -> Result<Input, Expected> {
+    if value == "infinity" { Ok(Input::Integer(0)) } else { whole(value).map_err(|_| "a whole number, or infinity") }
+}
+
+fn milliseconds(value: &str) -> Result<Input, Expected> {
+    let number: u64 = value.parse().map_err(|_| "a whole number of milliseconds")?;
+    Ok(Input::Text(format!("{number}ms")))
+}
+
+fn flag(value: &str) -> Result<bool, Expected> {
+    match value {
+        "true" | "on" => Ok(true),
+        "false" | "off" => Ok(false),
+        _ => Err("true or false"),
+    }
+}
+
+fn share(value: &str) -> Result<Input, Expected> {
+    value.parse().map(Input::Float).map_err(|_| "a share such as 0.6")
+}
+
+fn of_memory(value: &str) -> Result<Input, Expected> {
+    let share: f64 = value.parse().map_err(|_| "a share of the machine's memory such as 1.5")?;
+    let memory = memory::memory_available().unwrap_or(0) as f64;
+    Ok(Input::Integer((memory * share.max(0.0)) as i64))
+}
+
+/// A size as RabbitMQ reads it: `GB` is 10⁹ bytes, `GiB` and `G` are 2³⁰.
+fn bytes(value: &str) -> Result<Input, Expected> {
+    const EXPECTED: Expected = "a size such as 2GB, 512MiB or 50000000";
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at_checked(end).ok_or(EXPECTED)?;
+    let factor: i64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err(EXPECTED),
+    };
+    let number: i64 = number.parse().map_err(|_| EXPECTED)?;
+    number.checked_mul(factor).map(Input::Integer).ok_or(EXPECTED)
+}
+
+fn level(value: &str) -> Result<&'static str, Expected> {
+    match value {
+        "debug" => Ok("debug"),
+        "info" | "notice" => Ok("info"),
+        "warning" => Ok("warn"),
+        "error" | "critical" | "alert" | "emergency" => Ok("error"),
+        "none" => Ok("off"),
+        _ => Err("debug, info, warning, error, critical or none"),
+    }
+}

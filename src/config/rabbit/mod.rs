@@ -1,0 +1,154 @@
+//! RabbitMQ's configuration, as it is: `rabbitmq.conf` and the `RABBITMQ_…` environment variables (compat.md 2.15). Keys that
+//! mean something here become settings; the others are told once by name, with what to do where something can be done.
+
+mod environment;
+mod keys;
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use super::Config;
+use super::error::{ConfigError, Origin};
+use super::input::Input;
+use super::sources::Given;
+use keys::{Meaning, Place};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What RabbitMQ's configuration amounts to: weaker than any setting of our own.
+#[derive(Debug, Default)]
+pub(super) struct Rabbit {
+    /// Settings by their key; the later one counts.
+    settings: BTreeMap<&'static str, (Place, Input)>,
+    /// Values that are put together from several keys: by setting, then by key.
+    parts: BTreeMap<&'static str, BTreeMap<String, (Place, String)>>,
+    /// Whether clients' certificates are verified, and whether they must be there.
+    verify: (Option<Place>, bool, bool),
+    /// Where the user's name stands in a certificate: `ssl_cert_login_from` and `ssl_cert_login_san_type`.
+    login_from: (Option<Place>, String, String),
+    /// Whether whom a service has let in has the rights of the broker's own user.
+    own_rights: bool,
+    /// Keys that mean nothing here, each once.
+    unused: Vec<String>,
+}
+
+impl Rabbit {
+    /// Reads what the environment names: files, then the variables that are stronger than them. `file`: a file named on the
+    /// command line, which must be there.
+    pub fn read(environment: &[(String, String)], file: Option<&Path>) -> Result<Rabbit, ConfigError> {
+        let mut found = Rabbit::default();
+        for path in environment::files(environment) {
+            if path.exists() {
+                found.read_file(&path)?;
+            }
+        }
+        if let Some(path) = file {
+            found.read_file(path)?;
+        }
+        environment::read(environment, &mut found)?;
+        Ok(found)
+    }
+
+    /// Reads one file.
+    pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let unreadable =
+            |error| ConfigError::other(Origin::File(path.to_owned(), 0), format!("cannot be read: {error}"));
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        self.read_text(path, &text)
+    }
+
+    /// Reads `text`, the content of `path`.
+    pub fn read_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let at = |line| Origin::File(path.to_owned(), line);
+        let lines = lines::read(text).map_err(|lines::Fault(line, fault)| ConfigError::other(at(line), fault))?;
+        for line in lines {
+            self.take(Place { origin: at(line.number), key: line.key.clone() }, &line.key, &line.value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one key with its value.
+    fn take(&mut self, place: Place, key: &str, value: &str) -> Result<(), ConfigError> {
+        if value.starts_with("encrypted:") {
+            return Err(place.wrong("a value that is not encrypted", "one that is".to_owned()));
+        }
+        let meaning = keys::meaning(key, value).map_err(|expected| {
+            let found =
+                if keys::is_secret(key) { "a value that is not shown".to_owned() } else { format!("{value:?}") };
+            place.wrong(expected, found)
+        })?;
+        match meaning {
+            Meaning::Setting(setting, input) => {
+                self.settings.insert(setting, (place, input));
+            }
+            Meaning::Part(setting, part) => {
+                self.parts.entry(setting).or_default().insert(key.to_owned(), (place, part));
+            }
+            Meaning::None(setting) => {
+                self.parts.insert(setting, BTreeMap::new());
+            }
+            Meaning::Without(setting) => {
+                self.parts.entry(setting).or_default().remove(key);
+            }
+            Meaning::Verify(verify) => (self.verify.0, self.verify.1) = (Some(place), verify),
+            Meaning::Require(require) => (self.verify.0, self.verify.2) = (Some(place), require),
+            Meaning::LoginFrom(from) => (self.login_from.0, self.login_from.1) = (Some(place), from),
+            Meaning::SanType(kind) => self.login_from.2 = kind,
+            Meaning::OwnRights => self.own_rights = true,
+            Meaning::Default => {}
+            Meaning::Unused(hint) => {
+                let told = format!("{key}{hint}");
+                if !self.unused.contains(&told) {
+                    self.unused.push(told);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
+    pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
+        let Rabbit { mut settings, parts, verify, login_from, own_rights, unused } = self;
+        for (setting, parts) in parts {
+            let place =
+                parts.values().next().map(|(place, _)| place.clone()).unwrap_or_else(|| Place::nowhere(setting));
+            let mut items: Vec<Input> = Vec::new();
+            for (_, part) in parts.into_values() {
+                let part =
+                    if own_rights && setting == "auth.backends" && part == "http" { "http_login".into() } else { part };
+                // A back end that is cached is named twice.
+                if !items.contains(&Input::Text(part.clone())) {
+                    items.push(Input::Text(part));
+                }
+            }
+            settings.insert(setting, (place, Input::List(items)));
+        }
+        if let (Some(place), verify, require) = verify {
+            let clients = match (verify, require) {
+                (true, true) => "require",
+                (true, false) => "verify",
+                (false, _) => "none",
+            };
+            settings.insert("tls.clients", (place, Input::Text(clients.to_owned())));
+        }
+        if let (Some(place), from, kind) = login_from {
+            let kind = if kind.is_empty() { "dns" } else { &kind };
+            let from = if from == "subject_alternative_name" { format!("san_{kind}") } else { from };
+            settings.insert("tls.login_from", (place, Input::Text(from)));
+        }
+        for (key, (place, input)) in settings {
+            match Config::SETTINGS.iter().find(|setting| setting.key == key) {
+                Some(setting) => given.take_as(setting, place.origin, &place.key, input)?,
+                None => return Err(ConfigError::other(place.origin, format!("no setting {key}"))),
+            }
+        }
+        Ok(unused)
+    }
+}
+
+/// The path, with `.conf` behind it where that is how the file is called: RabbitMQ's variable leaves it out or not.
+fn with_ending(path: &str) -> PathBuf {
+    let path = PathBuf::from(path);
+    if path.extension().is_some_and(|ending| ending == "conf") { path } else { path.with_extension("conf") }
+}

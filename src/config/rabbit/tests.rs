@@ -1,0 +1,204 @@
+//! RabbitMQ's files and variables, and what they amount to.
+
+use crate::config::{ClientCertificates, Config, Loaded, LogLevel, LoginFrom, QueueType, Sources, Watermark};
+use std::fs;
+use std::time::Duration;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    fs::write(&file, text).unwrap();
+    let variables = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let file_variable = ("RABBITMQ_CONFIG_FILE".to_owned(), dir.path().join("rabbitmq").display().to_string());
+    let environment = variables.chain([file_variable]).collect();
+    let loaded = Config::load_all(&Sources { environment, ..Sources::default() });
+    loaded.map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+}
+
+fn config(text: &str) -> Config {
+    load(text, &[]).unwrap().config
+}
+
+fn addresses(text: &str) -> Vec<String> {
+    config(text).listener.address.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn listeners() {
+    assert_eq!(addresses(""), ["127.0.0.1:5672"]);
+    assert_eq!(addresses("listeners.tcp.default = 5673"), ["[::]:5673"]);
+    let two = "listeners.tcp.local = 127.0.0.1:5672\nlisteners.tcp.other = ::1:5673\nlisteners.tcp.third=[::1]:1\n";
+    assert_eq!(addresses(two), ["127.0.0.1:5672", "[::1]:5673", "[::1]:1"]);
+    assert!(addresses("listeners.tcp = none").is_empty());
+    let secure = config("listeners.tcp = none\nlisteners.ssl.default = 5671").listener;
+    assert!(secure.address.is_empty() && secure.tls_address == ["[::]:5671".parse().unwrap()]);
+    let fault = load("listeners.tcp.default = localhost", &[]).unwrap_err();
+    assert_eq!(fault, "rabbitmq.conf:1: listeners.tcp.default: expected a port, or IP:PORT, found \"localhost\"");
+}
+
+#[test]
+fn tls() {
+    let text = "ssl_options.cacertfile = /ca.pem\nssl_options.certfile = /cert.pem\nssl_options.keyfile = /key.pem\n\
+                ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\nssl_options.versions.1 = tlsv1.3\n\
+                ssl_options.versions.2 = tlsv1.1\nssl_cert_login_from = subject_alternative_name\n\
+                ssl_cert_login_san_type = email\nssl_cert_login_san_index = 1\nssl_options.password = hunter2\n";
+    let loaded = load(text, &[]).unwrap();
+    let tls = &loaded.config.tls;
+    assert_eq!(tls.certificate.as_deref().unwrap().to_str(), Some("/cert.pem"));
+    assert_eq!((tls.clients, tls.login_from), (ClientCertificates::Required, LoginFrom::SanEmail));
+    assert_eq!((tls.login_from_place, &tls.versions[..]), (1, &["1.3"][..]));
+    let unused = [
+        "ssl_options.versions.2 (only tlsv1.2 and tlsv1.3 are spoken)",
+        "ssl_options.password (the key's file has to be without a password)",
+    ];
+    assert_eq!(loaded.unused, unused);
+    let clients = |text| config(text).tls.clients;
+    assert_eq!(clients("ssl_options.verify = verify_peer"), ClientCertificates::Verified);
+    assert_eq!(clients("ssl_options.fail_if_no_peer_cert = true"), ClientCertificates::Ignored);
+    assert_eq!(config("ssl_cert_login_from = common_name").tls.login_from, LoginFrom::CommonName);
+    assert_eq!(config("ssl_cert_login_from = subject_alternative_name").tls.login_from, LoginFrom::SanDns);
+}
+
+#[test]
+fn limits_memory_and_disk() {
+    let text = "heartbeat = 30\nframe_max = 65536\nchannel_max = 100\nmax_message_size = 1048576\nconsumer_timeout = 900000\n\
+                handshake_timeout = 5000\nconnection_max = infinity\nvm_memory_high_watermark.relative = 0.4\n\
+                disk_free_limit.absolute = 2GB\ndefault_queue_type = quorum\ntcp_listen_options.backlog = 128\n";
+    let found = config(text);
+    assert_eq!((found.limits.heartbeat, found.limits.frame_max, found.limits.channel_max), (30, 65536, 100));
+    assert_eq!((found.limits.max_message_size, found.limits.consumer_timeout), (1 << 20, Duration::from_secs(900)));
+    assert_eq!((found.listener.handshake_timeout, found.listener.connection_max), (Duration::from_secs(5), 0));
+    assert_eq!((found.memory.high_watermark, found.disk.free_limit), (Watermark::Share(0.4), 2_000_000_000));
+    assert_eq!((found.queues.default_type, found.listener.backlog), (QueueType::Quorum, 128));
+    for (size, wanted) in [("1GiB", 1 << 30), ("512MB", 512_000_000), ("3G", 3 << 30), ("1024kiB", 1 << 20), ("7", 7)] {
+        assert_eq!(config(&format!("disk_free_limit.absolute = {size}")).disk.free_limit, wanted, "{size}");
+    }
+    assert_eq!(config("consumer_timeout = undefined").limits.consumer_timeout, Duration::ZERO);
+}
+
+#[test]
+fn users_and_logs() {
+    let text = "default_user = admin\ndefault_pass = 'p#1'\ndefault_vhost = main\nloopback_users.guest = false\n\
+                auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\nanonymous_login_user = none\nlog.console = true\n\
+                log.console.level = warning\nload_definitions = /d.json\ndefault_user_tags.administrator = true\n\
+                default_permissions.read = .*\n";
+    let loaded = load(text, &[]).unwrap();
+    let auth = &loaded.config.auth;
+    assert_eq!((auth.default_user.as_str(), auth.default_password.reveal()), ("admin", "p#1"));
+    assert_eq!((auth.default_vhost.as_str(), auth.loopback_users.len()), ("main", 0));
+    assert_eq!((&auth.mechanisms[..], &auth.anonymous_login_user), (&["PLAIN", "EXTERNAL"][..], &None));
+    assert_eq!(loaded.config.log.level, LogLevel::Warn);
+    assert_eq!(loaded.config.definitions.file.unwrap().to_str(), Some("/d.json"));
+    assert!(loaded.unused.is_empty(), "{:?}", loaded.unused);
+    assert!(config("loopback_users = none").auth.loopback_users.is_empty());
+    let users: Vec<_> =
+        config("loopback_users.a = true\nloopback_users.b = true\nloopback_users.guest = false").auth.loopback_users;
+    assert_eq!(users.iter().map(|user| user.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn back_ends() {
+    let backends = |text| config(text).auth.backends;
+    assert_eq!(
+        backends("auth_backends.1 = internal\nauth_backends.2 = rabbit_auth_backend_http"),
+        ["internal", "http"]
+    );
+    assert_eq!(backends("auth_backends.1.authn = http\nauth_backends.1.authz = internal"), ["http_login"]);
+    let cached = "auth_backends.1 = cache\nauth_cache.cached_backend = http\nauth_cache.cache_ttl = 5000\n\
+                  auth_http.http_method = post\nauth_http.user_path = http://a/u\n";
+    let found = config(cached);
+    assert_eq!((&found.auth.backends[..], found.auth_http.cache_ttl), (&["http"][..], Duration::from_secs(5)));
+    assert_eq!(
+        (found.auth_http.method, &found.auth_http.user_url[..]),
+        (crate::config::HttpMethod::Post, "http://a/u")
+    );
+    let tokens = config(
+        "auth_backends.1 = oauth2\nauth_oauth2.resource_server_id = r\nauth_oauth2.jwks_uri = https://k\n\
+         auth_oauth2.issuer = https://i\nauth_oauth2.verify_aud = false\nauth_oauth2.scope_prefix = r:\n\
+         auth_oauth2.preferred_username_claims.1 = user_name\n",
+    )
+    .auth_oauth2;
+    assert_eq!((&tokens.keys[..], &tokens.resource_server_id[..], &tokens.issuer[..]), ("https://k", "r", "https://i"));
+    assert!(!tokens.verify_audience && tokens.scope_prefix == "r:" && tokens.user_claims.len() == 1);
+    let fault = load("auth_backends.1 = magic", &[]).unwrap_err();
+    assert!(fault.contains("auth_backends.1: expected internal, http, oauth2 or cache"), "{fault}");
+}
+
+#[test]
+fn proxies_are_trusted_where_networks_are_private() {
+    let proxies = config("proxy_protocol = true").listener.proxies;
+    assert!(proxies.contains(&("10.0.0.0".parse().unwrap(), 8)) && proxies.iter().all(|(_, bits)| *bits > 0));
+    assert!(config("proxy_protocol = false").listener.proxies.is_empty());
+}
+
+#[test]
+fn faults_say_file_line_key_expected_and_found() {
+    for (text, wanted) in [
+        ("\nheartbeat = x", "2: heartbeat: expected a whole number, found \"x\""),
+        ("heartbeat", "1: expected `key = value`"),
+        ("frame_max = 100", "1: frame_max: expected a size such as \"64KiB\", from 4KiB to 512MiB, or 0, found 100"),
+        ("default_pass = encrypted:abc", "1: default_pass: expected a value that is not encrypted, found one that is"),
+        ("ssl_options.verify = yes", "1: ssl_options.verify: expected verify_peer or verify_none, found \"yes\""),
+        (
+            "log.console.level = loud",
+            "1: log.console.level: expected debug, info, warning, error, critical or none, found \"loud\"",
+        ),
+    ] {
+        assert_eq!(load(text, &[]).unwrap_err(), format!("rabbitmq.conf:{wanted}"), "{text}");
+    }
+}
+
+#[test]
+fn others_are_told_once_and_without_their_values() {
+    let text = "mqtt.default_pass = hunter2\nmqtt.default_pass = hunter3\ncluster_partition_handling = autoheal\n";
+    let loaded = load(text, &[("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-x hunter4")]).unwrap();
+    let unused = ["mqtt.default_pass", "cluster_partition_handling", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"];
+    assert_eq!(loaded.unused, unused);
+}
+
+#[test]
+fn variables_are_stronger_than_the_file_and_ours_stronger_than_both() {
+    let text = "default_user = file\ndefault_pass = file\nlisteners.tcp.default = 1\ndefault_vhost = file";
+    let variables = [
+        ("RABBITMQ_DEFAULT_USER", "variable"),
+        ("RABBITMQ_NODE_PORT", "2"),
+        ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.2"),
+        ("RABBITMQ_DEFAULT_PASS", ""),
+        ("WARREN_AUTH_DEFAULT_VHOST", "ours"),
+    ];
+    let found = load(text, &variables).unwrap().config;
+    assert_eq!(found.auth.default_user.as_str(), "variable");
+    assert_eq!(found.auth.default_password.reveal(), "file");
+    assert_eq!(found.auth.default_vhost.as_str(), "ours");
+    assert_eq!(found.listener.address, ["127.0.0.2:2".parse().unwrap()]);
+    let fault = load("", &[("RABBITMQ_NODE_PORT", "many")]).unwrap_err();
+    assert_eq!(fault, "RABBITMQ_NODE_PORT: expected a port, or IP:PORT, found \"many\"");
+}
+
+#[test]
+fn files_of_a_directory_are_read_by_name_and_missing_ones_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("20.conf"), "heartbeat = 20").unwrap();
+    fs::write(dir.path().join("10.conf"), "heartbeat = 10\nchannel_max = 7").unwrap();
+    fs::write(dir.path().join("30.txt"), "heartbeat = 30").unwrap();
+    for named in [format!("{}", dir.path().display()), format!("{}/*.conf", dir.path().display())] {
+        let environment = vec![
+            ("RABBITMQ_CONFIG_FILES".to_owned(), named),
+            ("RABBITMQ_CONFIG_FILE".to_owned(), dir.path().join("none").display().to_string()),
+        ];
+        let found = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
+        assert_eq!((found.limits.heartbeat, found.limits.channel_max), (20, 7));
+    }
+}
+
+#[test]
+fn the_example_says_what_is_so_anyway() {
+    let text = include_str!("../../../config/rabbitmq.conf");
+    let loaded = load(text, &[]).unwrap();
+    assert!(loaded.unused.is_empty(), "{:?}", loaded.unused);
+    let bare: String = text
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(load(&bare, &[]).unwrap().unused.is_empty(), "{:?}", load(&bare, &[]).unwrap().unused);
+}
