@@ -6,6 +6,7 @@
 //! - [`cli`], [`config`]: the command line and the settings. [`perf`]: the load generator behind `warren perf`.
 //! - [`definitions`]: RabbitMQ's definitions file.
 //! - [`listener`]: sockets; drives one connection machine a socket. [`tls`]: certificates and sessions.
+//! - [`http`]: RabbitMQ's management HTTP API. [`metrics`]: figures of the process.
 //! - [`amqp`]: the connection machine: bytes and time in, bytes out. [`auth`]: who may log in.
 //! - [`engine`]: queues behind locks, definitions, effects.
 //! - [`store`]: the disk.
@@ -21,8 +22,10 @@ pub mod clock;
 pub mod config;
 pub mod definitions;
 pub mod engine;
+pub mod http;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod name;
 pub mod node;
 pub mod perf;

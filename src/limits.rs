@@ -66,6 +66,30 @@ pub const WRITE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that a connection's turn may add to queues: a message for many queues counts once for each.
 pub const TURN_BYTES: usize = 8 * 1024 * 1024;
 
+/// Samples of an object: as many as a minute has, and those at both ends.
+pub const SERIES_SAMPLES: usize = 14;
+
+/// Samples of the node: ten minutes.
+pub const SERIES_SAMPLES_NODE: usize = 122;
+
+/// Queues, or exchanges, of which so many samples are kept; of the others the last two.
+pub const SERIES_MAX: usize = 10_000;
+
+/// Sockets of HTTP clients at a time; more wait in the kernel's queue.
+pub const HTTP_CONNECTIONS: usize = 512;
+
+/// HTTP requests that are worked on at a time: a greedy client must not take all processors from the broker's own work.
+pub const HTTP_HANDLERS: usize = 2;
+
+/// Largest body of an HTTP request, in bytes (compat.md 3.1).
+pub const HTTP_BODY_BYTES: usize = 20_000_000;
+
+/// Bytes of all HTTP requests' bodies together; who finds no room waits.
+pub const HTTP_BODIES_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest head of an HTTP request, in bytes.
+pub const HTTP_HEAD_BYTES: usize = 64 * 1024;
+
 /// Events that may wait to be published; more are dropped and counted.
 pub const EVENTS: usize = 10_000;
 

@@ -3,6 +3,7 @@
 
 mod listeners;
 mod logins;
+mod management;
 
 use crate::amqp::Settings;
 use crate::auth;
@@ -18,6 +19,7 @@ use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
 use crate::tls::{self, TlsError};
 use listeners::Listeners;
+use management::Management;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,8 +38,8 @@ const LAST_COMMIT: Duration = Duration::from_secs(2);
 pub enum NodeError {
     /// The storage.
     Store(StoreError),
-    /// An address that cannot be listened on.
-    Listen(SocketAddr, std::io::Error),
+    /// An address that cannot be listened on: the setting, the address, the system's words.
+    Listen(&'static str, SocketAddr, std::io::Error),
     /// Certificates that cannot be used.
     Tls(TlsError),
     /// The definitions file.
@@ -50,7 +52,9 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Store(error) => error.fmt(f),
-            NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            NodeError::Listen(setting, address, error) => {
+                write!(f, "{setting}: cannot listen on {address}: {error}")
+            }
             NodeError::Tls(error) => write!(f, "TLS: {error}"),
             NodeError::Definitions(error) => write!(f, "definitions file {error}"),
             NodeError::Failed(text) => f.write_str(text),
@@ -70,6 +74,7 @@ impl From<StoreError> for NodeError {
 pub struct Node {
     broker: Arc<Broker>,
     addresses: Vec<SocketAddr>,
+    http_addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
     shutdown_timeout: Duration,
@@ -85,6 +90,7 @@ impl Node {
         tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
         let listeners = Listeners::bind(config)?;
+        let management = Management::bind(config, &listeners)?;
         let auth = Arc::new(logins::authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
         let definitions = config.definitions.file.as_deref().map(|file| Ok((file, definitions::read(file)?)));
         let definitions = definitions.transpose().map_err(NodeError::Definitions)?;
@@ -117,17 +123,23 @@ impl Node {
             tasks: tasks.clone(),
         };
         tell_start(config, broker.found(), started);
+        let http_addresses = management.serve(config, started, &service);
         let addresses = listeners.serve(&service);
         if config.disk.free_limit > 0 {
             let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);
             tokio::spawn(watch_disk(path, limit, broker.clone(), stop.clone()));
         }
-        Ok(Node { broker, addresses, stop, tasks, shutdown_timeout: config.server.shutdown_timeout })
+        Ok(Node { broker, addresses, http_addresses, stop, tasks, shutdown_timeout: config.server.shutdown_timeout })
     }
 
     /// Where it listens, port 0 replaced by what the system gave.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it serves the HTTP API, port 0 replaced by what the system gave.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http_addresses
     }
 
     /// Waits until the disk has failed: then the node is to be stopped.

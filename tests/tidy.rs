@@ -21,11 +21,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["store", "broker"]),
     ("amqp", &["wire", "engine", "broker", "auth", "tls"]),
     ("listener", &["amqp", "engine", "auth", "broker", "tls"]),
-    ("http", &["engine", "broker", "auth", "metrics", "tls"]),
+    ("definitions", &["engine", "broker", "auth"]),
+    ("http", &["wire", "engine", "broker", "auth", "metrics", "definitions", "tls"]),
     ("perf", &["wire"]),
     ("config", &[]),
     ("cli", &["config", "perf"]),
-    ("definitions", &["engine", "broker", "auth"]),
     (
         "node",
         &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics", "tls"],

@@ -10,7 +10,7 @@ use super::settings::{Peer, Settings};
 use crate::auth::{Authenticator, Claim, Denied, Request};
 use crate::broker::access::Identity;
 use crate::clock::Now;
-use crate::engine::{Broker, Outbox};
+use crate::engine::{Broker, Outbox, Traffic};
 use crate::wire::output::write_heartbeat;
 use amq_protocol::protocol::AMQPClass;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Connection {
     /// Who it was, if no AMQP client.
     pub(super) stranger: Option<&'static str>,
     pub(super) now: Now,
+    /// What goes through the socket: counted here until the connection is open, and in its record then.
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// ```text
@@ -104,6 +106,7 @@ impl Connection {
             fault: None,
             stranger: None,
             now,
+            traffic: Arc::default(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Connection {
             self.end_turn();
             // What stopped it may have ended meanwhile, and nobody would offer the rest again.
             if !stopped || !self.wants_read() {
+                self.traffic.received(used as u64);
                 return used;
             }
         }
@@ -236,6 +240,7 @@ impl Connection {
     /// The socket has taken the first `count` bytes of the output. More deliveries may be written then.
     pub fn written(&mut self, count: usize, now: Now) {
         self.output_mut().written(count);
+        self.traffic.sent(count as u64, self.output_ref().len() as u64);
         if let Some(heartbeat) = &mut self.heartbeat
             && count > 0
         {

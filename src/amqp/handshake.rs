@@ -238,6 +238,7 @@ impl Connection {
         tracing::info!(%connection, ?name, user = ?session.identity().user.as_str(), vhost = ?session.vhost().as_str(), "opened");
         let peer = format!("{} -> {}", self.peer.address, self.peer.local).into();
         let mut link = Link::new(session, self.settings.clone(), capabilities, peer, tuned, self.now);
+        self.introduce(&link, &tuned, &introduction);
         self.tell_opened(&link, &tuned, &introduction);
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;

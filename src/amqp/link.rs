@@ -35,6 +35,8 @@ pub(super) struct Link {
     incoming: Vec<Item>,
     /// Confirming channels that have published since the last flush.
     pub publishers: Vec<u16>,
+    /// Channels that have published since their publishes were last counted.
+    pub counting: Vec<u16>,
     /// Channels whose shared credit has grown.
     pub sharers: Vec<u16>,
     /// Channels that wait for an epoch.
@@ -84,6 +86,7 @@ impl Link {
             backlog: VecDeque::new(),
             incoming: Vec::new(),
             publishers: Vec::new(),
+            counting: Vec::new(),
             sharers: Vec::new(),
             waiting: Vec::new(),
             flight: Flight::default(),

@@ -291,9 +291,9 @@ impl Open {
             // RabbitMQ names no method here.
             return Err(AmqpError::new(Code::NotAllowed, explanation));
         }
-        self.link.session.open_channel()?;
+        let record = self.link.session.open_channel(frame.channel)?;
         self.open_channels += 1;
-        self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel))));
+        self.slots.insert(frame.channel, Slot::Open(Box::new(Channel::new(frame.channel, record))));
         self.link.tell_channel_opened(frame.channel);
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.link.out.method(frame.channel, &AMQPClass::Channel(ok));
@@ -340,7 +340,9 @@ impl Open {
     fn end_channel(&mut self, number: u16) {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
-            self.link.session.close_channel();
+            // What it was last is counted before it goes.
+            channel.count_publishes(&self.link);
+            self.link.session.close_channel(number);
             if let Some(kept) = channel.kept.take() {
                 self.forget_kept(number, &kept);
             }

@@ -3,7 +3,7 @@
 
 use super::connection::Connection;
 use super::link::{Link, Tuned};
-use crate::engine::listed;
+use crate::engine::{Churn, ConnectionInfo, TlsInfo, listed};
 use crate::value::{Table, Value};
 
 /// The protocol, as RabbitMQ prints it.
@@ -19,6 +19,8 @@ pub(super) struct Introduction {
 impl Connection {
     /// A login has succeeded, or was denied.
     pub(super) fn tell_login(&self, user: &str, mechanism: &str, denied: Option<&str>) {
+        let churn = self.broker.churn();
+        Churn::note(if denied.is_some() { &churn.logins_failed } else { &churn.logins_succeeded });
         let kind = if denied.is_some() { "user.authentication.failure" } else { "user.authentication.success" };
         self.broker.tell(kind, || {
             let mut fields = self.ends();
@@ -59,14 +61,48 @@ impl Connection {
         });
     }
 
+    /// From now on the connection is listed.
+    pub(super) fn introduce(&mut self, link: &Link, tuned: &Tuned, introduction: &Introduction) {
+        let record = link.session.record();
+        let before = self.traffic.totals();
+        self.traffic = record.traffic().clone();
+        self.traffic.begin_with(before);
+        let [(peer_host, peer_port), (host, port)] =
+            [&self.peer.address, &self.peer.local].map(|end| host_and_port(end));
+        link.session.introduce(ConnectionInfo {
+            name: link.name.to_string(),
+            user_provided_name: self.client_name.clone(),
+            peer_host: peer_host.to_owned(),
+            peer_port,
+            host: host.to_owned(),
+            port,
+            tls: self.peer.tls.as_ref().map(|tls| TlsInfo {
+                protocol: tls.protocol.to_owned(),
+                key_exchange: tls.key_exchange.clone(),
+                cipher: tls.cipher.clone(),
+                hash: tls.hash.to_owned(),
+                certificate: tls
+                    .certificate
+                    .as_ref()
+                    .map(|shown| [shown.subject.clone(), shown.issuer.clone(), shown.validity.clone()]),
+            }),
+            mechanism: introduction.mechanism.clone(),
+            frame_max: tuned.frame_max,
+            channel_max: tuned.channel_max,
+            timeout: self.heartbeat.as_ref().map_or(0, |heartbeat| heartbeat.interval().as_secs()),
+            client_properties: introduction.properties.clone(),
+            connected_at: self.now.wall_ms,
+        });
+    }
+
     /// Both ends of the socket.
     fn ends(&self) -> Table {
         let mut fields = Table::new();
         let ends = [("peer_host", "peer_port", &self.peer.address), ("host", "port", &self.peer.local)];
         for (host_key, port_key, address) in ends {
-            let (host, port) = address.rsplit_once(':').unwrap_or((address.as_str(), "0"));
-            fields.push(host_key, host.trim_start_matches('[').trim_end_matches(']'));
-            fields.push(port_key, Value::I64(port.parse().unwrap_or(0)));
+            let (host, port) = host_and_port(address);
+            fields.push(host_key, host);
+            fields.push(port_key, Value::I64(port.into()));
         }
         fields.push("ssl", self.peer.tls.is_some());
         if let Some(tls) = &self.peer.tls {
@@ -82,6 +118,12 @@ impl Connection {
         }
         fields
     }
+}
+
+/// The parts of `host:port`, or of `[host]:port`.
+fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+    (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0))
 }
 
 impl Link {

@@ -19,6 +19,13 @@ impl Open {
                 channel.refused(tag.sequence);
             }
         }
+        let mut counting = std::mem::take(&mut self.link.counting);
+        for number in counting.drain(..) {
+            if let Some(Slot::Open(channel)) = self.slots.get_mut(&number) {
+                channel.count_publishes(&self.link);
+            }
+        }
+        self.link.counting = counting;
         let mut publishers = std::mem::take(&mut self.link.publishers);
         let mut waits = false;
         for number in publishers.drain(..) {

@@ -168,6 +168,11 @@ impl Chunk {
         (from..to).filter_map(|index| self.record(index)).map(|record| record.body.len() as u64).sum()
     }
 
+    /// Bytes of the bodies of all messages that were in it.
+    pub fn all_body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// The header and the records, one after the other: what is written to disk.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -8,6 +8,7 @@
 //! - [`arguments`]: arguments of declarations. [`policy`]: what they and policies amount to.
 //! - [`access`]: who may do what.
 //! - [`history`]: the last messages of an exchange. [`hash`]: hashes that never change.
+//! - [`count`]: what is counted of messages.
 //! - [`selector`]: conditions on headers, as SQL.
 //! - [`window`]: which messages came before.
 //! - [`refusal`]: the domain's "no". [`identity`]: numbers of objects.
@@ -15,6 +16,7 @@
 pub mod access;
 pub mod arguments;
 pub mod content;
+pub mod count;
 pub mod dead_letter;
 pub mod delayed;
 pub mod hash;

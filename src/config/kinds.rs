@@ -50,6 +50,21 @@ impl Kind for Networks {
     }
 }
 
+/// `IP:PORT`, one or several, or none.
+pub(super) struct OptionalAddresses;
+
+impl Kind for OptionalAddresses {
+    type Value = Vec<SocketAddr>;
+
+    fn expected(&self) -> String {
+        "IP:PORT such as \"127.0.0.1:15672\" or \"[::1]:15672\", or a list of them, or [] for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Vec<SocketAddr>> {
+        input.items()?.into_iter().map(|item| item.parse().ok()).collect()
+    }
+}
+
 /// A whole number.
 pub(super) struct Count<T> {
     pub(super) min: T,

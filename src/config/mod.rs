@@ -27,8 +27,8 @@ use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN};
 use crate::name::Name;
 use declare::settings;
 use kinds::{
-    Addresses, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalLocation, OptionalName,
-    Password, Share, Size, Span, Text, Unit,
+    Addresses, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalAddresses, OptionalLocation,
+    OptionalName, Password, Share, Size, Span, Text, Unit,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -219,6 +219,24 @@ settings! {
         login_from_place: usize = "0", Count { min: 0, max: 1000 };
         /// Versions of TLS.
         versions: Vec<&'static str> = r#"["1.2", "1.3"]"#, Choices(TLS_VERSIONS);
+    }
+
+    /// RabbitMQ's management HTTP API.
+    management: ManagementConfig {
+        /// Addresses to serve it on: one, or a list of them; [] for none. Port 0 takes a free port. Whoever may log in from
+        /// this machine only (auth.loopback_users) may do so here too.
+        address: Vec<SocketAddr> = r#""127.0.0.1:15672""#, OptionalAddresses;
+        /// Addresses to serve it on with TLS (15671 is usual). They need tls.certificate and tls.key.
+        tls_address: Vec<SocketAddr> = "[]", OptionalAddresses;
+        /// Time between two samples of the numbers that rates are made of.
+        sample_interval: Duration = r#""5s""#, Span { min_ms: 100, max_ms: 60_000, unit: Unit::Seconds };
+    }
+
+    /// Figures for Prometheus.
+    prometheus: PrometheusConfig {
+        /// Addresses to serve them on, without login: one, or a list of them; [] for none. Port 0 takes a free port. They
+        /// are at /metrics of management.address too, for monitoring users.
+        address: Vec<SocketAddr> = r#""127.0.0.1:15692""#, OptionalAddresses;
     }
 
     /// What a client may ask of the broker.

@@ -67,6 +67,10 @@ fn defaults() {
     assert_eq!(config.listener.address, vec!["127.0.0.1:5672".parse().unwrap()]);
     assert_eq!(config.listener.handshake_timeout, Duration::from_secs(10));
     assert!(config.listener.nodelay);
+    assert_eq!(config.management.address, vec!["127.0.0.1:15672".parse().unwrap()]);
+    assert_eq!(from_text("management.address = []").unwrap().management.address, Vec::new());
+    assert_eq!(from_variable("WARREN_PROMETHEUS_ADDRESS", "").unwrap().prometheus.address, Vec::new());
+    assert!(from_text("management.address = [\"here\"]").is_err());
     assert_eq!((config.limits.frame_max, config.limits.channel_max, config.limits.heartbeat), (131_072, 2047, 60));
     assert_eq!((config.limits.max_message_size, config.limits.unconfirmed_bytes_max), (16 << 20, 32 << 20));
     assert_eq!(config.memory.high_watermark, Watermark::Share(0.6));

@@ -39,6 +39,8 @@ pub struct Definitions {
     pub users: Vec<(User, Option<String>)>,
     /// Virtual hosts; limits only where some are named.
     pub vhosts: Vec<(Name, VhostMetadata, Option<VhostLimits>)>,
+    /// Limits of virtual hosts, beside those that stand with them.
+    pub limits: Vec<(Name, VhostLimits)>,
     /// User, virtual host, permissions.
     pub permissions: Vec<(String, Name, Name, Permissions)>,
     /// User, virtual host, exchange, expressions for writing and reading.
@@ -63,13 +65,43 @@ impl Definitions {
     /// # Errors
     /// The first place where it is not what it should be.
     pub fn parse(text: &[u8]) -> Result<Definitions, Fault> {
-        let json = serde_json::from_slice(text);
-        let json = json.map_err(|fault| Fault { place: String::new(), problem: format!("no JSON: {fault}") })?;
+        let json = read_json(text)?;
         let root = Node { place: String::new(), json: &json };
         root.members()?;
         check_form(&root)?;
+        Definitions::read(&root)
+    }
+
+    /// Reads the text of definitions for one virtual host: those that were exported of one, or of a whole broker. What is not
+    /// in a virtual host (users, permissions, the parameters of the node) is left out.
+    ///
+    /// # Errors
+    /// As [`Definitions::parse`].
+    pub fn parse_for_vhost(text: &[u8], vhost: &Name) -> Result<Definitions, Fault> {
+        let mut json = read_json(text)?;
+        let Some(members) = json.as_object_mut() else {
+            return Err(Fault { place: String::new(), problem: "an object is expected".to_owned() });
+        };
+        for elsewhere in ["users", "vhosts", "permissions", "topic_permissions", "global_parameters"] {
+            members.remove(elsewhere);
+        }
+        for list in members.values_mut().filter_map(serde_json::Value::as_array_mut) {
+            for object in list.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+                object.insert("vhost".to_owned(), vhost.as_str().into());
+            }
+        }
+        let root = Node { place: String::new(), json: &json };
+        let mut found = Definitions::read(&root)?;
+        // The limits of a virtual host that is there already are set, nothing else of it.
+        if let Some(limits) = root.get("limits") {
+            found.limits.push((vhost.clone(), read_vhost_limits(&limits)?));
+        }
+        Ok(found)
+    }
+
+    fn read(root: &Node<'_>) -> Result<Definitions, Fault> {
         let mut found = Definitions::default();
-        let default_algorithm = default_algorithm(&root);
+        let default_algorithm = default_algorithm(root);
         for user in root.list("users")? {
             found.users.push(read_user(&user, default_algorithm)?);
         }
@@ -85,7 +117,7 @@ impl Definitions {
         for record in root.list("topic_permissions")? {
             found.topic_permissions.push(read_topic(&record)?);
         }
-        found.read_parameters(&root)?;
+        found.read_parameters(root)?;
         for policy in root.list("policies")? {
             let read = read_policy(&policy, &policy, false)?;
             found.policies.push((policy.place.clone(), vhost_of(&policy)?, read, false));
@@ -118,9 +150,7 @@ impl Definitions {
                 }
                 VHOST_LIMITS => {
                     let limits = read_vhost_limits(&value)?;
-                    let known = self.vhosts.iter_mut().find(|(known, ..)| *known == vhost);
-                    let known = known.ok_or_else(|| parameter.fault(format!("unknown virtual host '{vhost}'")))?;
-                    known.2 = Some(limits);
+                    self.limits.push((vhost, limits));
                 }
                 _ => {
                     let (name, value) = (name.name()?, value.to_value(0)?);
@@ -185,6 +215,11 @@ impl Definitions {
         }
         skips
     }
+}
+
+fn read_json(text: &[u8]) -> Result<serde_json::Value, Fault> {
+    let json = serde_json::from_slice(text);
+    json.map_err(|fault| Fault { place: String::new(), problem: format!("no JSON: {fault}") })
 }
 
 /// Refuses what was exported of one virtual host: it does not say which one it is for.

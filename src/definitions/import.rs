@@ -27,6 +27,10 @@ pub fn import(broker: &Broker, definitions: Definitions) -> Result<(), Fault> {
             broker.set_vhost_limits(name.as_str(), limits).map_err(|refusal| failed("vhosts", refusal.to_string()))?;
         }
     }
+    for (name, limits) in definitions.limits {
+        let set = broker.set_vhost_limits(name.as_str(), limits);
+        set.map_err(|refusal| failed("parameters", refusal.to_string()))?;
+    }
     for (place, user, vhost, permissions) in definitions.permissions {
         let set = broker.set_permissions(user.as_str(), vhost.as_str(), Some(permissions));
         set.map_err(|refusal| failed(&place, refusal.to_string()))?;

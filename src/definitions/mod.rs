@@ -1,8 +1,10 @@
 //! RabbitMQ's definitions.json (compat.md 2.14), read when the node starts: what it names is made, nothing is deleted.
 //!
 //! - [`file`]: the file as checked types, so that a faulty one changes nothing. [`json`]: reading JSON with its places.
+//! - [`export`]: the same shapes, of what there is.
 //! - [`import`]: making what is named, in RabbitMQ's order.
 
+pub mod export;
 pub mod file;
 pub mod import;
 mod json;

@@ -2,6 +2,7 @@
 
 use super::alarms::{Alarm, Alarms};
 use super::catalog::{Catalog, FirstStart};
+use super::connections::Churn;
 use super::delays::{DelayHandle, Delaying};
 use super::events::{By, Events};
 use super::loader::Loader;
@@ -11,6 +12,7 @@ use super::publish::Route;
 use super::queue_handle::{QueueDefinition, QueueHandle};
 use super::relay::Relay;
 use super::replies::Replies;
+use super::samples::Samples;
 use super::session::Session;
 use super::sessions::{ConnectionLimits, Sessions};
 use super::timers::Timers;
@@ -89,6 +91,8 @@ pub struct Broker {
     replies: Replies,
     options: BrokerOptions,
     sessions: Sessions,
+    churn: Churn,
+    samples: Samples,
     /// Queues of all virtual hosts.
     queue_count: AtomicUsize,
     /// Connections whose publishes wait for memory.
@@ -138,6 +142,8 @@ impl Broker {
             relay,
             replies: Replies::default(),
             sessions: Sessions::default(),
+            churn: Churn::default(),
+            samples: Samples::default(),
             queue_count: AtomicUsize::new(queue_count),
             held: Mutex::default(),
             next_queue: AtomicU64::new(next_queue.0),
@@ -188,6 +194,15 @@ impl Broker {
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// What began and ended on the node.
+    pub fn churn(&self) -> &Churn {
+        &self.churn
+    }
+
+    pub(super) fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     pub(super) fn sessions(&self) -> &Sessions {

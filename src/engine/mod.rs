@@ -3,6 +3,8 @@
 //!
 //! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
+//! - [`connections`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
+//!   [`samples`]: how fast it grows.
 //! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
 //! - [`ways`]: ways through its exchanges.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
@@ -18,6 +20,7 @@
 mod alarms;
 pub mod broker;
 pub mod catalog;
+pub mod connections;
 mod delays;
 mod dice;
 #[cfg(test)]
@@ -26,6 +29,7 @@ pub mod events;
 mod gates;
 mod history;
 mod import;
+pub mod listing;
 pub mod loader;
 pub mod memory;
 pub mod outbox;
@@ -34,6 +38,7 @@ pub mod publish;
 pub mod queue_handle;
 mod relay;
 pub mod replies;
+pub mod samples;
 pub mod session;
 mod sessions;
 mod start;
@@ -47,10 +52,15 @@ mod ways;
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Found, Options};
 pub use catalog::{FirstStart, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
+pub use connections::{
+    ChannelRecord, Churn, ConnectionInfo, ConnectionRecord, ConsumerRecord, TlsInfo, Traffic, TrafficTotals,
+};
 pub use events::{EVENT_EXCHANGE, INTERNAL_USER, listed};
+pub use listing::{BindingRecord, Bindings, ExchangeRecord, ObjectTotals};
 pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
+pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};
 pub use vhost::TRACE_EXCHANGE;

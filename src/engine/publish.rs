@@ -6,6 +6,7 @@ use super::gates::{self, GateRoute};
 use super::history::SharedHistory;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
+use crate::broker::count::Throughput;
 use crate::broker::delayed;
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
@@ -30,6 +31,8 @@ pub struct Route {
     pub(super) delays: Vec<Delayed>,
     /// See [`Route::lasts`].
     pub(super) lasts: bool,
+    /// Where messages of the exchange are counted.
+    pub(super) source: Option<Arc<Throughput>>,
 }
 
 /// A message waits at an exchange.
@@ -57,6 +60,17 @@ impl Route {
     pub fn is_empty(&self) -> bool {
         let gated = self.gates.iter().any(|gate| !gate.targets.is_empty() || !gate.delays.is_empty());
         self.targets.is_empty() && self.reply.is_none() && self.delays.is_empty() && !gated
+    }
+
+    /// Counts messages that went this way. Returns how many reached a queue, once for each.
+    pub fn count(&self, broker: &Broker, messages: u64) -> u64 {
+        let handed_on = messages * self.targets.len() as u64;
+        if let Some(source) = &self.source
+            && source.add(messages, handed_on)
+        {
+            broker.samples().stir_exchange(source);
+        }
+        handed_on
     }
 
     /// The names of its queues.

@@ -4,11 +4,12 @@
 use super::Epoch;
 use super::broker::Broker;
 use super::outbox::{Item, Outbox, Outlet};
+use super::samples::QueueSamples;
 use super::timers::{Timed, Timer};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Parts;
 use crate::broker::queue::{
-    Collected, Command, Counts, Effects, LoadRequest, Queue, QueueKind, QueueSettings, QueueState, Taken,
+    Collected, Command, Counts, Effects, LoadRequest, Queue, QueueKind, QueueSettings, QueueState, Status, Taken,
 };
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
@@ -98,6 +99,7 @@ pub struct QueueHandle {
     getters: Mutex<Vec<(Arc<Outbox>, u16)>>,
     /// Bytes kept in memory at the head while memory is short.
     keep: Arc<AtomicUsize>,
+    samples: Mutex<QueueSamples>,
 }
 
 impl QueueHandle {
@@ -122,6 +124,7 @@ impl QueueHandle {
             queue: Mutex::new(queue),
             getters: Mutex::default(),
             keep,
+            samples: Mutex::default(),
         })
     }
 
@@ -163,6 +166,20 @@ impl QueueHandle {
     /// Its name as refusals print it.
     pub fn resource(&self) -> Resource {
         Resource::queue(&self.definition.vhost, &self.definition.name)
+    }
+
+    pub(super) fn samples(&self) -> &Mutex<QueueSamples> {
+        &self.samples
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> QueueKind {
+        self.declared.kind
+    }
+
+    /// How it is, for listings.
+    pub fn status(&self) -> Status {
+        self.queue.lock().status()
     }
 
     /// Messages and consumers.
@@ -331,6 +348,9 @@ impl QueueHandle {
 
     fn perform(self: &Arc<Self>, broker: &Broker, effects: Effects<Outlet>) -> Option<u32> {
         effects.wake.iter().for_each(|outlet| outlet.outbox.ring());
+        if effects.stirred {
+            broker.samples().stir(self);
+        }
         if effects.dirty {
             broker.committer().dirty(self.clone());
         }

@@ -2,6 +2,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
+use super::connections::{ChannelRecord, Churn, ConnectionInfo, ConnectionRecord};
 use super::events::By;
 use super::outbox::{Outbox, Outlet};
 use super::publish::Route;
@@ -71,11 +72,24 @@ pub struct Session {
     id: ConnectionId,
     identity: Identity,
     outbox: Arc<Outbox>,
+    record: Arc<ConnectionRecord>,
 }
 
 impl Session {
     pub(super) fn new(broker: Arc<Broker>, vhost: Arc<Vhost>, id: ConnectionId, identity: Identity) -> Session {
-        Session { broker, vhost, id, identity, outbox: Arc::default() }
+        let record = ConnectionRecord::new(id, identity.user.clone(), vhost.name().clone());
+        Session { broker, vhost, id, identity, outbox: Arc::default(), record }
+    }
+
+    /// Says what the connection is; from then on it is listed.
+    pub fn introduce(&self, info: ConnectionInfo) {
+        self.record.introduce(info);
+        Churn::note(&self.broker.churn().connections_opened);
+    }
+
+    /// What is known of the connection.
+    pub fn record(&self) -> &Arc<ConnectionRecord> {
+        &self.record
     }
 
     /// Changes in this client's name.
@@ -134,14 +148,18 @@ impl Session {
     ///
     /// # Errors
     /// `LimitReached`: the user has as many as it may have.
-    pub fn open_channel(&self) -> Result<(), Refusal> {
+    pub fn open_channel(&self, number: u16) -> Result<Arc<ChannelRecord>, Refusal> {
         let user = self.broker.catalog().user(self.identity.user.as_str());
-        self.broker.sessions().open_channel(self, user.and_then(|user| user.limits.max_channels))
+        let limit = user.and_then(|user| user.limits.max_channels);
+        let opened = self.broker.sessions().open_channel(self, number, limit)?;
+        Churn::note(&self.broker.churn().channels_opened);
+        Ok(opened)
     }
 
     /// A channel has ended.
-    pub fn close_channel(&self) {
-        self.broker.sessions().close_channel(self.id);
+    pub fn close_channel(&self, number: u16) {
+        self.broker.sessions().close_channel(self, number);
+        Churn::note(&self.broker.churn().channels_closed);
     }
 
     /// Whether the client may do this: every entry point asks it here.
@@ -176,6 +194,9 @@ impl Session {
     pub fn close(&self) {
         self.vhost.delete_owned(self.by(), self.id);
         self.broker.forget_session(self.id);
+        if self.record.info().is_some() {
+            Churn::note(&self.broker.churn().connections_closed);
+        }
     }
 
     /// Declares an exchange. The answer waits for the epoch.

@@ -1,8 +1,10 @@
 //! Who is connected: the sessions of all connections, for whoever has something to tell them.
 
 use super::broker::Broker;
+use super::connections::{ChannelRecord, ConnectionRecord};
 use super::outbox::{Order, Outbox};
 use super::session::Session;
+use crate::broker::count::{Publishes, Totals};
 use crate::broker::identity::ConnectionId;
 use crate::broker::refusal::Refusal;
 use crate::name::Name;
@@ -12,7 +14,15 @@ use std::sync::Arc;
 
 /// All sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<ConnectionId, Entry>>);
+pub(super) struct Sessions(Mutex<HashMap<ConnectionId, Entry>>, Mutex<Done>);
+
+/// What channels have done that have ended.
+#[derive(Debug, Default)]
+struct Done {
+    /// By virtual host; by queue type.
+    totals: HashMap<Name, [Totals; 2]>,
+    publishes: Publishes,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -20,6 +30,7 @@ struct Entry {
     vhost: Name,
     outbox: Arc<Outbox>,
     channels: usize,
+    record: Arc<ConnectionRecord>,
 }
 
 /// How many connections there may be; None = no limit.
@@ -66,7 +77,8 @@ impl Sessions {
             return Err(too_many(&format!("connection refused for user '{user}': user"), limit));
         }
         let outbox = session.outbox().clone();
-        sessions.insert(session.id(), Entry { user, vhost, outbox, channels: 0 });
+        let record = session.record().clone();
+        sessions.insert(session.id(), Entry { user, vhost, outbox, channels: 0, record });
         Ok(())
     }
 
@@ -74,7 +86,12 @@ impl Sessions {
     ///
     /// # Errors
     /// `LimitReached`.
-    pub fn open_channel(&self, session: &Session, limit: Option<u64>) -> Result<(), Refusal> {
+    pub fn open_channel(
+        &self,
+        session: &Session,
+        number: u16,
+        limit: Option<u64>,
+    ) -> Result<Arc<ChannelRecord>, Refusal> {
         let mut sessions = self.0.lock();
         let user = &session.identity().user;
         if let Some(limit) = limit {
@@ -88,19 +105,81 @@ impl Sessions {
         if let Some(entry) = sessions.get_mut(&session.id()) {
             entry.channels += 1;
         }
-        Ok(())
+        Ok(session.record().open_channel(number))
     }
 
     /// A session's channel has ended.
-    pub fn close_channel(&self, id: ConnectionId) {
-        if let Some(entry) = self.0.lock().get_mut(&id) {
+    pub fn close_channel(&self, session: &Session, number: u16) {
+        let mut sessions = self.0.lock();
+        if let Some(entry) = sessions.get_mut(&session.id()) {
             entry.channels = entry.channels.saturating_sub(1);
         }
+        if let Some(channel) = session.record().close_channel(number) {
+            self.retire(session.vhost(), &channel);
+        }
+    }
+
+    /// What a channel has done is remembered. Called under the sessions' lock, so that nobody counts it twice.
+    fn retire(&self, vhost: &Name, channel: &ChannelRecord) {
+        let mut done = self.1.lock();
+        done.publishes += channel.publishes();
+        for (all, own) in done.totals.entry(vhost.clone()).or_default().iter_mut().zip(channel.totals_by_kind()) {
+            *all += own;
+        }
+    }
+
+    /// A virtual host was deleted: what was done in it is the node's alone from now on.
+    pub fn forget_vhost(&self, vhost: &Name) {
+        let done = &mut self.1.lock().totals;
+        let Some(of_vhost) = done.remove(vhost) else { return };
+        for (all, own) in done.entry(Name::default()).or_default().iter_mut().zip(of_vhost) {
+            *all += own;
+        }
+    }
+
+    /// What the channels of some virtual hosts have done, those that have ended too.
+    pub fn totals(&self, of: impl Fn(&Name) -> bool) -> [Totals; 2] {
+        let sessions = self.0.lock();
+        let mut totals = [Totals::default(); 2];
+        let mut add = |done: [Totals; 2]| totals.iter_mut().zip(done).for_each(|(all, own)| *all += own);
+        self.1.lock().totals.iter().filter(|(vhost, _)| of(vhost)).for_each(|(_, done)| add(*done));
+        for entry in sessions.values().filter(|entry| of(&entry.vhost)) {
+            entry.record.channels().iter().for_each(|channel| add(channel.totals_by_kind()));
+        }
+        totals
+    }
+
+    /// The publishes of all channels, those that have ended too.
+    pub fn publish_sizes(&self) -> Publishes {
+        let sessions = self.0.lock();
+        let mut all = self.1.lock().publishes;
+        for channel in sessions.values().flat_map(|entry| entry.record.channels()) {
+            all += channel.publishes();
+        }
+        all
+    }
+
+    /// All of them.
+    pub fn records(&self) -> Vec<Arc<ConnectionRecord>> {
+        self.0.lock().values().map(|entry| entry.record.clone()).collect()
+    }
+
+    /// The one of a number.
+    pub fn record(&self, id: ConnectionId) -> Option<Arc<ConnectionRecord>> {
+        self.0.lock().get(&id).map(|entry| entry.record.clone())
+    }
+
+    /// The first that matches.
+    pub fn find(&self, is_it: impl Fn(&ConnectionRecord) -> bool) -> Option<Arc<ConnectionRecord>> {
+        self.0.lock().values().find(|entry| is_it(&entry.record)).map(|entry| entry.record.clone())
     }
 
     /// A session has ended: what rang for it.
     pub fn remove(&self, id: ConnectionId) -> Option<Arc<Outbox>> {
-        self.0.lock().remove(&id).map(|entry| entry.outbox)
+        let mut sessions = self.0.lock();
+        let entry = sessions.remove(&id)?;
+        entry.record.channels().iter().for_each(|channel| self.retire(&entry.vhost, channel));
+        Some(entry.outbox)
     }
 
     /// Rings for all.

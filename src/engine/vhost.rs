@@ -3,6 +3,7 @@
 
 use super::broker::Broker;
 use super::catalog::VhostRecord;
+use super::connections::Churn;
 use super::delays::DelayHandle;
 use super::dice::Dice;
 use super::events::{By, predeclare};
@@ -39,7 +40,7 @@ pub const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 #[derive(Debug)]
 pub struct Vhost {
     name: Name,
-    definitions: RwLock<Definitions>,
+    pub(super) definitions: RwLock<Definitions>,
     version: AtomicU64,
     /// Messages are copied for the firehose. As in RabbitMQ, a restart forgets it.
     traced: AtomicBool,
@@ -403,6 +404,7 @@ impl Vhost {
             by.tell_queue_created(&wanted);
             Ok(definitions.add_queue(by.broker, wanted, changes))
         })?;
+        Churn::note(&by.broker.churn().queues_declared);
         queue.asked_for(by.broker);
         let counts = queue.counts();
         let epoch = epoch.filter(|_| queue.definition().is_stored());
@@ -437,6 +439,11 @@ impl Vhost {
             remove_messages(queue, changes);
             by.tell_queue_deleted(queue.definition());
             by.broker.queue_removed();
+            Churn::note(&by.broker.churn().queues_deleted);
+            // Its messages are gone from the sums with the next look.
+            if queue.with_queue(|queue| queue.stir()) {
+                by.broker.samples().stir(queue);
+            }
             Ok(ready)
         })
     }
@@ -496,6 +503,7 @@ impl Definitions {
         let queue = QueueHandle::new(id, definition, settings, None, broker.memory().keep().clone());
         self.queues.insert(id, queue.clone());
         broker.queue_added();
+        Churn::note(&broker.churn().queues_created);
         queue
     }
 }

@@ -30,6 +30,7 @@ impl Definitions {
             gates: way.gates.iter().filter_map(|gate| self.gate_route(gate, message.keys)).collect(),
             delays: self.delays_of(&way.delays, message.keys),
             lasts: way.lasts,
+            source: Some(exchange.throughput().clone()),
         }
     }
 

@@ -33,13 +33,24 @@ impl Listeners {
         }
         let mut bound = Vec::new();
         for (address, secure) in &wanted {
-            let refused = |error| NodeError::Listen(*address, error);
+            let setting = if *secure { "listener.tls_address" } else { "listener.address" };
+            let refused = |error| NodeError::Listen(setting, *address, error);
             let same_port = |other: &SocketAddr| other.port() == address.port() && other.port() != 0;
             let only_ipv6 = wanted.iter().any(|(other, _)| other.is_ipv4() && same_port(other));
             let listener = bind(*address, only_ipv6, settings.backlog).map_err(refused)?;
             bound.push((listener.local_addr().map_err(refused)?, listener, *secure));
         }
         Ok(Listeners { bound, tls })
+    }
+
+    /// Where they are bound, and whether TLS is spoken there.
+    pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
+        self.bound.iter().map(|(address, _, secure)| (*address, *secure)).collect()
+    }
+
+    /// The certificates, where something needs them.
+    pub fn tls(&self) -> Option<&Arc<tls::Server>> {
+        self.tls.as_ref()
     }
 
     /// Accepts connections from now on, and watches the certificates. Returns where.
@@ -60,10 +71,13 @@ fn certificates(config: &Config) -> Result<Option<Arc<tls::Server>>, NodeError> 
     let settings = &config.tls;
     let (certificate, key) = match (&settings.certificate, &settings.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        _ if config.listener.tls_address.is_empty() => return Ok(None),
-        _ => {
+        _ if !config.listener.tls_address.is_empty() => {
             return Err(NodeError::Failed("listener.tls_address needs tls.certificate and tls.key".to_owned()));
         }
+        _ if !config.management.tls_address.is_empty() => {
+            return Err(NodeError::Failed("management.tls_address needs tls.certificate and tls.key".to_owned()));
+        }
+        _ => return Ok(None),
     };
     let place = settings.login_from_place;
     let server = tls::Server::load(tls::Settings {

@@ -4,6 +4,7 @@
 //! The order that promises rest on: a caller appends first and reads the open epoch after; the committer moves the open
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
+use super::figures::{Commits, Figures};
 use super::{Change, Family, Logging, Storage, StoreError, keys, proof, records};
 use crate::broker::delayed::CollectedDelays;
 use crate::broker::identity::{DelayId, QueueId};
@@ -88,6 +89,7 @@ pub struct Committer {
     done: AtomicU64,
     appended: AtomicU64,
     failed: AtomicBool,
+    figures: Figures,
 }
 
 impl Committer {
@@ -101,6 +103,7 @@ impl Committer {
             done: AtomicU64::new(last),
             appended: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            figures: Figures::default(),
         })
     }
 
@@ -135,6 +138,11 @@ impl Committer {
     /// The last epoch that is on disk.
     pub fn done_epoch(&self) -> Epoch {
         self.done.load(Ordering::Acquire)
+    }
+
+    /// How long commits took.
+    pub fn commits(&self) -> Commits {
+        self.figures.commits(self.done_epoch())
     }
 
     /// Whether the disk failed: no epoch will be done any more.
@@ -240,10 +248,12 @@ impl Writer {
                 work.definitions.append(&mut inbox.definitions);
             }
             self.committer.appended.store(0, Ordering::Relaxed);
+            let begun = Instant::now();
             if let Err(error) = self.commit(epoch, &work, short) {
                 self.fail(&error);
                 return;
             }
+            self.committer.figures.note(begun.elapsed());
             self.finish(epoch);
             if short {
                 work.dirty.iter().for_each(|source| source.evict(epoch));

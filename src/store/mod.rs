@@ -3,10 +3,12 @@
 //! - [`keys`]: the layout of keys. [`records`]: the shape of values.
 //! - [`Storage`]: what a disk must do; [`rocks`] does it for real, [`memory`] in memory (tests, and their faults).
 //! - [`committer`]: the one thread that writes, an epoch at a time.
+//! - [`figures`]: how long commits take.
 //! - [`proof`]: what was synced for sure, to see holes.
 //! - [`recovery`]: what a start reads: definitions, queue states, settlements; never the messages.
 
 pub mod committer;
+pub mod figures;
 pub mod keys;
 pub mod memory;
 pub mod proof;

@@ -34,9 +34,14 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker on a free port and waits until it answers the protocol header; panics with its output if not.
     pub fn start(data_dir: &Path, args: &[&str]) -> Self {
+        Self::start_with(data_dir, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(data_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut last = String::new();
         for _ in 0..3 {
-            match Self::try_start(data_dir, free_port(), args) {
+            match Self::try_start_with(data_dir, free_port(), args, env) {
                 Ok(broker) => return broker,
                 // Another process may have taken the port between our look and the broker's bind.
                 Err(error) if error.contains("in use") => last = error,
@@ -48,6 +53,11 @@ impl Broker {
 
     /// As [`Self::start`] on a given port, with the broker's output in the error.
     pub fn try_start(data_dir: &Path, port: u16, args: &[&str]) -> Result<Self, String> {
+        Self::try_start_with(data_dir, port, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn try_start_with(data_dir: &Path, port: u16, args: &[&str], env: &[(&str, &str)]) -> Result<Self, String> {
         let started = Instant::now();
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let mut child = Command::new(env!("CARGO_BIN_EXE_warren"))
@@ -56,6 +66,10 @@ impl Broker {
             .arg(data_dir)
             .arg("--listen")
             .arg(addr.to_string())
+            // Several brokers run at a time: only those that are asked for an API have one.
+            .env("WARREN_MANAGEMENT_ADDRESS", "")
+            .env("WARREN_PROMETHEUS_ADDRESS", "")
+            .envs(env.iter().copied())
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -31,6 +31,8 @@ pub(super) struct Confirms {
     waiting: VecDeque<(u64, Epoch)>,
     /// Publishes that a queue refused and that are not confirmed yet.
     refused: BTreeSet<u64>,
+    /// Acknowledged since the last [`Confirms::take_accepted`].
+    accepted: u64,
 }
 
 impl Confirms {
@@ -79,6 +81,16 @@ impl Confirms {
         last.map_or_else(Due::new, |last| self.confirm(last))
     }
 
+    /// Publishes that were acknowledged since the last call.
+    pub fn take_accepted(&mut self) -> u64 {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// Publishes that are not confirmed.
+    pub fn outstanding(&self) -> u64 {
+        self.published.saturating_sub(self.confirmed)
+    }
+
     /// Whether publishes wait for an epoch.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -100,6 +112,7 @@ impl Confirms {
     fn accept(&mut self, last: u64, due: &mut Due) {
         if last > self.confirmed {
             due.push(Confirm { tag: last, multiple: last > self.confirmed + 1, accepted: true });
+            self.accepted += last - self.confirmed;
             self.confirmed = last;
         }
     }

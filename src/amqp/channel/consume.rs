@@ -6,11 +6,12 @@ use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::access::Operation;
 use crate::broker::content::with_headers;
+use crate::broker::count::Count;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
 use crate::broker::queue::QueueSettings;
 use crate::broker::refusal::{Refusal, Resource};
-use crate::engine::{ConsumeSpec, Item, QueueHandle, REPLY_TO, ReplyTarget, listed};
+use crate::engine::{ConsumeSpec, ConsumerRecord, Item, QueueHandle, REPLY_TO, ReplyTarget, listed};
 use crate::limits::CONSUMER_WINDOW_BYTES;
 use crate::value::{Table, Value};
 use crate::wire::hot::write_deliver;
@@ -156,6 +157,16 @@ impl Channel {
                 ("arguments", listed(&arguments)),
             ]
         });
+        self.record.add_consumer(ConsumerRecord {
+            id,
+            tag: tag.as_str().to_owned(),
+            queue: queue.name().clone(),
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: self.prefetch.unwrap_or(0),
+            arguments,
+            timeout: timeout.map(|timeout| timeout.as_millis() as u64),
+        });
         let source = Source::Queue(queue);
         let no_ack = consume.no_ack;
         self.consumers.insert(id, Consumer { tag: tag.clone(), source, no_ack, timeout, taken: 0 });
@@ -214,6 +225,7 @@ impl Channel {
             let keep = consumer.no_ack || !link.is_backed_up();
             self.end_consumer(link, id, keep);
             if let Some(consumer) = self.consumers.remove(id) {
+                self.record.remove_consumer(id);
                 self.tell_consumer_gone(link, &consumer);
             }
         }
@@ -269,6 +281,7 @@ impl Channel {
     /// that deleted the queue itself is answered first, as by RabbitMQ.
     pub fn on_queue_gone(&mut self, link: &mut Link, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(id) else { return };
+        self.record.remove_consumer(id);
         self.tell_consumer_gone(link, &consumer);
         if link.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
@@ -299,6 +312,13 @@ impl Channel {
             let header = counted.as_deref().unwrap_or(record.header);
             write_content(out, self.number, header, record.body, link.tuned.frame_max);
         }
+        if let Some(queue) = consumer.queue() {
+            let count = if consumer.no_ack { Count::DeliverNoAck } else { Count::Deliver };
+            self.record.count(queue.kind(), count, u64::from(run.count));
+            if run.redelivered {
+                self.record.count(queue.kind(), Count::Redeliver, u64::from(run.count));
+            }
+        }
         consumer.taken += run.bytes() as u64;
         if consumer.taken >= CONSUMER_WINDOW_BYTES as u64 / 2 {
             let taken = std::mem::take(&mut consumer.taken);
@@ -306,6 +326,7 @@ impl Channel {
         }
         if let Some(queue) = consumer.queue().filter(|_| !consumer.no_ack) {
             self.unacked.insert(first, queue.clone(), Some(id), run.span(), link.now.monotonic);
+            self.count_unacked();
         }
     }
 }

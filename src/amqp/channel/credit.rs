@@ -7,6 +7,7 @@ use crate::broker::queue::SharedCredit;
 use crate::wire::method::qos_prefetch_size;
 use amq_protocol::protocol::{AMQPClass, basic};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Shared credit of a channel that has no limit: more than can be unsettled.
 const LIMITLESS: i64 = 1 << 48;
@@ -54,6 +55,9 @@ impl Channel {
             return Err(AmqpError::new(Code::NotImplemented, format_args!("prefetch_size!=0 ({size})")));
         }
         let limit = (qos.prefetch_count > 0).then_some(u32::from(qos.prefetch_count));
+        let gauges = &self.record.gauges;
+        let gauge = if qos.global { &gauges.global_prefetch } else { &gauges.prefetch };
+        gauge.store(limit.unwrap_or(0), Ordering::Relaxed);
         if qos.global {
             self.shared.set(limit);
             link.sharers.push(self.number);

@@ -4,6 +4,7 @@ use super::consume::counted_header;
 use super::{Channel, Waiting};
 use crate::amqp::error::AmqpError;
 use crate::amqp::link::Link;
+use crate::broker::count::Count;
 use crate::broker::message::Returns;
 use crate::broker::queue::Taken;
 use crate::name::Name;
@@ -42,10 +43,13 @@ impl Channel {
         let (handle, taken) = link.session.get(&queue, no_ack, self.number)?;
         match taken {
             Taken::Empty => {
+                self.record.count(handle.kind(), Count::GetEmpty, 1);
                 self.reply(link, false, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
             }
             Taken::OnDisk => self.waiting = Some(Waiting::Message { queue, no_ack }),
             Taken::Message(run, left) => {
+                self.record.count(handle.kind(), if no_ack { Count::GetNoAck } else { Count::Get }, 1);
+                self.record.count(handle.kind(), Count::Redeliver, u64::from(run.redelivered));
                 let tag = self.next_tag;
                 self.next_tag += 1;
                 if let Some(record) = run.chunk.record(run.index) {
@@ -61,6 +65,7 @@ impl Channel {
                 }
                 if !no_ack {
                     self.unacked.insert(tag, handle, None, run.span(), link.now.monotonic);
+                    self.count_unacked();
                 }
             }
         }

@@ -24,7 +24,9 @@ use super::content::{Assembly, Due};
 use super::error::{AmqpError, Code};
 use super::kept::Kept;
 use super::link::Link;
-use crate::engine::{Epoch, Item};
+use crate::broker::count::Count;
+use crate::broker::queue::QueueKind;
+use crate::engine::{ChannelRecord, Epoch, Item};
 use crate::name::Name;
 use crate::wire::hot::{write_ack, write_nack};
 use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm};
@@ -32,6 +34,8 @@ use confirms::{Confirm, Confirms};
 use consume::Consumers;
 use credit::SharedLimit;
 use publish::RouteCache;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use transaction::Transaction;
 use unacked::Unacked;
 
@@ -39,6 +43,7 @@ use unacked::Unacked;
 #[derive(Debug)]
 pub(super) struct Channel {
     number: u16,
+    record: Arc<ChannelRecord>,
     assembly: Assembly,
     route: RouteCache,
     confirms: Option<Confirms>,
@@ -67,9 +72,10 @@ enum Waiting {
 
 impl Channel {
     /// A channel that was just opened.
-    pub fn new(number: u16) -> Channel {
+    pub fn new(number: u16, record: Arc<ChannelRecord>) -> Channel {
         Channel {
             number,
+            record,
             assembly: Assembly::default(),
             route: RouteCache::default(),
             confirms: None,
@@ -117,6 +123,7 @@ impl Channel {
             }
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 self.confirms.get_or_insert_default();
+                self.record.gauges.confirm.store(1, Ordering::Relaxed);
                 let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
                 self.reply(link, select.nowait, AMQPClass::Confirm(ok));
                 Ok(())
@@ -164,7 +171,9 @@ impl Channel {
         let waited = confirms.is_waiting();
         let due = confirms.note(epoch);
         write_confirms(link, self.number, &due);
-        !waited && confirms.is_waiting()
+        let waits = !waited && confirms.is_waiting();
+        self.count_confirms();
+        waits
     }
 
     /// Confirms what is on disk with epoch `done`. True when more is waiting.
@@ -172,7 +181,32 @@ impl Channel {
         let Some(confirms) = &mut self.confirms else { return false };
         let due = confirms.release(done);
         write_confirms(link, self.number, &due);
-        confirms.is_waiting()
+        let waits = confirms.is_waiting();
+        self.count_confirms();
+        waits
+    }
+
+    /// What was published since the last time is counted.
+    pub fn count_publishes(&mut self, link: &Link) {
+        let counted = self.route.take_count(link);
+        if counted.messages > 0 {
+            self.record.count(QueueKind::Classic, Count::Publish, counted.messages);
+            self.record.count(QueueKind::Classic, Count::PublishOut, counted.handed_on);
+            self.record.count(QueueKind::Classic, Count::DropUnroutable, counted.dropped);
+            self.record.add_publishes(counted.sizes);
+        }
+    }
+
+    fn count_confirms(&mut self) {
+        let Some(confirms) = &mut self.confirms else { return };
+        self.record.count(QueueKind::Classic, Count::Confirm, confirms.take_accepted());
+        self.record.gauges.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
+    }
+
+    /// How many deliveries are not settled has changed.
+    #[inline]
+    fn count_unacked(&self) {
+        self.record.gauges.unacknowledged.store(self.unacked.len(), Ordering::Relaxed);
     }
 
     /// A queue has refused a publish: it will be nacked.

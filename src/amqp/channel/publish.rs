@@ -5,6 +5,8 @@ use super::address::{Address, is_special};
 use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
+use crate::broker::count::{Count, Publishes};
+use crate::broker::queue::QueueKind;
 use crate::engine::{PublishTag, Route};
 use crate::limits::BODY_SIZE_CEILING;
 use crate::value::Reader;
@@ -12,6 +14,7 @@ use crate::wire::WireError;
 use crate::wire::hot::{text, write_return};
 use crate::wire::output::write_content;
 use crate::wire::properties::{ContentHeader, PERSISTENT, Properties, read_content_header};
+use std::sync::atomic::Ordering;
 
 /// Class and method of basic.publish, for errors that its content causes.
 pub(in crate::amqp) const PUBLISH: (u16, u16) = (60, 40);
@@ -52,6 +55,22 @@ pub(super) struct RouteCache {
     more: Vec<Vec<u8>>,
     /// The route depends on nothing else and not on chance: it is good for every message with the same exchange and key.
     reusable: bool,
+    /// Messages that went this way since they were last counted.
+    messages: u64,
+    counted: Counted,
+    /// The channel is on the list of those that have something to count.
+    listed: bool,
+}
+
+/// What was published since it was last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub messages: u64,
+    /// Once for each queue.
+    pub handed_on: u64,
+    /// Of those that found no queue, how many were not returned.
+    pub dropped: u64,
+    pub sizes: Publishes,
 }
 
 impl Channel {
@@ -196,10 +215,17 @@ impl Channel {
         let Some(route) = &self.route.route else {
             return self.complete_traced(link, exchange_and_key, mandatory, (header, body), admitted);
         };
+        self.route.messages += 1;
+        self.route.counted.sizes.add(body.len() as u64, self.confirms.is_some());
+        if !self.route.listed {
+            self.route.listed = true;
+            link.counting.push(self.number);
+        }
         link.has_published = true;
         let kept = admitted.header.take();
         let header = kept.as_deref().unwrap_or(header);
         if let Some(transaction) = &mut self.transaction {
+            self.record.gauges.uncommitted.fetch_add(1, Ordering::Relaxed);
             return transaction.publish(route, exchange_and_key, mandatory, (header, body), admitted);
         }
         let mut tag = None;
@@ -211,6 +237,8 @@ impl Channel {
             }
         }
         if route.is_empty() && mandatory {
+            self.record.count(QueueKind::Classic, Count::ReturnUnroutable, 1);
+            self.route.counted.dropped = self.route.counted.dropped.wrapping_sub(1);
             write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
             write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
         }
@@ -245,6 +273,27 @@ impl Channel {
 }
 
 impl RouteCache {
+    /// Counts what went the way that is kept.
+    fn count(&mut self, link: &Link) {
+        let messages = std::mem::take(&mut self.messages);
+        if messages == 0 {
+            return;
+        }
+        let Some(route) = self.route.as_ref().or(self.traced.as_ref()) else { return };
+        self.counted.messages += messages;
+        self.counted.handed_on += route.count(link.session.broker(), messages);
+        if route.is_empty() {
+            self.counted.dropped = self.counted.dropped.wrapping_add(messages);
+        }
+    }
+
+    /// Takes what is counted; the channel is to be listed again with its next publish.
+    pub(super) fn take_count(&mut self, link: &Link) -> Counted {
+        self.count(link);
+        self.listed = false;
+        std::mem::take(&mut self.counted)
+    }
+
     /// Keeps a route that was found.
     fn keep(&mut self, link: &Link, route: Route, more: &[Vec<u8>]) {
         if link.session.is_traced() {
@@ -266,6 +315,7 @@ impl RouteCache {
 
     fn look_up(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8], version: u64) -> Result<(), AmqpError> {
         self.reusable = false;
+        self.count(link);
         (self.route, self.traced) = (None, None);
         let mut names = Reader::new(exchange_and_key);
         let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
@@ -295,6 +345,7 @@ impl RouteCache {
         };
         let keys: Vec<&[u8]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
         let route = link.session.route_keys(text(exchange)?, &keys, payload)?;
+        self.count(link);
         self.keep(link, route, more);
         self.reusable = false;
         Ok(())

@@ -4,11 +4,13 @@ use super::Channel;
 use super::consume::{Consumer, queue_timeout};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
+use crate::broker::count::Count;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::Span;
 use crate::broker::queue::QueueKind;
 use crate::engine::{QueueHandle, Session};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 impl Channel {
@@ -22,14 +24,18 @@ impl Channel {
             let known = self.unacked.take(tag, multiple, |held, skip, count| {
                 transaction.settle(held.part(skip, count), None);
             });
+            self.count_unacked();
+            self.record.gauges.acks_uncommitted.fetch_add(u64::from(known), Ordering::Relaxed);
             return if known { Ok(()) } else { Err(unknown_tag(tag)) };
         }
         let mut freed = 0;
-        let (settlements, session) = (&mut link.settlements, &link.session);
+        let (settlements, session, record) = (&mut link.settlements, &link.session, &self.record);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
+            record.count(held.queue.kind(), Count::Ack, u64::from(count));
             settlements.add(session, &held.queue, held.consumer, held.span, (skip, count));
             freed += if held.consumer.is_some() { i64::from(count) } else { 0 };
         });
+        self.count_unacked();
         self.give_back(link, freed);
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
     }
@@ -55,6 +61,7 @@ impl Channel {
             let known = self.unacked.take(tag, multiple, |held, skip, count| {
                 transaction.settle(held.part(skip, count), Some(fate));
             });
+            self.count_unacked();
             return if known { Ok(()) } else { Err(unknown_tag(tag)) };
         }
         let mut returned = Returned::new(fate);
@@ -126,6 +133,7 @@ impl Channel {
     }
 
     pub(super) fn requeue(&mut self, link: &mut Link, returned: Returned) {
+        self.count_unacked();
         link.settlements.flush(&link.session);
         self.give_back(link, returned.consumed());
         returned.hand_over(&link.session);

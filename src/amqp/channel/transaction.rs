@@ -6,12 +6,14 @@ use super::settle::{Fate, Returned};
 use super::unacked::UnackedRun;
 use super::{Channel, Link};
 use crate::amqp::error::{AmqpError, Code};
+use crate::broker::count::Count;
 use crate::broker::message::Parts;
 use crate::engine::{PublishTag, Route};
 use crate::limits::TRANSACTION_BYTES;
 use crate::wire::hot::write_return;
 use crate::wire::output::write_content;
 use amq_protocol::protocol::{AMQPClass, tx};
+use std::sync::atomic::Ordering;
 
 /// What a channel has done since the last commit.
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Channel {
             }
             tx::AMQPMethod::Select(_) => {
                 self.transaction.get_or_insert_default();
+                self.record.gauges.transactional.store(1, Ordering::Relaxed);
                 self.reply(link, false, AMQPClass::Tx(tx::AMQPMethod::SelectOk(tx::SelectOk {})));
                 Ok(())
             }
@@ -97,6 +100,8 @@ impl Channel {
     /// Everything takes effect; commit-ok follows when it is on disk.
     fn commit_transaction(&mut self, link: &mut Link) -> Result<(), AmqpError> {
         let Transaction { publishes, bytes, settlements } = std::mem::take(self.begun()?);
+        self.record.gauges.uncommitted.store(0, Ordering::Relaxed);
+        self.record.gauges.acks_uncommitted.store(0, Ordering::Relaxed);
         let tag = Some(PublishTag { channel: self.number, sequence: 0 });
         for kept in &publishes {
             let (header, body) = (kept.header.as_slice(), kept.body.as_slice());
@@ -130,6 +135,7 @@ impl Channel {
             let UnackedRun { queue, consumer, span, .. } = run;
             match fate {
                 None => {
+                    self.record.count(queue.kind(), Count::Ack, u64::from(span.count));
                     link.settlements.add(&link.session, &queue, consumer, span, (0, span.count));
                     self.give_back(link, if consumer.is_some() { i64::from(span.count) } else { 0 });
                 }
@@ -146,6 +152,8 @@ impl Channel {
     /// Publishes are forgotten, acknowledged deliveries are unacknowledged again.
     pub(super) fn roll_back(&mut self) {
         let Some(transaction) = &mut self.transaction else { return };
+        self.record.gauges.uncommitted.store(0, Ordering::Relaxed);
+        self.record.gauges.acks_uncommitted.store(0, Ordering::Relaxed);
         for (run, _) in std::mem::take(transaction).settlements {
             self.unacked.restore(run);
         }

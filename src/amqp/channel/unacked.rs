@@ -50,18 +50,27 @@ impl<Q> UnackedRun<Q> {
 #[derive(Debug)]
 pub struct Unacked<Q = QueueHandle> {
     runs: BTreeMap<u64, UnackedRun<Q>>,
+    /// Messages of the runs that are not revoked.
+    held: u64,
 }
 
 impl<Q> Default for Unacked<Q> {
     fn default() -> Self {
-        Unacked { runs: BTreeMap::new() }
+        Unacked { runs: BTreeMap::new(), held: 0 }
     }
 }
 
 impl<Q> Unacked<Q> {
     /// Remembers a delivered run. Tags only grow.
     pub fn insert(&mut self, first: u64, queue: Arc<Q>, consumer: Option<ConsumerId>, span: Span, since: Instant) {
+        self.held += u64::from(span.count);
         self.runs.insert(first, UnackedRun { first, queue, consumer, span, since, revoked: false });
+    }
+
+    /// Deliveries that are not settled.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.held
     }
 
     /// All runs that are not revoked, in order of tags.
@@ -74,11 +83,15 @@ impl<Q> Unacked<Q> {
         for run in self.runs.values_mut().filter(|run| run.consumer == Some(consumer) && !run.revoked) {
             each(run);
             run.revoked = true;
+            self.held = self.held.saturating_sub(u64::from(run.span.count));
         }
     }
 
     /// Takes back a run that was taken: its tags are unsettled again.
     pub fn restore(&mut self, run: UnackedRun<Q>) {
+        if !run.revoked {
+            self.held += u64::from(run.span.count);
+        }
         // A run that has lost these messages at its front may stand under one of their tags.
         if let Some((key, other)) = self.runs.range(..=run.first).next_back()
             && other.first > run.first
@@ -101,23 +114,29 @@ impl<Q> Unacked<Q> {
     /// of it are taken: how many to skip, and how many; revoked runs it does not get. False, and nothing is taken, when the
     /// tag is not unsettled.
     pub fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(&UnackedRun<Q>, u32, u32)) -> bool {
+        let mut taken = 0;
         let mut each = |run: &UnackedRun<Q>, skip, count| {
             if !run.revoked {
+                taken += u64::from(count);
                 each(run, skip, count);
             }
         };
-        if multiple {
+        let known = if multiple {
             if tag != 0 && self.find(tag).is_none() {
                 return false;
             }
             self.take_up_to(if tag == 0 { u64::MAX } else { tag }, &mut each);
-            return true;
-        }
-        self.take_one(tag, &mut each)
+            true
+        } else {
+            self.take_one(tag, &mut each)
+        };
+        self.held = self.held.saturating_sub(taken);
+        known
     }
 
     /// Takes everything that is not revoked, in order of tags.
     pub fn drain(&mut self) -> impl Iterator<Item = UnackedRun<Q>> + use<Q> {
+        self.held = 0;
         std::mem::take(&mut self.runs).into_values().filter(|run| !run.revoked)
     }
 

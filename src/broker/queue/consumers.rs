@@ -145,6 +145,22 @@ impl<O: Outlet> Consumers<O> {
         self.all.len()
     }
 
+    /// The single active consumer, where only one is served.
+    pub fn single_active(&self) -> Option<ConsumerId> {
+        self.single.as_ref().and_then(|single| single.active)
+    }
+
+    /// The consumer that is served alone by its own wish.
+    pub fn exclusive(&self) -> Option<ConsumerId> {
+        let exclusive = self.all.iter().find(|(_, consumer)| consumer.spec.exclusive);
+        exclusive.map(|(id, _)| *id)
+    }
+
+    /// How many could take a message now.
+    pub fn able(&self) -> usize {
+        self.all.values().filter(|consumer| consumer.can_take()).count()
+    }
+
     pub fn has_exclusive(&self) -> bool {
         self.all.len() == 1 && self.all.values().any(|consumer| consumer.spec.exclusive)
     }

@@ -1,6 +1,7 @@
 //! Handing ready messages to consumers.
 
 use super::{Effects, Outlet, Queue, QueueKind, Reason};
+use crate::broker::count::Count;
 use crate::broker::message::{Returns, Run};
 
 /// High-priority messages of a quorum queue for each low one, while both are ready (compat.md 0, row 11).
@@ -36,6 +37,10 @@ impl<O: Outlet> Queue<O> {
             consumer.sent(run.count, run.bytes());
             let (id, no_ack, outlet) = (consumer.spec.id, consumer.spec.no_ack, consumer.spec.outlet.clone());
             self.consumers.rotate();
+            self.totals.add(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, u64::from(run.count));
+            if run.redelivered {
+                self.totals.add(Count::Redeliver, u64::from(run.count));
+            }
             self.hand_out(&run, no_ack);
             outlet.deliver(id, run);
             if !effects.wake.iter().any(|other| other.same(&outlet)) {

@@ -22,6 +22,7 @@ mod level;
 mod paging;
 mod returned;
 mod settings;
+mod status;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,10 @@ pub use dead::{Dead, Reason};
 pub use entry::Settled;
 pub use paging::{LoadRequest, StoredChunk};
 pub use settings::{DeadLetters, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
+pub use status::Status;
 pub use storage::{Collected, Deleted, QueueState};
 
+use crate::broker::count::{Count, Totals};
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Chunk, Run, Span};
 use crate::broker::window::Window;
@@ -128,6 +131,8 @@ pub struct Effects<O> {
     pub refused: Option<u32>,
     /// [`Command::Tick`] is due at this time, in wall clock ms.
     pub timer: Option<u64>,
+    /// The queue was asked something for the first time since it was last looked at ([`Queue::look`]).
+    pub stirred: bool,
 }
 
 impl<O> Default for Effects<O> {
@@ -142,6 +147,7 @@ impl<O> Default for Effects<O> {
             dead: Vec::new(),
             refused: None,
             timer: None,
+            stirred: false,
         }
     }
 }
@@ -208,6 +214,10 @@ pub struct Queue<O> {
     favoured: u32,
     /// Which messages came before; boxed, since most queues do not ask.
     window: Option<Box<Window>>,
+    /// What was done with its messages.
+    totals: Totals,
+    /// Something was asked of it since [`Queue::look`] last looked.
+    stirred: bool,
 }
 
 impl<O: Outlet> Queue<O> {
@@ -235,6 +245,8 @@ impl<O: Outlet> Queue<O> {
             unused_since: None,
             favoured: 0,
             window: settings.deduplication.clone().map(|settings| Box::new(Window::new(settings))),
+            totals: Totals::default(),
+            stirred: false,
             settings,
         }
     }
@@ -256,6 +268,7 @@ impl<O: Outlet> Queue<O> {
             Command::Settle { spans, consumer } => {
                 let settled = spans.iter().map(|(first, count)| self.settle(*first, *count)).sum();
                 self.unsettled = self.unsettled.saturating_sub(u64::from(settled));
+                self.totals.add(Count::Ack, u64::from(settled));
                 self.free_credit(consumer, settled);
             }
             Command::Discard { spans, consumer } => self.discard(&spans, consumer, effects),
@@ -288,6 +301,8 @@ impl<O: Outlet> Queue<O> {
         let taken = match self.next_span() {
             Some(run) => {
                 let run = run.part(0, 1);
+                self.totals.add(if no_ack { Count::GetNoAck } else { Count::Get }, 1);
+                self.totals.add(Count::Redeliver, u64::from(run.redelivered));
                 self.hand_out(&run, no_ack);
                 Taken::Message(run, self.ready)
             }
@@ -295,7 +310,10 @@ impl<O: Outlet> Queue<O> {
                 effects.load |= self.wants_load();
                 Taken::OnDisk
             }
-            None => Taken::Empty,
+            None => {
+                self.totals.add(Count::GetEmpty, 1);
+                Taken::Empty
+            }
         };
         self.finish(now, effects);
         taken
@@ -315,6 +333,18 @@ impl<O: Outlet> Queue<O> {
             effects.load |= self.wants_load();
         }
         effects.dirty |= self.disk.announce();
+        effects.stirred |= self.stir();
+    }
+
+    /// Whether this is the first time since it was last looked at that something is asked of it.
+    pub fn stir(&mut self) -> bool {
+        !std::mem::replace(&mut self.stirred, true)
+    }
+
+    /// What whoever keeps samples wants to know; from then on it is told again when something is asked of the queue.
+    pub fn look(&mut self) -> (Counts, Totals) {
+        self.stirred = false;
+        (self.counts(), self.totals)
     }
 
     /// Drops all ready messages; returns how many.
@@ -341,6 +371,7 @@ impl<O: Outlet> Queue<O> {
         self.ready_bodies = 0;
         self.damage = None;
         effects.dirty |= self.disk.announce();
+        effects.stirred |= self.stir();
         purged
     }
 
@@ -415,6 +446,7 @@ impl<O: Outlet> Queue<O> {
         let chunk = Arc::new(chunk.number(level.next_sequence));
         level.next_sequence = chunk.end();
         level.ready += u64::from(chunk.count());
+        self.totals.add(Count::Publish, u64::from(chunk.count()));
         self.ready += u64::from(chunk.count());
         let bodies = if self.settings.max_bytes.is_some() { chunk.body_bytes(0, chunk.count()) } else { 0 };
         self.ready_bodies += bodies;

@@ -8,6 +8,7 @@ use super::jms::{self, Jms};
 use super::ring::{self, HashOn, Lottery, Modulus, Ring};
 use super::topic::Topic;
 use crate::broker::arguments::equivalent_arguments;
+use crate::broker::count::Throughput;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::window::{DEDUPLICATION_HEADER, WindowSettings, whole_number};
 use crate::name::Name;
@@ -76,6 +77,11 @@ const KINDS: [(ExchangeKind, &str); 12] = [
 ];
 
 impl ExchangeKind {
+    /// The names of all types.
+    pub fn all_names() -> impl Iterator<Item = &'static str> {
+        KINDS.iter().map(|(_, name)| *name)
+    }
+
     /// Reads a type's name.
     ///
     /// # Errors
@@ -248,6 +254,7 @@ pub struct Exchange {
     pub(super) router: Router,
     pub(super) outgoing: HashSet<Arc<Bound>>,
     pub(super) incoming: HashSet<Arc<Bound>>,
+    throughput: Arc<Throughput>,
 }
 
 impl Exchange {
@@ -255,7 +262,8 @@ impl Exchange {
         // No exchange can have a name that is not text or too long: such an alternate is one that does not exist.
         let alternate = spec.arguments.get(ALTERNATE_EXCHANGE).and_then(Value::as_str).and_then(Name::new);
         let router = Router::new(&spec);
-        Exchange { spec, alternate, delayed: false, router, outgoing: HashSet::new(), incoming: HashSet::new() }
+        let (outgoing, incoming, throughput) = (HashSet::new(), HashSet::new(), Arc::default());
+        Exchange { spec, alternate, delayed: false, router, outgoing, incoming, throughput }
     }
 
     /// The definition.
@@ -292,6 +300,11 @@ impl Exchange {
         let changed = alternate != self.alternate;
         self.alternate = alternate;
         changed
+    }
+
+    /// How many messages came in and were handed on.
+    pub fn throughput(&self) -> &Arc<Throughput> {
+        &self.throughput
     }
 
     /// Bindings that have this exchange as their source, in no order.

@@ -28,6 +28,11 @@ impl Broker {
         all
     }
 
+    /// A virtual host.
+    pub fn vhost_record(&self, name: &str) -> Option<VhostRecord> {
+        self.vhost(name).ok().map(|vhost| vhost.record())
+    }
+
     /// Makes a virtual host with its predeclared exchanges, or changes what is known of an existing one. True when it is
     /// new.
     pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> (bool, Option<Epoch>) {
@@ -85,6 +90,8 @@ impl Broker {
             self.vhost_deleted(vhost.name());
             changes.extend(stored::delete_vhost(vhost.name()));
             vhost.delete(self, changes);
+            self.samples().forget_vhost(vhost.name());
+            self.sessions().forget_vhost(vhost.name());
             By::itself(self).tell_vhost("vhost.deleted", vhost.name());
             Ok(())
         })?;

@@ -1,0 +1,121 @@
+//! JSON of requests as values of AMQP (compat.md 2.14): whole numbers come as 64 bits, text as long strings.
+
+use super::answer::Failure;
+use crate::limits::TABLE_DEPTH_MAX;
+use crate::value::{Key, Table, Value};
+use serde_json::{Map, Value as Json};
+
+/// An object as a table; nothing, null and an empty list are an empty one.
+///
+/// # Errors
+/// It is something else, or holds what no table can hold.
+pub fn to_table(json: Option<&Json>) -> Result<Table, Failure> {
+    match json {
+        None | Some(Json::Null) => Ok(Table::new()),
+        Some(Json::Array(elements)) if elements.is_empty() => Ok(Table::new()),
+        Some(Json::Object(object)) => table(object, 0),
+        Some(_) => Err(Failure::bad_request("arguments: an object is expected")),
+    }
+}
+
+fn table(object: &Map<String, Json>, depth: usize) -> Result<Table, Failure> {
+    let mut table = Table::new();
+    for (key, member) in object {
+        let too_long = || Failure::bad_request(format!("the key '{key}' is longer than 255 bytes"));
+        table.push(Key::new(key.as_bytes()).ok_or_else(too_long)?, value(member, depth + 1)?);
+    }
+    Ok(table)
+}
+
+/// A value of a table, `depth` levels down.
+///
+/// # Errors
+/// It is nested too deeply, null, or a number of no type.
+pub fn value(json: &Json, depth: usize) -> Result<Value, Failure> {
+    if depth > TABLE_DEPTH_MAX {
+        return Err(Failure::bad_request("nested too deeply"));
+    }
+    match json {
+        Json::Null => Err(Failure::bad_request("null is no value")),
+        Json::Bool(truth) => Ok(Value::Bool(*truth)),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Ok(Value::I64(integer)),
+            (None, Some(float)) => Ok(Value::F64(float)),
+            (None, None) => Err(Failure::bad_request("a number of this size is no value")),
+        },
+        Json::String(text) => Ok(Value::from(text.as_str())),
+        Json::Array(elements) => {
+            Ok(Value::Array(elements.iter().map(|element| value(element, depth + 1)).collect::<Result<_, _>>()?))
+        }
+        Json::Object(object) => Ok(Value::Table(table(object, depth)?)),
+    }
+}
+
+/// Whether a flag is set: `true`, or the word as some clients send it.
+///
+/// # Errors
+/// It is neither true nor false.
+pub fn flag(object: &Map<String, Json>, key: &str, default: bool) -> Result<bool, Failure> {
+    match object.get(key) {
+        None | Some(Json::Null) => Ok(default),
+        Some(Json::Bool(truth)) => Ok(*truth),
+        Some(Json::String(word)) if word == "true" => Ok(true),
+        Some(Json::String(word)) if word == "false" => Ok(false),
+        Some(_) => Err(Failure::bad_request(format!("{key}: true or false is expected"))),
+    }
+}
+
+/// A member that has to be text.
+///
+/// # Errors
+/// It is missing, or something else.
+pub fn text<'j>(object: &'j Map<String, Json>, key: &str) -> Result<&'j str, Failure> {
+    match object.get(key) {
+        Some(Json::String(text)) => Ok(text),
+        None => Err(missing(key)),
+        Some(_) => Err(Failure::bad_request(format!("{key}: text is expected"))),
+    }
+}
+
+/// A member that may be missing.
+///
+/// # Errors
+/// It is there and no text.
+pub fn optional_text<'j>(object: &'j Map<String, Json>, key: &str) -> Result<Option<&'j str>, Failure> {
+    if object.get(key).is_none_or(Json::is_null) { Ok(None) } else { text(object, key).map(Some) }
+}
+
+/// Members that have to be there.
+///
+/// # Errors
+/// Some are missing: all of them are named, as RabbitMQ does.
+pub fn require(object: &Map<String, Json>, keys: &[&str]) -> Result<(), Failure> {
+    let missing: Vec<String> =
+        keys.iter().filter(|key| !object.contains_key(**key)).map(|key| format!("{{key_missing,{key}}}")).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failure::bad_request(format!("[{}]", missing.join(",")))) }
+}
+
+/// A member is missing, in RabbitMQ's words.
+pub fn missing(key: &str) -> Failure {
+    Failure::bad_request(format!("[{{key_missing,{key}}}]"))
+}
+
+/// Names: a list of them, or text with commas between them.
+///
+/// # Errors
+/// Something else, or a name that is too long.
+pub fn names(object: &Map<String, Json>, key: &str) -> Result<Vec<crate::name::Name>, Failure> {
+    let name = |text: &str| {
+        let too_long = || Failure::bad_request(format!("{key}: longer than 255 bytes"));
+        crate::name::Name::new(text).ok_or_else(too_long)
+    };
+    match object.get(key) {
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::String(text)) => text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(name).collect(),
+        Some(Json::Array(elements)) => {
+            let wrong = || Failure::bad_request(format!("{key}: a list of text is expected"));
+            elements.iter().map(|element| name(element.as_str().ok_or_else(wrong)?)).collect()
+        }
+        Some(_) => Err(Failure::bad_request(format!("{key}: a list of text is expected"))),
+    }
+}

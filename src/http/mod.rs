@@ -1,0 +1,63 @@
+//! RabbitMQ's management HTTP API (compat.md 3): a shell like `listener`. It calls the engine's façade as any protocol does.
+//!
+//! - [`route`]: the form of the table of endpoints; every module below holds its part of it. [`server`]: sockets, bounds, the
+//!   way of a request. [`rights`]: who asks, and whether they may. [`request`], [`answer`]: what handlers get and give.
+//! - [`list`]: filter, sort, page, columns. [`json`]: JSON as values of AMQP. [`stats`]: counters and rates.
+//! - `overview`, `nodes`, `health`; `vhosts`, `users`, `limits`, `parameters`, `policies`; `exchanges`, `queues`, `bindings`,
+//!   `messages`; `connections`; `definitions`: the endpoints. [`openapi`]: their description. [`prometheus`]: figures.
+//!
+//! A handler runs on a thread for blocking work, few of them at a time: it may take its while without keeping a task of a
+//! client's connection from its thread. Nothing here waits under a lock of the engine.
+
+pub mod answer;
+mod bindings;
+mod connections;
+mod definitions;
+mod exchanges;
+mod health;
+pub mod json;
+mod limits;
+pub mod list;
+mod messages;
+mod nodes;
+pub mod openapi;
+mod overview;
+mod parameters;
+pub mod place;
+mod policies;
+pub mod prometheus;
+mod queues;
+pub mod request;
+pub mod rights;
+pub mod route;
+pub mod server;
+pub mod stats;
+mod users;
+mod vhosts;
+
+pub use place::{Listener, Place};
+pub use server::{Service, serve};
+
+use route::Route;
+
+/// Every endpoint below `/api`.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    let tables = [
+        overview::ROUTES,
+        nodes::ROUTES,
+        health::ROUTES,
+        vhosts::ROUTES,
+        users::ROUTES,
+        limits::ROUTES,
+        parameters::ROUTES,
+        policies::ROUTES,
+        exchanges::ROUTES,
+        queues::ROUTES,
+        bindings::ROUTES,
+        messages::ROUTES,
+        connections::ROUTES,
+        definitions::ROUTES,
+        openapi::ROUTES,
+    ];
+    tables.into_iter().flatten()
+}

@@ -1,0 +1,131 @@
+//! The node: what the process uses and what it is allowed.
+
+use super::answer::{Answer, Failure, Outcome};
+use super::list::{Ident, list, object};
+use super::overview::contexts;
+use super::request::Request;
+use super::route::{Needs, Route, delete, get};
+use super::stats;
+use crate::broker::topology::ExchangeKind;
+use crate::metrics::process;
+use serde_json::{Value as Json, json};
+
+pub(super) const ROUTES: &[Route] = &[
+    get("/nodes", Needs::Monitoring, nodes, "All nodes").paged(),
+    get("/nodes/{node}", Needs::Monitoring, node, "A node"),
+    get("/nodes/{node}/memory", Needs::Monitoring, memory, "What a node's memory is used for"),
+    get("/nodes/{node}/memory/relative", Needs::Monitoring, memory_relative, "The same in parts of a hundred"),
+    delete("/reset", Needs::Administrator, reset, "Forgets statistics: they are never wrong for long"),
+    delete("/reset/{node}", Needs::Administrator, reset, "The same of one node"),
+];
+
+fn check(request: &Request) -> Result<(), Failure> {
+    if request.param("node") == request.place.node { Ok(()) } else { Err(Failure::not_found()) }
+}
+
+fn nodes(request: &Request) -> Outcome {
+    list(request, vec![()], |()| Ident::new("", &request.place.node), |()| describe(request))
+}
+
+fn node(request: &Request) -> Outcome {
+    check(request)?;
+    Ok(object(request, describe(request)))
+}
+
+fn describe(request: &Request) -> Json {
+    let (place, usage) = (&request.place, process::usage());
+    let held = request.broker.held_because().unwrap_or_default();
+    let mut node = json!({
+        "name": place.node,
+        "type": "disc",
+        "running": true,
+        "being_drained": false,
+        "os_pid": std::process::id().to_string(),
+        "uptime": place.uptime_ms(),
+        "processors": std::thread::available_parallelism().map_or(1, usize::from),
+        "run_queue": 0,
+        "mem_used": usage.resident,
+        "mem_limit": place.memory_limit,
+        "mem_alarm": held.contains("memory"),
+        "mem_calculation_strategy": "rss",
+        "disk_free": place.disk_free(),
+        "disk_free_limit": place.disk_free_limit,
+        "disk_free_alarm": held.contains("disk"),
+        "fd_used": usage.open_files,
+        "fd_total": usage.files_max,
+        "sockets_used": request.broker.connections().len(),
+        "sockets_total": usage.files_max,
+        "proc_used": usage.threads,
+        "proc_total": usage.threads_max,
+        "rates_mode": "basic",
+        "net_ticktime": 60,
+        "enabled_plugins": ENABLED_PLUGINS,
+        "applications": [{"name": "warren", "description": "Warren", "version": place.version}],
+        "auth_mechanisms": place.mechanisms.iter()
+            .map(|name| json!({"name": name, "description": format!("SASL {name}"), "enabled": true})).collect::<Vec<_>>(),
+        "exchange_types": ExchangeKind::all_names()
+            .map(|name| json!({"name": name, "description": format!("{name} exchange"), "enabled": true}))
+            .collect::<Vec<_>>(),
+        "contexts": contexts(request),
+        "log_files": ["stderr"],
+        "db_dir": place.data_dir,
+        "config_files": [],
+        "partitions": [],
+        "cluster_links": [],
+        "ra_open_file_metrics": {"ra_log_wal": 0, "ra_log_segment_writer": 0},
+        "metrics_gc_queue_length": {},
+    });
+    if let Json::Object(members) = &mut node
+        && !request.flag("disable_stats")
+    {
+        members.extend(stats::churn(request));
+    }
+    node
+}
+
+/// Names of RabbitMQ's plugins whose work the broker does itself: tools look for them.
+const ENABLED_PLUGINS: &[&str] = &[
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_delayed_message_exchange",
+    "rabbitmq_event_exchange",
+    "rabbitmq_management",
+    "rabbitmq_management_agent",
+    "rabbitmq_prometheus",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+];
+
+/// Bytes by use. What is not messages is the rest of the process.
+fn parts(request: &Request) -> (u64, u64, u64) {
+    let resident = process::usage().resident;
+    let messages = u64::try_from(request.broker.memory_used()).unwrap_or(0).min(resident);
+    (resident, messages, resident - messages)
+}
+
+fn memory(request: &Request) -> Outcome {
+    check(request)?;
+    let (resident, messages, other) = parts(request);
+    let memory = json!({
+        "strategy": "rss",
+        "total": {"rss": resident, "allocated": resident, "erlang": other},
+        "queue_procs": messages,
+        "other_system": other,
+    });
+    Ok(object(request, json!({ "memory": memory })))
+}
+
+fn memory_relative(request: &Request) -> Outcome {
+    check(request)?;
+    let (resident, messages, _) = parts(request);
+    let share = messages * 100 / resident.max(1);
+    let memory = json!({"total": 100, "queue_procs": share, "other_system": 100 - share});
+    Ok(object(request, json!({ "memory": memory })))
+}
+
+fn reset(request: &Request) -> Outcome {
+    if request.has_param("node") {
+        check(request)?;
+    }
+    Ok(Answer::nothing())
+}

@@ -1,0 +1,73 @@
+//! What the API says of the node itself.
+
+use crate::clock::Now;
+use crate::tls;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// An address that the node listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// RabbitMQ's name of the protocol: `amqp`, `amqp/ssl`, `http`, `https`, `http/prometheus`.
+    pub protocol: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+}
+
+/// The node.
+#[derive(Clone)]
+pub struct Place {
+    /// Its name.
+    pub node: String,
+    /// Warren's version.
+    pub version: &'static str,
+    /// When it started.
+    pub started: Instant,
+    /// Where it keeps everything.
+    pub data_dir: PathBuf,
+    /// What it listens on.
+    pub listeners: Vec<Listener>,
+    /// The certificates, where TLS is spoken.
+    pub tls: Option<Arc<tls::Server>>,
+    /// Free bytes below which publishers are held; 0 = never.
+    pub disk_free_limit: u64,
+    /// Bytes of messages that memory may hold.
+    pub memory_limit: u64,
+    /// Largest message body, in bytes.
+    pub max_message_size: u64,
+    /// Connections there may be; 0 = no limit.
+    pub connection_max: u32,
+    /// SASL mechanisms on offer.
+    pub mechanisms: Vec<&'static str>,
+    /// The type of queues whose declaration names none.
+    pub default_queue_type: &'static str,
+    /// Milliseconds between two samples of the numbers that rates are made of.
+    pub sample_interval_ms: u64,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// The RabbitMQ version whose API this is: what clients look at to know what they may ask for.
+pub const RABBITMQ_VERSION: &str = "4.2.0";
+
+/// The version of OTP that such a RabbitMQ would run on; clients only show it.
+pub const ERLANG_VERSION: &str = "27";
+
+impl Place {
+    /// Milliseconds since the start.
+    pub fn uptime_ms(&self) -> u64 {
+        Now::read().monotonic.saturating_duration_since(self.started).as_millis() as u64
+    }
+
+    /// Bytes free on the data directory's file system; None when it cannot be told.
+    pub fn disk_free(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.data_dir).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}

@@ -1,0 +1,249 @@
+//! Queues.
+
+use super::answer::{Answer, Failure, Outcome};
+use super::connections::consumer_of_queue;
+use super::exchanges::everywhere;
+use super::json;
+use super::list::{Ident, list, object};
+use super::request::Request;
+use super::route::{Needs, Route, Type, delete, get, post, put};
+use super::stats::{self, Clock};
+use crate::broker::policy::Object;
+use crate::broker::queue::{QueueKind, Status};
+use crate::definitions::export;
+use crate::engine::{Lengths, QueueHandle, QueueSpec};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+pub(super) const ROUTES: &[Route] = &[
+    get("/queues", Needs::Management, queues, "All queues that the caller sees").paged(),
+    get("/queues/detailed", Needs::Management, queues, "The same with all members").paged(),
+    get("/queues/{vhost}", Needs::Sight, queues, "Queues of a virtual host").paged(),
+    get("/queues/{vhost}/{queue}", Needs::Sight, queue, "A queue"),
+    put("/queues/{vhost}/{queue}", Needs::Member, declare, "Declares a queue").takes(&[
+        ("durable", Type::Flag, false),
+        ("auto_delete", Type::Flag, false),
+        ("arguments", Type::Object, false),
+        ("node", Type::Text, false),
+    ]),
+    delete("/queues/{vhost}/{queue}", Needs::Member, remove, "Deletes a queue; `?if-empty=true&if-unused=true`"),
+    delete("/queues/{vhost}/{queue}/contents", Needs::Member, purge, "Drops a queue's ready messages"),
+    post(
+        "/queues/{vhost}/{queue}/actions",
+        Needs::Administrator,
+        action,
+        "Accepted, of no effect: there are no mirrors",
+    )
+    .takes(&[("action", Type::Text, true)]),
+    get(
+        "/queues/quorum/{vhost}/{queue}/status",
+        Needs::Sight,
+        quorum_status,
+        "The members of a quorum queue: this node",
+    ),
+    post("/queues/quorum/{vhost}/{queue}/replicas/add", Needs::Administrator, one_node, "There is one node")
+        .takes(&[("node", Type::Text, true)]),
+    delete("/queues/quorum/{vhost}/{queue}/replicas/delete", Needs::Administrator, one_node, "There is one node"),
+    post("/queues/quorum/replicas/on/{node}/grow", Needs::Administrator, one_node_of_all, "There is one node"),
+    delete("/queues/quorum/replicas/on/{node}/shrink", Needs::Administrator, one_node_of_all, "There is one node"),
+];
+
+fn queues(request: &Request) -> Outcome {
+    let clock = Clock::of(request)?;
+    let all = everywhere(request, |vhost| request.broker.queues_in(vhost))?;
+    let ident = |queue: &Arc<QueueHandle>| {
+        let definition = queue.definition();
+        Ident::new(definition.vhost.as_str(), definition.name.as_str())
+    };
+    list(request, all, ident, |queue| describe(request, clock, queue))
+}
+
+/// A queue as lists show it.
+pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>) -> Json {
+    let mut shown = export::queue(queue);
+    let status = queue.status();
+    let definition = queue.definition();
+    let (vhost, name, object) = (definition.vhost.as_str(), definition.name.as_str(), Object::Queue(queue.kind()));
+    if let Json::Object(members) = &mut shown {
+        members.insert("exclusive".to_owned(), Json::Bool(definition.owner.is_some()));
+        members.insert("node".to_owned(), Json::from(request.place.node.as_str()));
+        members.insert("state".to_owned(), Json::from(if status.damaged { "crashed" } else { "running" }));
+        let policies = request.broker.policy_of(vhost, name, object).unwrap_or_default();
+        for (key, policy) in ["policy", "operator_policy"].into_iter().zip(policies) {
+            members.insert(key.to_owned(), policy.map_or(Json::Null, |policy| Json::from(policy.as_str())));
+        }
+        let effective = request.broker.effective_policy(vhost, name, object).unwrap_or_default();
+        members.insert("effective_policy_definition".to_owned(), export::table(&effective));
+        if request.flag("disable_stats") && !request.flag("enable_queue_totals") {
+            return shown;
+        }
+        // What dies is on its way out of the queue, and counts until it has left.
+        let counts = status.counts;
+        let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
+        members.extend(stats::queue(clock, queue, lengths, &status.totals));
+        members.extend(numbers(&status));
+    }
+    of_kind(request, queue, &status, &mut shown);
+    shown
+}
+
+fn numbers(status: &Status) -> Vec<(String, Json)> {
+    let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
+    let all = ready + unsettled + status.counts.dying + status.counts.delayed;
+    let share =
+        |part: u64| (u128::from(status.bytes) * u128::from(part)).checked_div(u128::from(all)).unwrap_or(0) as u64;
+    let ram_ready = status.ram.saturating_sub(unsettled).min(ready);
+    let capacity = match (status.counts.consumers, ready, status.able) {
+        (0, ..) => 0.0,
+        (_, 0, _) => 1.0,
+        (_, _, 0) => 0.0,
+        _ => 1.0,
+    };
+    let members = json!({
+        "messages_ram": status.ram,
+        "messages_ready_ram": ram_ready,
+        "messages_unacknowledged_ram": status.ram - ram_ready,
+        "messages_persistent": status.persistent,
+        "messages_paged_out": status.paged_out,
+        "message_bytes": status.bytes,
+        "message_bytes_ready": share(ready),
+        "message_bytes_unacknowledged": share(unsettled),
+        "message_bytes_ram": status.bytes_ram,
+        "message_bytes_persistent": status.bytes_persistent,
+        "message_bytes_paged_out": status.bytes.saturating_sub(status.bytes_ram),
+        "consumers": status.counts.consumers,
+        "consumer_capacity": capacity,
+        "consumer_utilisation": capacity,
+        "memory": status.bytes_ram,
+        "reductions": 0,
+        "reductions_details": {"rate": 0.0},
+        "storage_version": 2,
+        "garbage_collection": {},
+    });
+    match members {
+        Json::Object(members) => members.into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What only queues of one type have.
+fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut Json) {
+    let Json::Object(members) = shown else { return };
+    for (key, consumer) in
+        [("single_active_consumer_tag", status.single_active), ("exclusive_consumer_tag", status.exclusive)]
+    {
+        let found = consumer.and_then(|id| consumer_of_queue(request, queue, id));
+        members.insert(key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag)));
+    }
+    if queue.kind() == QueueKind::Quorum {
+        let node = request.place.node.as_str();
+        let settings = queue.settings();
+        members.insert("leader".to_owned(), Json::from(node));
+        members.insert("members".to_owned(), json!([node]));
+        members.insert("online".to_owned(), json!([node]));
+        members.insert(
+            "delivery_limit".to_owned(),
+            settings.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit)),
+        );
+        members.insert("messages_dlx".to_owned(), Json::from(status.counts.dying));
+        members.insert("messages_delayed".to_owned(), Json::from(status.counts.delayed));
+        members.insert("open_files".to_owned(), json!({node: 0}));
+    }
+}
+
+/// The queue that the path names.
+pub(super) fn find(request: &Request) -> Result<Arc<QueueHandle>, Failure> {
+    let vhost = request.vhost()?;
+    request.broker.queue(vhost.as_str(), request.param("queue")).ok_or_else(Failure::not_found)
+}
+
+fn queue(request: &Request) -> Outcome {
+    let queue = find(request)?;
+    let mut shown = describe(request, Clock::of(request)?, &queue);
+    if let Json::Object(members) = &mut shown {
+        let consumers = super::connections::consumers_of_queue(request, &queue);
+        members.insert("consumer_details".to_owned(), consumers);
+        // RabbitMQ's per-channel figures of one queue are not kept.
+        members.insert("incoming".to_owned(), json!([]));
+        members.insert("deliveries".to_owned(), json!([]));
+        if let Some(owner) = queue.definition().owner.and_then(|id| request.broker.connection_of(id))
+            && let Some(info) = owner.info()
+        {
+            let owner = json!({"name": info.name, "peer_host": info.peer_host, "peer_port": info.peer_port});
+            members.insert("owner_pid_details".to_owned(), owner);
+        }
+    }
+    Ok(object(request, shown))
+}
+
+fn declare(request: &Request) -> Outcome {
+    let vhost = request.vhost().map_err(|_| Failure::missing("vhost_not_found"))?;
+    let name = request.name("queue").map_err(|_| Failure::bad_request("a name is at most 255 bytes long"))?;
+    if name.as_str().is_empty() {
+        return Err(Failure::bad_request("a queue needs a name"));
+    }
+    let body = request.object()?;
+    let spec = QueueSpec {
+        name: Some(name.clone()),
+        durable: json::flag(&body, "durable", true)?,
+        exclusive: false,
+        auto_delete: json::flag(&body, "auto_delete", false)?,
+        arguments: json::to_table(body.get("arguments"))?,
+    };
+    let session = request.session(&vhost)?;
+    let there = request.broker.queue(vhost.as_str(), name.as_str()).is_some();
+    let declared = session.declare_queue(spec)?;
+    Ok(Answer::put(!there).after(declared.epoch))
+}
+
+fn remove(request: &Request) -> Outcome {
+    let queue = find(request)?;
+    let session = request.session(&queue.definition().vhost)?;
+    let (_, epoch) = session.delete_queue(queue.name(), request.flag("if-unused"), request.flag("if-empty"))?;
+    Ok(Answer::nothing().after(epoch))
+}
+
+fn purge(request: &Request) -> Outcome {
+    let queue = find(request)?;
+    request.session(&queue.definition().vhost)?.purge_queue(queue.name())?;
+    Ok(Answer::nothing())
+}
+
+fn action(request: &Request) -> Outcome {
+    find(request)?;
+    match json::text(&request.object()?, "action")? {
+        "sync" | "cancel_sync" => Ok(Answer::nothing()),
+        other => Err(Failure::bad_request(format!("unknown action {other}"))),
+    }
+}
+
+fn quorum_status(request: &Request) -> Outcome {
+    let queue = find(request)?;
+    if queue.kind() != QueueKind::Quorum {
+        return Err(Failure::bad_request("classic queues have no status of members"));
+    }
+    Ok(Answer::json(&json!([{
+        "Node Name": request.place.node,
+        "Raft State": "leader",
+        "Membership": "voter",
+        "Last Log Index": 0,
+        "Last Written": 0,
+        "Last Applied": 0,
+        "Commit Index": 0,
+        "Snapshot Index": -1,
+        "Term": 1,
+        "Machine Version": 0,
+    }])))
+}
+
+fn one_node(request: &Request) -> Outcome {
+    find(request)?;
+    Err(Failure::bad_request("there is one node: its queues have no other members"))
+}
+
+fn one_node_of_all(request: &Request) -> Outcome {
+    if request.param("node") != request.place.node {
+        return Err(Failure::not_found());
+    }
+    Err(Failure::bad_request("there is one node: its queues have no other members"))
+}

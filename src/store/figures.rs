@@ -1,0 +1,79 @@
+//! How long commits take: counted by the committer alone, read by whoever wants to know.
+
+use super::committer::Epoch;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Bounds, in microseconds.
+const BOUNDS: [u64; 12] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000];
+
+/// Commits by the time they took.
+#[derive(Debug, Default)]
+pub struct Figures {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// The same at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commits {
+    counts: [u64; BOUNDS.len() + 1],
+    /// Microseconds of all of them.
+    pub sum_us: u64,
+    /// The last epoch that is on disk.
+    pub epoch: Epoch,
+}
+
+impl Figures {
+    /// A commit has taken so long.
+    pub fn note(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let at = BOUNDS.iter().position(|bound| us <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(count) = self.counts.get(at) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// The numbers as they are; `epoch`: the last that is on disk.
+    pub fn commits(&self, epoch: Epoch) -> Commits {
+        let mut commits = Commits { sum_us: self.sum_us.load(Ordering::Relaxed), epoch, ..Commits::default() };
+        for (number, count) in commits.counts.iter_mut().zip(&self.counts) {
+            *number = count.load(Ordering::Relaxed);
+        }
+        commits
+    }
+}
+
+impl Commits {
+    /// For each bound, in microseconds: how many took at most so long.
+    pub fn buckets(&self) -> Vec<(u64, u64)> {
+        let below = self.counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        BOUNDS.into_iter().zip(below).collect()
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_by_their_time() {
+        let figures = Figures::default();
+        for us in [50, 100, 101, 3_000_000] {
+            figures.note(Duration::from_micros(us));
+        }
+        let commits = figures.commits(7);
+        let buckets = commits.buckets();
+        assert_eq!((buckets[0], buckets[1], buckets[11]), ((100, 2), (250, 3), (2_000_000, 3)));
+        assert_eq!((commits.count(), commits.sum_us, commits.epoch), (4, 3_000_251, 7));
+    }
+}

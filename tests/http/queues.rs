@@ -1,0 +1,115 @@
+//! Queues.
+
+use crate::api::{guest, only, shared};
+use crate::support::{BasicProperties, Client};
+use serde_json::json;
+
+#[test]
+fn declared_shown_and_deleted() {
+    let api = guest();
+    let path = "/api/queues/%2F/q-life";
+    let body = json!({"durable": true, "arguments": {"x-max-length": 10, "x-message-ttl": 60000}});
+    assert_eq!(api.put(path, body.clone()).status, 201);
+    assert_eq!(api.put(path, body).status, 204, "it was there");
+    let shown = api.json(path);
+    let keys = [
+        "name",
+        "vhost",
+        "type",
+        "durable",
+        "auto_delete",
+        "exclusive",
+        "arguments",
+        "state",
+        "messages",
+        "consumers",
+        "policy",
+        "message_bytes",
+        "messages_ready",
+        "messages_unacknowledged",
+    ];
+    assert_eq!(
+        only(&shown, &keys),
+        json!({
+            "name": "q-life", "vhost": "/", "type": "classic", "durable": true, "auto_delete": false, "exclusive": false,
+            "arguments": {"x-max-length": 10, "x-message-ttl": 60000, "x-queue-type": "classic"},
+            "state": "running", "messages": 0, "consumers": 0, "policy": null, "message_bytes": 0,
+            "messages_ready": 0, "messages_unacknowledged": 0,
+        })
+    );
+    let differs = api.put(path, json!({"durable": false}));
+    assert_eq!(differs.status, 400);
+    assert_eq!(
+        differs.json(),
+        json!({
+            "error": "bad_request",
+            "reason": "inequivalent arg 'durable' for queue 'q-life' in vhost '/': received 'false' but current is 'true'",
+        })
+    );
+    assert_eq!(api.delete(path).status, 204);
+    let gone = api.get(path);
+    assert_eq!((gone.status, gone.json()), (404, json!({"error": "Object Not Found", "reason": "Not Found"})));
+    assert_eq!(api.delete(path).status, 404);
+}
+
+#[test]
+fn a_quorum_queue_has_members_of_its_own() {
+    let api = guest();
+    let path = "/api/queues/%2F/q-quorum";
+    assert_eq!(api.put(path, json!({"arguments": {"x-queue-type": "quorum"}})).status, 201);
+    let shown = api.json(path);
+    let node = api.json("/api/overview")["node"].clone();
+    assert_eq!(
+        only(&shown, &["type", "leader", "members", "online", "delivery_limit", "messages_dlx"]),
+        json!({"type": "quorum", "leader": node, "members": [node], "online": [node], "delivery_limit": 20, "messages_dlx": 0})
+    );
+    assert_eq!(api.json("/api/queues/quorum/%2F/q-quorum/status")[0]["Raft State"], "leader");
+    assert_eq!(api.delete("/api/queues/%2F/q-quorum?if-empty=true").status, 400, "not on conditions");
+    assert_eq!(api.delete(path).status, 204);
+}
+
+#[test]
+fn wrong_declarations() {
+    let api = guest();
+    for (path, body, status) in [
+        ("/api/queues/%2F/q-wrong", json!({"arguments": {"x-message-ttl": -1}}), 400),
+        ("/api/queues/%2F/q-wrong", json!({"arguments": {"x-queue-type": "stream"}}), 400),
+        ("/api/queues/%2F/q-wrong", json!({"arguments": 5}), 400),
+        ("/api/queues/%2F/q-wrong", json!({"durable": 1}), 400),
+        ("/api/queues/nowhere/q-wrong", json!({}), 404),
+        ("/api/queues/%2F/amq.own", json!({}), 401),
+    ] {
+        let reply = api.put(path, body.clone());
+        assert_eq!(reply.status, status, "{path} {body}: {reply:?}");
+    }
+    for (text, status) in [("", 201), ("null", 204), ("[]", 400), ("{", 400), ("\"{}\"", 400)] {
+        let reply = api.send("PUT", "/api/queues/%2F/q-body", Some(text.as_bytes()), &[]);
+        assert_eq!(reply.status, status, "{text}: {reply:?}");
+    }
+    assert_eq!(api.delete("/api/queues/%2F/q-body").status, 204);
+}
+
+#[test]
+fn numbers_are_fresh() {
+    let api = guest();
+    let path = "/api/queues/%2F/q-numbers";
+    api.put(path, json!({}));
+    let mut client = Client::connect(shared().broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    for body in ["12345", "1234567890", "1"] {
+        client.publish(1, "", "q-numbers", &BasicProperties::default(), body.as_bytes()).unwrap();
+    }
+    // Whoever declares passively on the same channel knows that the publishes before it are in.
+    client.declare_passive(1, "q-numbers").unwrap();
+    let shown = api.json(path);
+    let keys = ["messages", "messages_ready", "message_bytes", "message_bytes_ready", "messages_persistent"];
+    assert_eq!(
+        only(&shown, &keys),
+        json!({"messages": 3, "messages_ready": 3, "message_bytes": 16, "message_bytes_ready": 16, "messages_persistent": 0})
+    );
+    assert_eq!(shown["message_stats"]["publish"], 3);
+    assert_eq!(api.delete("/api/queues/%2F/q-numbers?if-empty=true").status, 400);
+    assert_eq!(api.delete("/api/queues/%2F/q-numbers/contents").status, 204);
+    assert_eq!(api.json(path)["messages"], 0);
+    assert_eq!(api.delete("/api/queues/%2F/q-numbers?if-empty=true&if-unused=true").status, 204);
+}
