@@ -2,6 +2,8 @@
 
 N ?= 200
 T ?= 600
+PREFIX ?= /usr/local
+DESTDIR ?=
 ARGS ?=
 
 # Outside the checkout, so that every checkout shares one build of RocksDB.
@@ -13,11 +15,14 @@ CCACHE = $(shell command -v ccache 2>/dev/null)
 COMPILERS = $(if $(CCACHE),$(if $(filter default undefined,$(origin CC)),CC="ccache gcc") $(if $(filter default undefined,$(origin CXX)),CXX="ccache g++"))
 CARGO = $(COMPILERS) cargo
 
-.PHONY: help build run test lint interop suites crash model fuzz bench portable clean needs needs-lint
+TOOLS := rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-upgrade rabbitmq-plugins
+
+.PHONY: help install uninstall build run test lint interop suites crash model fuzz bench portable clean needs needs-lint
 
 help:
 	@echo 'make run [ARGS="..."]  build, and serve on 127.0.0.1:5672 with ./data'
 	@echo 'make build             the release build: $(WARREN)'
+	@echo 'make install           the program, RabbitMQ'\''s tool names for it, a systemd unit [PREFIX=$(PREFIX)] [DESTDIR=]'
 	@echo 'make test              format, lints, tests, and the interop clients whose toolchain is present'
 	@echo 'make interop           install every interop client, and run them all'
 	@echo 'make suites            the broker tests of client libraries, and PerfTest, unmodified'
@@ -33,6 +38,21 @@ build: needs
 
 run: build
 	exec $(WARREN) serve --data-dir ./data $(ARGS)
+
+# What was built: as root `make install` builds nothing, so that the build is not root's.
+install:
+	@[ -x $(WARREN) ] || { echo 'warren: `make build` first' >&2; exit 1; }
+	install -D -m 0755 $(WARREN) $(DESTDIR)$(PREFIX)/bin/warren
+	@for tool in $(TOOLS); do ln -sf warren $(DESTDIR)$(PREFIX)/bin/$$tool; done
+	install -D -m 0644 config/warren.toml $(DESTDIR)$(PREFIX)/share/doc/warren/warren.toml
+	install -D -m 0644 config/rabbitmq.conf $(DESTDIR)$(PREFIX)/share/doc/warren/rabbitmq.conf
+	install -d $(DESTDIR)/etc/systemd/system
+	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/warren.service > $(DESTDIR)/etc/systemd/system/warren.service
+	@echo 'For the service: useradd --system --home-dir /var/lib/warren warren; systemctl enable --now warren'
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/warren $(TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)/etc/systemd/system/warren.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/warren
 
 test: lint
 	$(CARGO) test --release

@@ -1,5 +1,6 @@
 //! The `warren` program: arguments → settings → node → signal → stop.
 
+use sd_notify::NotifyState;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use warren::cli::{self, Command};
@@ -46,15 +47,24 @@ fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
 
 async fn run(config: &Config) -> Result<(), NodeError> {
     let node = Node::start(config)?;
+    tell_system(NotifyState::Ready);
     let stopped = tokio::select! {
         () = told_to_stop() => None,
         error = node.failed() => Some(error),
     };
     tracing::info!("stopping");
+    tell_system(NotifyState::Stopping);
     let outcome = node.stop().await;
     match stopped {
         Some(error) => Err(error),
         None => outcome,
+    }
+}
+
+/// Tells systemd, if it has started us.
+fn tell_system(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
     }
 }
 

@@ -227,6 +227,10 @@ impl Authenticator {
             Claim::Renewal { .. } => return Err(Denied::WrongCredentials),
             Claim::Password { password, .. } => password,
         };
+        // Others know users that we do not; asking them takes its own time, so that nothing is given away.
+        if user.is_none() && self.backends.len() > 1 {
+            return Err(Denied::WrongCredentials);
+        }
         let stored = user.map_or(&self.nobody, |user| &user.password);
         let right = if password::is_slow(stored) {
             self.hasher.matches(stored, password).await

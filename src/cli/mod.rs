@@ -1,5 +1,6 @@
 //! The command line: what was asked for, with its settings read and checked.
 
+mod ctl;
 mod help;
 pub mod logging;
 mod look;
@@ -96,7 +97,8 @@ pub fn parse() -> Result<Command, ExitCode> {
     // A variable that is not UTF-8 is no setting of ours.
     let environment =
         env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    parse_from(env::args_os(), environment.collect()).map_err(|stop| {
+    let environment: Vec<(String, String)> = environment.collect();
+    parse_from(env::args_os(), environment).map_err(|stop| {
         // Nobody is left to tell when even this cannot be written.
         let _ = match stop.status {
             0 => std::io::stdout().write_all(stop.text.as_bytes()),
@@ -114,6 +116,12 @@ pub fn parse_from(
     arguments: impl IntoIterator<Item = OsString>,
     environment: Vec<(String, String)>,
 ) -> Result<Command, Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments.first().and_then(|program| program.to_str()).unwrap_or_default();
+    if let Some(tool) = ctl::tool(program) {
+        let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        return Err(ctl::run(tool, &words, &environment));
+    }
     let matches = Line::command().try_get_matches_from(arguments).map_err(refused)?;
     let line = Line::from_arg_matches(&matches).map_err(refused)?;
     match line.word {

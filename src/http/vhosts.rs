@@ -95,9 +95,9 @@ fn set(request: &Request) -> Outcome {
     };
     let tracing = described("tracing").then(|| json::flag(&body, "tracing", false)).transpose()?;
     let (created, mut epoch) = request.broker.put_vhost(&name, metadata);
-    if created {
-        // As in RabbitMQ, whoever makes a virtual host may do everything in it.
-        let user = request.caller.identity.user.as_str();
+    let user = request.caller.identity.user.as_str();
+    // As in RabbitMQ, whoever makes a virtual host may do everything in it; who is no user of the broker's own needs no permission.
+    if created && request.broker.user(user).is_some() {
         epoch = epoch.max(request.broker.set_permissions(user, name.as_str(), Some(Permissions::all()))?);
     }
     if let Some(tracing) = tracing {

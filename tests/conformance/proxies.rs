@@ -61,6 +61,7 @@ fn ipv4_and_ipv6_each_or_both() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))
         .args(["serve", "--config", file.to_str().unwrap(), "--data-dir"])
         .arg(dir.path().join("data"))
+        .envs([("WARREN_MANAGEMENT_ADDRESS", ""), ("WARREN_PROMETHEUS_ADDRESS", "")])
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();

@@ -43,6 +43,17 @@ impl Api {
 
     /// Asks. `path`: below `/api/`, encoded.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Silence> {
+        self.ask_with(method, path, body, None)
+    }
+
+    /// Asks with one more header.
+    pub fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<Answer, Silence> {
         let down = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Silence::Late,
             _ => Silence::Down(format!("{}: {error}", self.socket.display())),
@@ -52,9 +63,11 @@ impl Api {
         stream.set_write_timeout(self.timeout).map_err(down)?;
         let body = body.map(Value::to_string).unwrap_or_default();
         // With 1.0 the answer is neither cut in chunks nor kept open.
+        let more = header.map(|(name, value)| format!("{name}: {}\r\n", value.replace(['\r', '\n'], " ")));
         let head = format!(
-            "{method} /api/{path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+            "{method} /api/{path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n{}\
              Content-Length: {}\r\n\r\n",
+            more.unwrap_or_default(),
             body.len()
         );
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(down)?;

@@ -3,6 +3,8 @@
 use super::api::{Answer, Api, encoded};
 use super::line::Line;
 use super::{Failure, Said, Told, done, must};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// A command: its name, how many arguments it takes, and what it does.
@@ -88,9 +90,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ("set_vhost_limits", 1..=1, |api, line| {
         set_limits(api, "vhost-limits", line.vhost(), line.argument(0), no_vhost(line.vhost()))
     }),
-    ("clear_vhost_limits", 0..=0, |api, line| {
-        clear_limits(api, "vhost-limits", line.vhost(), no_vhost(line.vhost()))
-    }),
+    ("clear_vhost_limits", 0..=0, |api, line| clear_limits(api, "vhost-limits", line.vhost(), no_vhost(line.vhost()))),
     ("set_user_limits", 2..=2, |api, line| {
         set_limits(api, "user-limits", line.argument(0), line.argument(1), no_user(line.argument(0)))
     }),
@@ -111,7 +111,8 @@ pub(super) const COMMANDS: &[Command] = &[
     ("set_parameter", 3..=3, |api, line| {
         let (component, name) = (line.argument(0), line.argument(1));
         let path = format!("parameters/{}/{}/{}", encoded(component), encoded(line.vhost()), encoded(name));
-        let body = json!({"component": component, "vhost": line.vhost(), "name": name, "value": read(line.argument(2))?});
+        let body =
+            json!({"component": component, "vhost": line.vhost(), "name": name, "value": read(line.argument(2))?});
         let banner = format!("Setting runtime parameter \"{name}\" for component \"{component}\" ...");
         done(must(api.ask("PUT", &path, Some(&body))?, no_vhost(line.vhost()))?, &banner)
     }),
@@ -147,14 +148,14 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     ("close_connection", 1..=2, |api, line| {
         let (name, reason) = (line.argument(0), line.argument(1));
-        let path = format!("connections/{}{}", encoded(name), reason_of(reason));
         let missing = Failure::data(&format!("connection {name} does not exist"));
-        done(must(api.ask("DELETE", &path, None)?, missing)?, &format!("Closing connection {name}, reason: {reason}..."))
+        done(must(close(api, name, reason)?, missing)?, &format!("Closing connection {name}, reason: {reason}..."))
     }),
     ("close_all_connections", 0..=1, |api, line| {
-        let path = line.vhost.as_deref().map_or("connections".to_owned(), |vhost| {
-            format!("vhosts/{}/connections", encoded(vhost))
-        });
+        let path = line
+            .vhost
+            .as_deref()
+            .map_or("connections".to_owned(), |vhost| format!("vhosts/{}/connections", encoded(vhost)));
         close_all(api, &path, line.argument(0), "Closing all connections ...")
     }),
     ("close_all_user_connections", 1..=2, |api, line| {
@@ -166,6 +167,11 @@ pub(super) const COMMANDS: &[Command] = &[
         let name = line.argument(0);
         let answer = api.ask("PUT", "cluster-name", Some(&json!({ "name": name })))?;
         done(must(answer, Failure::data("not found"))?, &format!("Setting cluster name to {name} ..."))
+    }),
+    ("hash_password", 1..=1, |api, line| {
+        let answer = api.get(&format!("auth/hash_password/{}", encoded(line.argument(0))))?;
+        let hash = must(answer, Failure::data("not found"))?.get("ok").cloned().unwrap_or_default();
+        Ok(Said { value: hash, ..Said::doing("Will hash password ...".to_owned()) })
     }),
     ("enable_feature_flag", 1..=1, |_, _| Ok(Said::doing("All feature flags are enabled".to_owned()))),
     ("export_definitions", 1..=1, |api, line| {
@@ -271,12 +277,18 @@ fn change_user(api: &Api, user: &str, change: &[(&str, Value)]) -> Result<Value,
 fn change_password(api: &Api, line: &Line) -> Told {
     let user = line.argument(0);
     let password = password(line)?;
-    done(change_user(api, user, &[("password", password.into())])?, &format!("Changing password for user \"{user}\" ..."))
+    done(
+        change_user(api, user, &[("password", password.into())])?,
+        &format!("Changing password for user \"{user}\" ..."),
+    )
 }
 
 fn clear_password(api: &Api, line: &Line) -> Told {
     let user = line.argument(0);
-    done(change_user(api, user, &[("password_hash", "".into())])?, &format!("Clearing password for user \"{user}\" ..."))
+    done(
+        change_user(api, user, &[("password_hash", "".into())])?,
+        &format!("Clearing password for user \"{user}\" ..."),
+    )
 }
 
 fn set_user_tags(api: &Api, line: &Line) -> Told {
@@ -289,14 +301,18 @@ fn set_user_tags(api: &Api, line: &Line) -> Told {
 
 fn authenticate_user(api: &Api, line: &Line) -> Told {
     let (user, password) = (line.argument(0), password(line)?);
-    let body = json!({"username": user, "password": password});
-    match api.ask("POST", "auth/attempts/check", Some(&body))? {
-        Answer::Done(_) => Ok(Said {
-            after: "Success".to_owned(),
-            ..Said::doing(format!("Authenticating user \"{user}\" ..."))
-        }),
-        _ => Err(Failure::data(&format!("Error: failed to authenticate user \"{user}\""))),
+    let credentials = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let answer = api.ask_with("GET", "whoami", None, Some(("Authorization", &credentials)))?;
+    // Who has no business here is known all the same.
+    let right = match &answer {
+        Answer::Done(_) => true,
+        Answer::Refused(_, reason) => reason.starts_with("Not management user"),
+        Answer::NotFound => false,
+    };
+    if !right {
+        return Err(Failure::data(&format!("failed to authenticate user \"{user}\"")));
     }
+    Ok(Said { after: "Success".to_owned(), ..Said::doing(format!("Authenticating user \"{user}\" ...")) })
 }
 
 fn grant(api: &Api, line: &Line, vhost: &str) -> Result<Value, Failure> {
@@ -308,8 +324,7 @@ fn grant(api: &Api, line: &Line, vhost: &str) -> Result<Value, Failure> {
 }
 
 fn set_permissions(api: &Api, line: &Line) -> Told {
-    let banner =
-        format!("Setting permissions for user \"{}\" in vhost \"{}\" ...", line.argument(0), line.vhost());
+    let banner = format!("Setting permissions for user \"{}\" in vhost \"{}\" ...", line.argument(0), line.vhost());
     done(grant(api, line, line.vhost())?, &banner)
 }
 
@@ -370,14 +385,15 @@ fn clear_policy(api: &Api, line: &Line, kind: &str) -> Told {
     done(must(answer, missing)?, &format!("Clearing policy \"{name}\" on vhost \"{vhost}\" ..."))
 }
 
-fn reason_of(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!("?reason={}", encoded(reason)) }
+fn close(api: &Api, name: &str, reason: &str) -> Result<Answer, Failure> {
+    let header = Some(("X-Reason", reason)).filter(|_| !reason.is_empty());
+    Ok(api.ask_with("DELETE", &format!("connections/{}", encoded(name)), None, header)?)
 }
 
 fn close_all(api: &Api, list: &str, reason: &str, banner: &str) -> Told {
     for name in names(api, list)? {
         // One that has gone meanwhile is closed, too.
-        api.ask("DELETE", &format!("connections/{}{}", encoded(&name), reason_of(reason)), None)?;
+        close(api, &name, reason)?;
     }
     Ok(Said::doing(banner.to_owned()))
 }

@@ -35,9 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[
         Answer::Refused(_, reason) => Ok(Said { value: reason.into(), ..Said::default() }),
         _ => Ok(Said { value: "Node reported no alarms, local or clusterwide".into(), ..Said::default() }),
     }),
-    ("check_virtual_hosts", 0..=0, |api, _| {
-        well(api, "health/checks/virtual-hosts", "reported all vhosts as running")
-    }),
+    ("check_virtual_hosts", 0..=0, |api, _| well(api, "health/checks/virtual-hosts", "reported all vhosts as running")),
     ("check_port_listener", 1..=1, |api, line| {
         let path = format!("health/checks/port-listener/{}", encoded(line.argument(0)));
         well(api, &path, &format!("has a listener on port {}", line.argument(0)))
@@ -67,7 +65,10 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     ("check_for_quorum_queues_without_an_elected_leader", 0..=1, |api, _| {
         overview(api)?;
-        Ok(Said { after: "Node reported all quorum queues as having responsive leader replicas".into(), ..Said::default() })
+        Ok(Said {
+            after: "Node reported all quorum queues as having responsive leader replicas".into(),
+            ..Said::default()
+        })
     }),
     ("await_startup", 0..=0, |api, line| await_startup(api, line)),
     ("await_online_nodes", 1..=1, |api, line| match line.argument(0) {
@@ -112,6 +113,17 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     ("tls_versions", 0..=0, |_, _| Ok(Said { value: json!(["tlsv1.3", "tlsv1.2"]), ..Said::default() })),
     ("log_location", 0..=0, |_, _| Ok(Said { value: "<stderr>".into(), ..Said::default() })),
+    ("stop", 0..=1, |api, _| stop(api, false)),
+    ("shutdown", 0..=1, |api, _| stop(api, true)),
+    ("stop_app", 0..=0, |_, _| Err(not_here("there is no broker without its process: use stop"))),
+    ("start_app", 0..=0, |api, _| done(overview(api)?, "Starting node ...")),
+    ("set_vm_memory_high_watermark", 1..=2, |_, _| {
+        Err(not_here("set memory.high_watermark, and start the node again"))
+    }),
+    ("set_disk_free_limit", 1..=2, |_, _| Err(not_here("set disk.free_limit, and start the node again"))),
+    ("set_log_level", 1..=1, |_, _| Err(not_here("set log.level, and start the node again"))),
+    ("suspend_listeners", 0..=0, |_, _| Err(not_here("listeners stop with their node"))),
+    ("resume_listeners", 0..=0, |api, _| done(overview(api)?, "Will resume client connection listeners ...")),
     ("eval", 1..=usize::MAX, |_, _| Err(not_here("there is no Erlang to evaluate expressions in"))),
     ("join_cluster", 1..=1, |_, _| Err(not_here("there is one node"))),
     ("forget_cluster_node", 1..=1, |_, _| Err(not_here("there is one node"))),
@@ -229,12 +241,38 @@ fn await_startup(api: &Api, line: &Line) -> Told {
     }
 }
 
-fn report(api: &Api, line: &Line) -> Told {
+/// Ends the node's process as a signal does: clients are told, everything is committed. `wait`: until it has ended.
+fn stop(api: &Api, wait: bool) -> Told {
+    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+    let unknown = || Failure { status: super::SOFTWARE, text: "the node does not tell its process".to_owned() };
+    let node = this_node(api)?;
+    let told = node.get("os_pid").map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned));
+    let pid = told.and_then(|pid| Pid::from_raw(pid.parse().ok()?)).ok_or_else(unknown)?;
+    let refused = |error| Failure { status: super::SOFTWARE, text: format!("process {pid:?}: {error}") };
+    kill_process(pid, Signal::TERM).map_err(refused)?;
+    // Whoever asked ends the wait by a signal of their own if it lasts too long for them.
+    while wait && test_kill_process(pid).is_ok() && !has_ended(pid.as_raw_nonzero().get()) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Ok(Said::doing("Stopping and halting node ...".to_owned()))
+}
+
+/// Whether a process has ended, and only its parent has not taken notice of it.
+fn has_ended(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
+}
+
+fn report(api: &Api, _: &Line) -> Told {
     let mut parts = serde_json::Map::new();
     for path in ["overview", "nodes", "vhosts", "users", "permissions", "policies", "connections", "queues"] {
-        parts.insert(path.to_owned(), must(api.get(path)?, Failure::data("not found"))?);
+        let mut part = must(api.get(path)?, Failure::data("not found"))?;
+        // A report is sent to others.
+        for item in part.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            item.remove("password_hash");
+        }
+        parts.insert(path.to_owned(), part);
     }
-    let _ = line;
     Ok(Said { value: Value::Object(parts), ..Said::doing("Reporting server status ...".to_owned()) })
 }
 
@@ -244,5 +282,8 @@ fn list_policies_that_match(api: &Api, line: &Line) -> Told {
     let queue = must(api.get(&path)?, missing)?;
     let names: Vec<&Value> = ["policy", "operator_policy"].iter().filter_map(|member| queue.get(*member)).collect();
     let banner = format!("Listing policies that match {} ...", line.argument(0));
-    Ok(Said { value: json!(names.into_iter().filter(|name| !name.is_null()).collect::<Vec<_>>()), ..Said::doing(banner) })
+    Ok(Said {
+        value: json!(names.into_iter().filter(|name| !name.is_null()).collect::<Vec<_>>()),
+        ..Said::doing(banner)
+    })
 }

@@ -135,14 +135,17 @@ pub(super) fn read(words: &[String]) -> Result<Line, String> {
             } else if WITH_VALUE.iter().any(|(option, _)| *option == name) {
                 let value = match value {
                     Some(value) => value,
-                    None => words.next().ok_or_else(|| format!("Invalid options for this command:\n\n--{name} : no value"))?,
+                    None => words
+                        .next()
+                        .ok_or_else(|| format!("Invalid options for this command:\n\n--{name} : no value"))?,
                 };
                 line.set(&name, value)?;
             } else {
                 return Err(format!("Invalid options for this command:\n\n--{name} : unknown option"));
             }
         } else if let Some((name, _)) = WITH_VALUE.iter().find(|(_, short)| short == word && !short.is_empty()) {
-            let value = words.next().ok_or_else(|| format!("Invalid options for this command:\n\n{word} : no value"))?;
+            let value =
+                words.next().ok_or_else(|| format!("Invalid options for this command:\n\n{word} : no value"))?;
             line.set(name, value)?;
         } else if let Some((name, _)) = FLAGS.iter().find(|(_, short)| short == word && !short.is_empty()) {
             line.set(name, "true")?;
@@ -177,7 +180,11 @@ impl Line {
                     "csv" => Format::Csv,
                     "pretty_table" => Format::Pretty,
                     "table" | "string" | "string_per_line" | "plain" | "report" | "erlang" => Format::Plain,
-                    _ => return Err(format!("Invalid options for this command:\n\n--formatter : unknown formatter {value}")),
+                    _ => {
+                        return Err(format!(
+                            "Invalid options for this command:\n\n--formatter : unknown formatter {value}"
+                        ));
+                    }
                 };
             }
             _ => self.options.push((name.to_owned(), value.to_owned())),
@@ -212,7 +219,10 @@ mod tests {
             "--vhost v list_queues name messages -q -f json --timeout=5.0",
         ] {
             let line = parse(text).unwrap();
-            assert_eq!((&line.command[..], &line.arguments[..]), ("list_queues", &["name".into(), "messages".into()][..]));
+            assert_eq!(
+                (&line.command[..], &line.arguments[..]),
+                ("list_queues", &["name".into(), "messages".into()][..])
+            );
             assert_eq!((line.vhost(), line.quiet, line.silent, line.format), ("v", true, false, Format::Json));
             assert_eq!(line.timeout, Some(Duration::from_secs(5)));
         }

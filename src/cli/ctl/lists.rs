@@ -20,7 +20,12 @@ pub(super) struct List {
     pub arguments: usize,
 }
 
-const fn list(command: &'static str, path: &'static str, banner: &'static str, defaults: &'static [&'static str]) -> List {
+const fn list(
+    command: &'static str,
+    path: &'static str,
+    banner: &'static str,
+    defaults: &'static [&'static str],
+) -> List {
     List { command, path, banner, defaults, others: &[], arguments: 0 }
 }
 
@@ -114,7 +119,12 @@ pub(super) const LISTS: &[List] = &[
             "node",
             "type",
         ],
-        ..list("list_connections", "connections", "Listing connections ...", &["user", "peer_host", "peer_port", "state"])
+        ..list(
+            "list_connections",
+            "connections",
+            "Listing connections ...",
+            &["user", "peer_host", "peer_port", "state"],
+        )
     },
     List {
         others: &[
@@ -269,6 +279,11 @@ impl List {
         };
         match self.command {
             "list_users" => name("user", &["name"]),
+            // Definitions are printed as JSON, whatever the rest is printed as.
+            "list_policies" | "list_operator_policies" => {
+                let definition = row.get("definition").map(Value::to_string).unwrap_or_default();
+                out.insert("definition".to_owned(), definition.into());
+            }
             "list_bindings" => {
                 name("source_name", &["source"]);
                 name("destination_name", &["destination"]);
@@ -327,7 +342,8 @@ mod tests {
         assert_eq!((&consumers[0]["queue_name"], &consumers[0]["channel_pid"]), (&json!("q"), &json!("c")));
         let bindings = rows("list_bindings", json!([{"source": "", "destination": "q", "destination_type": "queue"}]));
         assert_eq!((&bindings[0]["source_kind"], &bindings[0]["destination_name"]), (&json!("exchange"), &json!("q")));
-        let listeners = rows("listeners", json!({"listeners": [{"ip_address": "::", "port": 5672, "protocol": "amqp"}]}));
+        let listeners =
+            rows("listeners", json!({"listeners": [{"ip_address": "::", "port": 5672, "protocol": "amqp"}]}));
         assert_eq!(listeners[0]["interface"], "::");
     }
 }

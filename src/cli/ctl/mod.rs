@@ -31,7 +31,7 @@ const TOOLS: &[&str] =
     &["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-upgrade", "rabbitmq-plugins"];
 
 /// Where the node's socket is looked for when no variable names it.
-const SOCKETS: &[&str] = &["/run/warren/control.sock", "/var/lib/warren/control.sock", "data/control.sock"];
+const SOCKETS: &[&str] = &["/var/lib/warren/control.sock", "data/control.sock"];
 
 /// What a command says.
 #[derive(Debug, Default, PartialEq)]
@@ -125,12 +125,12 @@ fn stop(status: u8, text: String) -> super::Stop {
 fn usage(tool: &str) -> String {
     let commands = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name);
     let mut commands: Vec<&str> = commands.chain(lists::LISTS.iter().map(|list| list.command)).collect();
-    commands.extend(["stop", "shutdown", "stop_app", "start_app", "hash_password"]);
     if tool == "rabbitmq-plugins" {
         commands = plugins::COMMANDS.to_vec();
     }
     commands.sort_unstable();
-    let options = "[--node <node>] [--timeout <seconds>] [--formatter table|json|csv|pretty_table] [--quiet] [--silent]";
+    let options =
+        "[--node <node>] [--timeout <seconds>] [--formatter table|json|csv|pretty_table] [--quiet] [--silent]";
     format!("Usage\n\n{tool} {options} <command> [<arguments>]\n\nCommands\n\n   {}\n", commands.join("\n   "))
 }
 
@@ -169,12 +169,12 @@ fn print_list(api: &Api, line: &Line, list: &List) -> Result<String, Failure> {
 /// The node's socket.
 fn socket(environment: &[(String, String)]) -> PathBuf {
     let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    if let Some(path) = variable("WARREN_SERVER_CONTROL_SOCKET").filter(|path| !path.is_empty()) {
+    if let Some(path) = variable("WARREN_SOCKET").filter(|path| !path.is_empty()) {
         return path.into();
     }
     if let Some(dir) = variable("WARREN_DATA_DIR") {
         return PathBuf::from(dir).join("control.sock");
     }
-    let candidates = SOCKETS.iter().map(PathBuf::from);
-    candidates.clone().find(|path| path.exists()).or_else(|| candidates.last()).unwrap_or_default()
+    let there = SOCKETS.iter().find(|path| std::path::Path::new(path).exists());
+    there.or(SOCKETS.first()).map(PathBuf::from).unwrap_or_default()
 }

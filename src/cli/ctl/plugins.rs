@@ -36,7 +36,11 @@ pub(super) fn run(line: &Line) -> Result<String, Failure> {
             let pattern = line.arguments.first().map_or("", String::as_str);
             let found = BUILT_IN.iter().filter(|name| name.contains(pattern));
             let row = |name: &&str| {
-                if line.has("minimal") { format!("{name}\n") } else { format!("[E*] {name} {}\n", env!("CARGO_PKG_VERSION")) }
+                if line.has("minimal") {
+                    format!("{name}\n")
+                } else {
+                    format!("[E*] {name} {}\n", env!("CARGO_PKG_VERSION"))
+                }
             };
             Ok(found.map(row).collect())
         }

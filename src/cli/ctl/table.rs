@@ -21,7 +21,8 @@ pub(super) fn rows(line: &Line, columns: &[&str], rows: &[Map<String, Value>]) -
             format!("[\n{}]\n", if rows.is_empty() { String::new() } else { rows.join("\n,") + "\n" })
         }
         Format::Csv => {
-            let line = |cells: Vec<String>| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n";
+            let line =
+                |cells: Vec<String>| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n";
             let header = columns.iter().map(|column| (*column).to_owned()).collect();
             let body: String = rows.iter().map(|row| line(cells(row))).collect();
             if headers { line(header) + &body } else { body }
@@ -43,6 +44,11 @@ pub(super) fn value(line: &Line, value: &Value) -> String {
         (_, Value::Array(items)) => items.iter().map(|item| text(item) + "\n").collect(),
         (_, value) => text(value) + "\n",
     }
+}
+
+/// The same; a command that has found nothing prints nothing.
+pub(super) fn value_or_nothing(line: &Line, found: &Value) -> String {
+    if found.is_null() { String::new() } else { value(line, found) }
 }
 
 /// A cell: text without quotes, lists and objects as RabbitMQ's table prints them.
@@ -83,15 +89,20 @@ fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
         format!("{left}{}{right}\n", parts.join(middle))
     };
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
-            format!(" {cell}{} ", " ".repeat(width.saturating_sub(cell.chars().count())))
-        });
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!(" {cell}{} ", " ".repeat(width.saturating_sub(cell.chars().count()))));
         format!("│{}│\n", padded.collect::<Vec<_>>().join("│"))
     };
     let body: Vec<String> = rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).collect();
     let body = body.join(&rule("├", "┼", "┤"));
     let (top, head, bottom) = (rule("┌", "┬", "┐"), line(columns.to_vec()), rule("└", "┴", "┘"));
-    if rows.is_empty() { format!("{top}{head}{bottom}") } else { format!("{top}{head}{}{body}{bottom}", rule("├", "┼", "┤")) }
+    if rows.is_empty() {
+        format!("{top}{head}{bottom}")
+    } else {
+        format!("{top}{head}{}{body}{bottom}", rule("├", "┼", "┤"))
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +127,8 @@ mod tests {
         assert!(print("--formatter csv", &two).contains("\"a,b\",1\r\n"));
         let parsed: Value = serde_json::from_str(&print("-f json", &two)).unwrap();
         assert_eq!(parsed, json!([{"name": "a,b", "messages": 1}, {"name": "c", "messages": {"k": ["v", 2]}}]));
-        let wanted = "┌──────┬──────────┐\n│ name │ messages │\n├──────┼──────────┤\n│ a    │ 1        │\n└──────┴──────────┘\n";
+        let wanted =
+            "┌──────┬──────────┐\n│ name │ messages │\n├──────┼──────────┤\n│ a    │ 1        │\n└──────┴──────────┘\n";
         assert_eq!(print("-f pretty_table", &json!([{"name": "a", "messages": 1}])), wanted);
         assert_eq!((print("", &json!([])), print("-f json", &json!([]))), (String::new(), "[\n]\n".to_owned()));
     }

@@ -78,6 +78,9 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
     match prefix {
         "listeners.tcp" => Ok(Meaning::Part("listener.address", address(value)?)),
         "listeners.ssl" => Ok(Meaning::Part("listener.tls_address", address(value)?)),
+        "management.tcp" if rest == "port" => Ok(Meaning::Part("management.address", address(value)?)),
+        "management.ssl" if rest == "port" => Ok(Meaning::Part("management.tls_address", address(value)?)),
+        "prometheus.tcp" if rest == "port" => Ok(Meaning::Part("prometheus.address", address(value)?)),
         "ssl_options.versions" => match value {
             "tlsv1.2" => Ok(Meaning::Part("tls.versions", "1.2".to_owned())),
             "tlsv1.3" => Ok(Meaning::Part("tls.versions", "1.3".to_owned())),

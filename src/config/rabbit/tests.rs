@@ -37,6 +37,14 @@ fn listeners() {
 }
 
 #[test]
+fn management_and_figures() {
+    let found = config("management.tcp.port = 15673\nmanagement.ssl.port = 15674\nprometheus.tcp.port = 1\n");
+    assert_eq!(found.management.address, ["[::]:15673".parse().unwrap()]);
+    assert_eq!(found.management.tls_address, ["[::]:15674".parse().unwrap()]);
+    assert_eq!(found.prometheus.address, ["[::]:1".parse().unwrap()]);
+}
+
+#[test]
 fn tls() {
     let text = "ssl_options.cacertfile = /ca.pem\nssl_options.certfile = /cert.pem\nssl_options.keyfile = /key.pem\n\
                 ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\nssl_options.versions.1 = tlsv1.3\n\

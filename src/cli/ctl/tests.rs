@@ -1,0 +1,176 @@
+//! Commands against a node of a few lines: what they ask, print and exit with.
+
+use super::*;
+use crate::cli::Stop;
+use parking_lot::Mutex;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+/// A node that answers by the first of these that a question begins with, and keeps what it was asked.
+struct Node {
+    _dir: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+fn node(answers: &'static [(&'static str, u16, &'static str)]) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut line, mut header, mut length) = (String::new(), String::new(), 0);
+            stream.read_line(&mut line).unwrap();
+            while stream.read_line(&mut header).unwrap() > 2 {
+                if let Some(value) = header.strip_prefix("Content-Length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                header.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let question = line.trim().trim_end_matches(" HTTP/1.0").replace("/api/", "");
+            let answer = answers.iter().find(|(start, ..)| question.starts_with(start));
+            let (status, answer) = answer.map_or((404, "{}"), |(_, status, answer)| (*status, *answer));
+            seen.lock().push(format!("{question} {}", String::from_utf8(body).unwrap()).trim_end().to_owned());
+            write!(stream.get_mut(), "HTTP/1.0 {status} X\r\n\r\n{answer}").unwrap();
+        }
+    });
+    let environment = vec![("WARREN_SOCKET".to_owned(), socket.display().to_string())];
+    Node { _dir: dir, environment, asked }
+}
+
+impl Node {
+    fn run(&self, words: &[&str]) -> (u8, String) {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        let Stop { status, text } = run("rabbitmqctl", &words, &self.environment);
+        (status, text)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock())
+    }
+}
+
+#[test]
+fn lists() {
+    let node =
+        node(&[("GET queues/%2F", 200, r#"[{"name":"q","messages":3,"consumers":1}]"#), ("GET queues", 404, "")]);
+    let told = "Listing queues for vhost / ...\nname\tmessages\nq\t3\n";
+    assert_eq!(node.run(&["list_queues"]), (0, told.into()));
+    assert_eq!(node.run(&["list_queues", "-q", "name", "consumers"]), (0, "name\tconsumers\nq\t1\n".into()));
+    assert_eq!(node.run(&["-s", "list_queues", "name"]), (0, "q\n".into()));
+    assert_eq!(node.run(&["list_queues", "--formatter", "json", "name"]), (0, "[\n{\"name\":\"q\"}\n]\n".into()));
+    assert_eq!(node.run(&["list_queues", "oddity"]).0, DATA);
+    assert_eq!(node.run(&["list_queues", "-p", "nowhere"]).0, DATA);
+}
+
+#[test]
+fn users_and_permissions() {
+    let answers = &[
+        ("GET users/old", 200, r#"{"name":"old","password_hash":"h","hashing_algorithm":"a","tags":["t"]}"#),
+        ("PUT users/", 204, ""),
+        ("PUT permissions/", 201, ""),
+        ("DELETE users/old", 204, ""),
+    ];
+    let node = node(answers);
+    let (status, text) = node.run(&["add_user", "new", "secret"]);
+    assert!(status == 0 && text.starts_with("Adding user \"new\" ...\nDone. Don't forget"), "{text}");
+    assert!(!text.contains("secret"));
+    assert_eq!(node.asked(), ["GET users/new", r#"PUT users/new {"password":"secret","tags":""}"#]);
+    assert_eq!(node.run(&["add_user", "old", "x"]), (SOFTWARE, "Error:\nUser \"old\" already exists\n".into()));
+    node.asked();
+    assert_eq!(node.run(&["set_user_tags", "old", "administrator", "x"]).0, 0);
+    let put = r#"PUT users/old {"hashing_algorithm":"a","password_hash":"h","tags":"administrator,x"}"#;
+    assert_eq!(node.asked(), ["GET users/old", put]);
+    assert_eq!(node.run(&["change_password", "old", "new"]).0, 0);
+    assert_eq!(node.asked()[1], r#"PUT users/old {"password":"new","tags":["t"]}"#);
+    assert_eq!(node.run(&["set_permissions", "-p", "v/w", "old", ".*", "^a", ""]).0, 0);
+    let put = r#"PUT permissions/v%2Fw/old {"configure":".*","read":"","write":"^a"}"#;
+    assert_eq!(node.asked()[1], put);
+    let (status, text) = node.run(&["delete_user", "nobody"]);
+    assert_eq!((status, &text[..]), (NO_USER, "Error:\nUser \"nobody\" does not exist\n"));
+    assert_eq!(node.run(&["set_permissions", "nobody", "", "", ""]).0, NO_USER);
+    assert_eq!(node.run(&["delete_user", "old", "-q"]), (0, String::new()));
+}
+
+#[test]
+fn policies_and_what_is_refused() {
+    let answers = &[
+        ("PUT policies/%2F/bad", 400, r#"{"error":"bad_request","reason":"why not"}"#),
+        ("PUT policies/", 201, ""),
+        ("DELETE queues/%2F/q?if-empty=true", 400, r#"{"reason":"queue 'q' in vhost '/' is not empty"}"#),
+    ];
+    let node = node(answers);
+    let words = ["set_policy", "p", "^a", r#"{"max-length":1}"#, "--priority", "3", "--apply-to", "queues"];
+    assert_eq!(node.run(&words).0, 0);
+    let put = r#"PUT policies/%2F/p {"apply-to":"queues","definition":{"max-length":1},"pattern":"^a","priority":3}"#;
+    assert_eq!(node.asked(), [put]);
+    assert_eq!(node.run(&["set_policy", "bad", "^a", "{}"]), (DATA, "Error:\nwhy not\n".into()));
+    assert_eq!(node.run(&["set_policy", "p", "^a", "{"]).0, DATA);
+    assert_eq!(node.run(&["set_policy", "p"]).0, USAGE);
+    assert_eq!(node.run(&["delete_queue", "q", "--if-empty"]).0, DATA);
+    assert_eq!(node.run(&["purge_queue", "q"]).0, DATA);
+}
+
+#[test]
+fn probes() {
+    let answers = &[
+        ("GET overview", 200, r#"{"rabbitmq_version":"4.2.0","node":"n"}"#),
+        ("GET health/checks/port-listener/5672", 200, "{}"),
+        ("GET health/checks/alarms", 503, r#"{"status":"failed","reason":"memory"}"#),
+    ];
+    let node = node(answers);
+    assert_eq!(node.run(&["ping"]), (0, "Will ping the node ...\nPing succeeded\n".into()));
+    assert_eq!(node.run(&["-q", "ping"]), (0, String::new()));
+    assert_eq!(node.run(&["check_port_listener", "5672"]).0, 0);
+    assert_eq!(node.run(&["check_alarms"]), (UNAVAILABLE, "Error:\nmemory\n".into()));
+    assert_eq!(node.run(&["server_version", "-q"]), (0, "4.2.0\n".into()));
+    assert_eq!(node.run(&["eval", "1."]).0, SOFTWARE);
+}
+
+#[test]
+fn nobody_there_and_wrong_words() {
+    let nowhere = vec![("WARREN_SOCKET".to_owned(), "/nowhere/socket".to_owned())];
+    let run = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        run("rabbitmqctl", &words, &nowhere)
+    };
+    assert_eq!(run(&["ping"]).status, UNAVAILABLE);
+    assert_eq!(run(&["list_queues"]).status, UNAVAILABLE);
+    assert_eq!(run(&["await_startup", "--timeout", "0.1"]).status, TEMPORARY);
+    assert_eq!(run(&["dance"]).status, USAGE);
+    assert_eq!(run(&[]).status, USAGE);
+    assert_eq!(run(&["help"]).status, 0);
+    assert_eq!(run(&["list_queues", "--fromatter", "json"]).status, USAGE);
+}
+
+#[test]
+fn names_of_tools_and_plugins() {
+    assert_eq!(
+        (tool("/usr/sbin/rabbitmqctl"), tool("warren"), tool("x/rabbitmq-queues")),
+        (Some("rabbitmqctl"), None, Some("rabbitmq-queues"))
+    );
+    let plugins = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        super::run("rabbitmq-plugins", &words, &[])
+    };
+    assert_eq!(plugins(&["enable", "rabbitmq_management", "--offline"]).status, 0);
+    assert!(plugins(&["enable", "rabbitmq_mqtt"]).text.contains("rabbitmq_mqtt"));
+    assert_eq!(plugins(&["is_enabled", "rabbitmq_mqtt"]).status, UNAVAILABLE);
+    assert!(plugins(&["list", "-m"]).text.contains("rabbitmq_prometheus\n"));
+}
+
+#[test]
+fn no_command_is_there_twice() {
+    let mut names: Vec<&str> = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name).collect();
+    names.extend(lists::LISTS.iter().map(|list| list.command));
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
