@@ -54,6 +54,9 @@ pub const OUTPUT_BYTES: usize = 256 * 1024;
 /// Frames of a channel that wait behind an unfinished definition, in bytes; past it the socket is not read.
 pub const DEFERRED_BYTES: usize = 256 * 1024;
 
+/// Replies of a channel's definitions that may wait for the disk; later definitions wait behind them.
+pub const WAITING_REPLIES: usize = 1024;
+
 /// Ready bytes kept in memory at the head of each queue while memory is short.
 pub const HEAD_BYTES: usize = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 //! Frames that a channel keeps for later: behind an answer that waits for the disk, and behind publishes that an alarm
-//! holds.
+//! holds. Definitions do not wait behind the answers of others: theirs wait with those, in order.
 //!
 //! While an alarm lasts a connection that publishes is read all the same, so that its acks and consumers get on; RabbitMQ
 //! would not read it. Its publishes are kept as they came, neither confirmed nor lost, and are taken in their order when the
@@ -81,6 +81,11 @@ impl Reach {
     }
 }
 
+/// Whether a frame is a method about an exchange or a queue.
+fn is_definition(frame: &Frame<'_>) -> bool {
+    frame.kind == FrameKind::Method && matches!(method_id(frame.payload), (40 | 50, _))
+}
+
 impl Open {
     /// A frame on a channel that waits or keeps frames; `bytes` are the frame's own.
     #[inline(never)]
@@ -89,6 +94,13 @@ impl Open {
         let Some(Slot::Open(channel)) = self.slots.get_mut(&frame.channel) else { return Ok(Step::Used(length)) };
         let kept = match &channel.kept {
             Some(kept) if !channel.is_waiting() && kept.deferred.is_empty() => kept,
+            None if channel.takes_definitions() && is_definition(frame) => {
+                return match self.take_frame(frame, rest, length, true) {
+                    // Nothing has happened but the error, which comes again behind the answers.
+                    Err(_) => Ok(self.defer(frame.channel, bytes)),
+                    taken => taken,
+                };
+            }
             _ => return Ok(self.defer(frame.channel, bytes)),
         };
         if !kept.lets_pass(frame) {

@@ -1,7 +1,7 @@
 //! Consumers of a channel, and their deliveries (compat.md 1.9).
 
+use super::Channel;
 use super::settle::{Fate, Returned};
-use super::{Channel, Waiting};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::access::Operation;
@@ -286,10 +286,7 @@ impl Channel {
         if link.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
             let cancel = AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel));
-            match &mut self.waiting {
-                Some(Waiting::Reply { notices, .. }) => notices.push(cancel),
-                _ => self.reply(link, false, cancel),
-            }
+            self.reply(link, false, cancel);
         }
     }
 

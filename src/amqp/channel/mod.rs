@@ -27,6 +27,7 @@ use super::link::Link;
 use crate::broker::count::Count;
 use crate::broker::queue::QueueKind;
 use crate::engine::{ChannelRecord, Epoch, Item};
+use crate::limits::WAITING_REPLIES;
 use crate::name::Name;
 use crate::wire::hot::{write_ack, write_nack};
 use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm};
@@ -34,6 +35,7 @@ use confirms::{Confirm, Confirms};
 use consume::Consumers;
 use credit::SharedLimit;
 use publish::RouteCache;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use transaction::Transaction;
@@ -61,11 +63,11 @@ pub(super) struct Channel {
     pub kept: Option<Box<Kept>>,
 }
 
-/// What a channel waits for; later frames of the channel wait behind it.
+/// What a channel waits for; later frames of the channel wait behind it, but for definitions, whose replies wait too.
 #[derive(Debug)]
 enum Waiting {
-    /// A definition that is not on disk yet. `notices` are written behind its reply.
-    Reply { epoch: Epoch, reply: Box<AMQPClass>, notices: Vec<AMQPClass> },
+    /// Definitions that are not on disk yet: their replies, and what is written behind those, each with its epoch.
+    Replies(VecDeque<(Epoch, AMQPClass)>),
     /// The head of a queue, for basic.get.
     Message { queue: Name, no_ack: bool },
 }
@@ -218,12 +220,22 @@ impl Channel {
 
     /// Sends the reply that waited for an epoch, if it is done. True when the channel waits no more.
     pub fn resume(&mut self, link: &mut Link, done: Epoch) -> bool {
-        let finished = matches!(&self.waiting, Some(Waiting::Reply { epoch, .. }) if *epoch <= done);
-        if finished && let Some(Waiting::Reply { reply, notices, .. }) = self.waiting.take() {
+        let Some(Waiting::Replies(replies)) = &mut self.waiting else { return false };
+        while let Some((_, reply)) = replies.pop_front_if(|(epoch, _)| *epoch <= done) {
             link.out.method(self.number, &reply);
-            notices.iter().for_each(|notice| link.out.method(self.number, notice));
+        }
+        let finished = replies.is_empty();
+        if finished {
+            self.waiting = None;
         }
         finished
+    }
+
+    /// Whether a definition may take effect though the replies of others still wait: a client that sends many at once does
+    /// not wait for the disk once for each.
+    pub fn takes_definitions(&self) -> bool {
+        let has_room = matches!(&self.waiting, Some(Waiting::Replies(replies)) if replies.len() < WAITING_REPLIES);
+        has_room && self.kept.is_none()
     }
 
     /// The channel ends: its consumers go, and what it holds goes back to the queues.
@@ -258,20 +270,32 @@ impl Channel {
     }
 
     /// Sends a reply that needs no disk, unless the client wants none.
-    fn reply(&self, link: &mut Link, nowait: bool, reply: AMQPClass) {
-        if !nowait {
-            link.out.method(self.number, &reply);
-        }
+    fn reply(&mut self, link: &mut Link, nowait: bool, reply: AMQPClass) {
+        self.reply_at(link, None, nowait, reply);
     }
 
     /// Sends a reply when `epoch` is on disk, unless the client wants none.
     fn reply_at(&mut self, link: &mut Link, epoch: Option<Epoch>, nowait: bool, reply: AMQPClass) {
-        match epoch {
-            Some(epoch) if !nowait && !link.is_done(Some(epoch)) => {
-                link.waiting.push(self.number);
-                self.waiting = Some(Waiting::Reply { epoch, reply: Box::new(reply), notices: Vec::new() });
+        if nowait {
+            return;
+        }
+        if let Some(Waiting::Replies(replies)) = &mut self.waiting {
+            // Behind those that wait, also if it needs no disk.
+            let last = replies.back().map_or(0, |(last, _)| *last);
+            let epoch = epoch.unwrap_or(0).max(last);
+            replies.push_back((epoch, reply));
+            if epoch > last {
+                // If it is done already, the connection is rung.
+                link.session.wake_at(epoch);
             }
-            _ => self.reply(link, nowait, reply),
+            return;
+        }
+        match epoch.filter(|epoch| !link.is_done(Some(*epoch))) {
+            Some(epoch) => {
+                link.waiting.push(self.number);
+                self.waiting = Some(Waiting::Replies(VecDeque::from([(epoch, reply)])));
+            }
+            None => link.out.method(self.number, &reply),
         }
     }
 }

@@ -166,3 +166,50 @@ fn a_channel_that_deletes_its_own_consumers_queue_is_answered_before_it_is_told(
     let cancel = basic::AMQPMethod::Cancel(basic::Cancel { consumer_tag: "c".into(), nowait: true });
     assert_eq!(seen, [Seen::Method(1, AMQPClass::Queue(ok)), Seen::Method(1, AMQPClass::Basic(cancel))]);
 }
+
+#[test]
+fn definitions_sent_at_once_share_commits_and_are_answered_in_order() {
+    const QUEUES: usize = 400;
+    let node = node();
+    let mut client = node.channel();
+    let before = node.storage.writes();
+    let mut bytes = Vec::new();
+    for number in 0..QUEUES {
+        let name = format!("q{number}");
+        let declare = queue::Declare { queue: name.as_str().into(), durable: true, ..Default::default() };
+        let bind = queue::Bind {
+            queue: name.as_str().into(),
+            exchange: "amq.direct".into(),
+            routing_key: "k".into(),
+            ..Default::default()
+        };
+        let purge = queue::Purge { queue: name.as_str().into(), ..Default::default() };
+        for method in [
+            queue::AMQPMethod::Declare(declare),
+            queue::AMQPMethod::Bind(bind),
+            // Needs no disk, and is answered behind what does.
+            queue::AMQPMethod::Purge(purge),
+        ] {
+            write_method(&mut bytes, 1, &AMQPClass::Queue(method));
+        }
+    }
+    // The error comes behind all answers.
+    let missing = queue::Purge { queue: "missing".into(), ..Default::default() };
+    write_method(&mut bytes, 1, &AMQPClass::Queue(queue::AMQPMethod::Purge(missing)));
+    client.send(&bytes);
+    let seen = client.read_until(|seen| seen.len() > 3 * QUEUES);
+    for (number, replies) in seen.chunks(3).take(QUEUES).enumerate() {
+        let [
+            Seen::Method(1, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(declared))),
+            Seen::Method(1, AMQPClass::Queue(queue::AMQPMethod::BindOk(_))),
+            Seen::Method(1, AMQPClass::Queue(queue::AMQPMethod::PurgeOk(_))),
+        ] = replies
+        else {
+            panic!("{number}: {replies:?}")
+        };
+        assert_eq!(declared.queue.as_str(), format!("q{number}"));
+    }
+    assert!(matches!(seen.last(), Some(Seen::Method(1, AMQPClass::Channel(channel::AMQPMethod::Close(_))))));
+    let writes = node.storage.writes() - before;
+    assert!(writes < 2 * QUEUES as u64, "{writes} writes for {QUEUES} queues and their bindings");
+}
