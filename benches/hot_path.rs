@@ -153,6 +153,7 @@ fn queue(criterion: &mut Criterion) {
                 priority: 0,
                 deadline_ms: 0,
                 died: false,
+                detached: None,
             };
             group.throughput(Throughput::Elements(count));
             group.bench_function(BenchmarkId::new(format!("{size} bytes"), count), |bencher| {

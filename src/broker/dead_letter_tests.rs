@@ -5,7 +5,7 @@ use super::*;
 
 fn record<'a>(header: &'a [u8], exchange_and_key: &'a [u8], died: bool) -> Record<'a> {
     let (body, priority, deadline_ms, persistent) = (&b"body"[..], 9, 0, true);
-    Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died }
+    Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died, detached: None }
 }
 
 fn death(queue: &'static str, reason: Reason, routing_key: Option<&'static str>) -> Death<'static> {

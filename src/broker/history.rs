@@ -35,7 +35,8 @@ impl History {
             return;
         }
         let mut builder = ChunkBuilder::default();
-        builder.push(parts);
+        // Its own bound counts what it keeps, so it shares nothing.
+        builder.push(&Parts { detached: None, ..*parts });
         let chunk = Arc::new(builder.finish(false, ledger));
         self.bytes += chunk.memory();
         self.kept.push_back(chunk);
@@ -64,7 +65,8 @@ mod tests {
     fn keep(history: &mut History, header: &[u8], body: &[u8], ledger: &Arc<Ledger>) {
         let names = b"\x01x\x01k";
         let (persistent, priority, deadline_ms, died) = (false, 0, 0, false);
-        let parts = Parts { exchange_and_key: names, header, body, persistent, priority, deadline_ms, died };
+        let detached = None;
+        let parts = Parts { exchange_and_key: names, header, body, persistent, priority, deadline_ms, died, detached };
         history.keep(&parts, ledger);
     }
 

@@ -9,19 +9,22 @@
 //! u32 length of the content header   [u64 deadline, wall ms, if FLAG_DEADLINE]
 //! exchange and routing key, two short strings as on the wire
 //! content header payload, verbatim (class, weight, body size, property flags, properties)
-//! body
+//! body, or with FLAG_DETACHED what refers to it: u128 number, big-endian, u32 length
 //! ```
 
+use super::body::{self, Body, BodyId, References};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 const CHUNK_HEADER: usize = 12;
 const CHUNK_VERSION: u8 = 1;
 const CHUNK_FLAG_CRC: u8 = 1;
+const CHUNK_FLAG_REFERS: u8 = 2;
 const FIXED: usize = 12;
 const FLAG_PERSISTENT: u8 = 1;
 const FLAG_DEADLINE: u8 = 2;
 const FLAG_DIED: u8 = 4;
+const FLAG_DETACHED: u8 = 8;
 /// What a chunk costs in memory besides its records: the allocation headers, the queue's entry.
 const CHUNK_OVERHEAD: usize = 160;
 
@@ -42,13 +45,23 @@ pub struct Parts<'a> {
     pub deadline_ms: u64,
     /// The broker has dead-lettered it before: its `x-death` header is the broker's, not its publisher's.
     pub died: bool,
+    /// The body, if it is kept once for several queues.
+    pub detached: Option<&'a Arc<Body>>,
 }
 
 impl Parts<'_> {
     /// Bytes that the record will take.
+    #[inline]
     pub fn record_len(&self) -> usize {
         let deadline = if self.deadline_ms > 0 { 8 } else { 0 };
-        FIXED + deadline + self.exchange_and_key.len() + self.header.len() + self.body.len()
+        let body = if self.detached.is_some() { body::REFERENCE } else { self.body.len() };
+        FIXED + deadline + self.exchange_and_key.len() + self.header.len() + body
+    }
+
+    /// The same with a detached body counted whole.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        self.record_len() + self.detached.map_or(0, |_| self.body.len())
     }
 }
 
@@ -69,12 +82,15 @@ pub struct Record<'a> {
     pub persistent: bool,
     /// Whether its `x-death` header is the broker's.
     pub died: bool,
+    /// The body, if it is kept once for several queues.
+    pub detached: Option<&'a Arc<Body>>,
 }
 
 impl<'a> Record<'a> {
-    /// Reads the record at the start of `bytes`. None when the bytes are not a record (only damage can cause that).
+    /// Reads the record at the start of `bytes`: its length, and whether what is in place of its body only refers to it.
+    /// None when the bytes are not a record (only damage can cause that).
     #[inline]
-    fn read(bytes: &'a [u8]) -> Option<(Record<'a>, usize)> {
+    fn read(bytes: &'a [u8]) -> Option<(Record<'a>, usize, bool)> {
         let (fixed, _) = bytes.split_first_chunk::<FIXED>()?;
         let [l0, l1, l2, l3, flags, priority, k0, k1, h0, h1, h2, h3] = *fixed;
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -88,7 +104,9 @@ impl<'a> Record<'a> {
         let (exchange_and_key, rest) = rest.split_at_checked(u16::from_le_bytes([k0, k1]) as usize)?;
         let (header, body) = rest.split_at_checked(u32::from_le_bytes([h0, h1, h2, h3]) as usize)?;
         let (persistent, died) = (flags & FLAG_PERSISTENT != 0, flags & FLAG_DIED != 0);
-        Some((Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died }, length))
+        let detached = None;
+        let record = Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died, detached };
+        Some((record, length, flags & FLAG_DETACHED != 0))
     }
 }
 
@@ -100,6 +118,10 @@ impl Ledger {
     /// Bytes of all chunks that are alive.
     pub fn bytes(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, bytes: i64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -117,12 +139,14 @@ pub struct Chunk {
     offsets: Vec<u32>,
     /// The indexes of the records that are there, if not all are.
     kept: Option<Vec<u32>>,
+    /// Detached bodies, if some record has or had one.
+    references: Option<Box<References>>,
     ledger: Arc<Ledger>,
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.ledger.0.fetch_sub(self.memory() as i64, Ordering::Relaxed);
+        self.ledger.add(-(self.memory() as i64));
     }
 }
 
@@ -178,10 +202,35 @@ impl Chunk {
         &self.bytes
     }
 
-    /// Memory that it takes, in bytes.
+    /// Memory that it takes, in bytes, but for detached bodies: those count once for all their queues.
     pub fn memory(&self) -> usize {
         let offsets = self.offsets.capacity() + self.kept.as_ref().map_or(0, Vec::capacity);
-        self.bytes.capacity() + offsets * 4 + CHUNK_OVERHEAD
+        let references = self.references.as_ref().map_or(0, |references| references.memory());
+        self.bytes.capacity() + offsets * 4 + references + CHUNK_OVERHEAD
+    }
+
+    /// Memory that it keeps in use, detached bodies and all.
+    pub fn weight(&self) -> usize {
+        self.memory() + self.detached_bytes() as usize
+    }
+
+    /// Whether some of its records refer to detached bodies, or did before they were left out.
+    pub fn refers(&self) -> bool {
+        self.references.is_some()
+    }
+
+    /// The detached bodies of its records, one for each record that has one.
+    pub fn detached(&self) -> impl Iterator<Item = &Arc<Body>> {
+        self.references.iter().flat_map(|references| references.bodies())
+    }
+
+    fn detached_bytes(&self) -> u64 {
+        self.references.as_ref().map_or(0, |references| references.total())
+    }
+
+    /// Bytes that a commit grows by when it stores the chunk.
+    pub fn commit_bytes(&self) -> usize {
+        self.bytes.len() + self.detached().map(|body| body.claim()).sum::<usize>()
     }
 
     /// The message at `index`. None past the end, and when it was left out.
@@ -192,38 +241,53 @@ impl Chunk {
             Some(kept) => kept.binary_search(&index).ok()?,
         };
         let offset = *self.offsets.get(at)? as usize;
-        Record::read(self.bytes.get(offset..)?).map(|(record, _)| record)
+        let (record, _, detached) = Record::read(self.bytes.get(offset..)?)?;
+        if detached { self.with_body(record, at) } else { Some(record) }
     }
 
-    /// Bytes of the records `from..to`, by index.
+    #[cold]
+    fn with_body<'a>(&'a self, mut record: Record<'a>, at: usize) -> Option<Record<'a>> {
+        let body = self.references.as_ref()?.get(at as u32)?;
+        (record.body, record.detached) = (body.body(), Some(body));
+        Some(record)
+    }
+
+    /// Bytes of the records `from..to`, by index, detached bodies and all.
     #[inline]
     pub fn span_bytes(&self, from: u32, to: u32) -> usize {
-        let at = |index: u32| {
-            let at = match &self.kept {
-                None => index as usize,
-                Some(kept) => kept.partition_point(|other| *other < index),
-            };
-            self.offsets.get(at).map_or(self.bytes.len(), |offset| *offset as usize)
+        let at = |index: u32| match &self.kept {
+            None => index as usize,
+            Some(kept) => kept.partition_point(|other| *other < index),
         };
-        at(to).saturating_sub(at(from))
+        let (from, to) = (at(from), at(to));
+        let offset = |at: usize| self.offsets.get(at).map_or(self.bytes.len(), |offset| *offset as usize);
+        let records = offset(to).saturating_sub(offset(from));
+        match &self.references {
+            None => records,
+            Some(references) => records + references.between(from as u32, to as u32) as usize,
+        }
     }
 
     /// A copy that holds only the records at `kept`, in order, under their old numbers: for memory, not for the disk.
     pub(super) fn thin_out(&self, kept: Vec<u32>) -> Option<Chunk> {
         let (mut bytes, mut offsets) = (Vec::new(), Vec::with_capacity(kept.len()));
-        for index in &kept {
+        let mut references = self.refers().then(Box::<References>::default);
+        for (at, index) in (0..).zip(&kept) {
             offsets.push(u32::try_from(bytes.len()).ok()?);
             let offset = *self.offsets.get(*index as usize)? as usize;
             let record = self.bytes.get(offset..)?;
-            let (_, length) = Record::read(record)?;
+            let (_, length, detached) = Record::read(record)?;
             bytes.extend_from_slice(record.get(..length)?);
+            if detached && let (Some(references), Some(all)) = (&mut references, &self.references) {
+                references.push(at, all.get(*index)?.clone());
+            }
         }
         bytes.shrink_to_fit();
         let contents = (self.timed, self.body_bytes);
-        let mut thin = Chunk::new(self.first, self.durable, contents, bytes, offsets, &self.ledger);
+        let mut thin = Chunk::new(self.first, self.durable, contents, bytes, offsets, references, &self.ledger);
         thin.count = self.count;
         thin.kept = Some(kept);
-        self.ledger.0.fetch_add(thin.kept.as_ref().map_or(0, |kept| kept.capacity() * 4) as i64, Ordering::Relaxed);
+        self.ledger.add(thin.kept.as_ref().map_or(0, |kept| kept.capacity() * 4) as i64);
         Some(thin)
     }
 
@@ -236,9 +300,9 @@ impl Chunk {
     pub(super) fn pick(&self, indexes: impl Iterator<Item = u32>) -> Option<Chunk> {
         let mut builder = ChunkBuilder::default();
         for index in indexes {
-            let Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died } =
+            let Record { exchange_and_key, header, body, priority, deadline_ms, persistent, died, detached } =
                 self.record(index)?;
-            builder.push(&Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died });
+            builder.push(&Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died, detached });
         }
         Some(builder.finish(self.durable, &self.ledger))
     }
@@ -265,8 +329,15 @@ impl Chunk {
         fitting.min(to)
     }
 
-    /// A chunk from the bytes that were stored. None when they are damaged.
-    pub fn load(first: u64, durable: bool, bytes: Vec<u8>, ledger: &Arc<Ledger>) -> Option<Chunk> {
+    /// A chunk from the bytes that were stored; `find` gives detached bodies. None when they are damaged, or a body is
+    /// missing.
+    pub fn load(
+        first: u64,
+        durable: bool,
+        bytes: Vec<u8>,
+        ledger: &Arc<Ledger>,
+        mut find: impl FnMut(BodyId) -> Option<Arc<Body>>,
+    ) -> Option<Chunk> {
         let (header, records) = bytes.split_first_chunk::<CHUNK_HEADER>()?;
         let [version, flags, _, _, n0, n1, n2, n3, c0, c1, c2, c3] = *header;
         let count = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
@@ -275,15 +346,29 @@ impl Chunk {
             return None;
         }
         let mut offsets = Vec::with_capacity(count.min(records.len() / FIXED));
+        let mut references = (flags & CHUNK_FLAG_REFERS != 0).then(Box::<References>::default);
         let (mut at, mut timed, mut body_bytes) = (CHUNK_HEADER, false, 0);
         while at < bytes.len() {
-            let (record, length) = Record::read(bytes.get(at..)?)?;
+            let (record, length, detached) = Record::read(bytes.get(at..)?)?;
             timed |= record.deadline_ms > 0;
-            body_bytes += record.body.len() as u64;
+            if detached {
+                let (id, length) = body::read_reference(record.body)?;
+                let body = find(id).filter(|body| body.body().len() == length as usize)?;
+                body_bytes += u64::from(length);
+                references.as_mut()?.push(offsets.len() as u32, body);
+            } else {
+                body_bytes += record.body.len() as u64;
+            }
             offsets.push(u32::try_from(at).ok()?);
             at += length;
         }
-        (offsets.len() == count).then(|| Chunk::new(first, durable, (timed, body_bytes), bytes, offsets, ledger))
+        let contents = (timed, body_bytes);
+        (offsets.len() == count).then(|| Chunk::new(first, durable, contents, bytes, offsets, references, ledger))
+    }
+
+    /// The same of a chunk whose records refer to no bodies.
+    pub fn load_plain(first: u64, durable: bool, bytes: Vec<u8>, ledger: &Arc<Ledger>) -> Option<Chunk> {
+        Chunk::load(first, durable, bytes, ledger, |_| None)
     }
 
     fn new(
@@ -292,12 +377,12 @@ impl Chunk {
         (timed, body_bytes): (bool, u64),
         bytes: Vec<u8>,
         offsets: Vec<u32>,
+        references: Option<Box<References>>,
         ledger: &Arc<Ledger>,
     ) -> Chunk {
-        let count = offsets.len() as u32;
-        let chunk =
-            Chunk { first, count, durable, timed, body_bytes, bytes, offsets, kept: None, ledger: ledger.clone() };
-        ledger.0.fetch_add(chunk.memory() as i64, Ordering::Relaxed);
+        let (count, kept, ledger) = (offsets.len() as u32, None, ledger.clone());
+        let chunk = Chunk { first, count, durable, timed, body_bytes, bytes, offsets, kept, references, ledger };
+        chunk.ledger.add(chunk.memory() as i64);
         chunk
     }
 }
@@ -310,6 +395,10 @@ pub struct ChunkBuilder {
     persistent: bool,
     timed: bool,
     body_bytes: u64,
+    /// Detached bodies.
+    references: Option<Box<References>>,
+    /// Bytes of these.
+    detached_bytes: usize,
     /// Size of the last chunk: the next one's first allocation.
     expected: usize,
 }
@@ -329,6 +418,7 @@ impl ChunkBuilder {
         flags |= if parts.persistent { FLAG_PERSISTENT } else { 0 };
         flags |= if parts.deadline_ms > 0 { FLAG_DEADLINE } else { 0 };
         flags |= if parts.died { FLAG_DIED } else { 0 };
+        flags |= if parts.detached.is_some() { FLAG_DETACHED } else { 0 };
         let [l0, l1, l2, l3] = (length as u32).to_le_bytes();
         let [k0, k1] = (parts.exchange_and_key.len() as u16).to_le_bytes();
         let [h0, h1, h2, h3] = (parts.header.len() as u32).to_le_bytes();
@@ -339,9 +429,21 @@ impl ChunkBuilder {
         }
         self.bytes.extend_from_slice(parts.exchange_and_key);
         self.bytes.extend_from_slice(parts.header);
-        self.bytes.extend_from_slice(parts.body);
+        match parts.detached {
+            None => self.bytes.extend_from_slice(parts.body),
+            Some(body) => self.refer(body),
+        }
         self.body_bytes += parts.body.len() as u64;
         self.persistent = parts.persistent;
+    }
+
+    /// The body of the record that is being appended is kept elsewhere.
+    #[cold]
+    fn refer(&mut self, body: &Arc<Body>) {
+        self.bytes.extend_from_slice(&body::reference(body));
+        self.detached_bytes += body.body().len();
+        let at = self.offsets.len().saturating_sub(1) as u32;
+        self.references.get_or_insert_default().push(at, body.clone());
     }
 
     /// Whether the message may join: room in the chunk, and the same persistence as the others in it.
@@ -349,7 +451,7 @@ impl ChunkBuilder {
     pub fn fits(&self, parts: &Parts<'_>) -> bool {
         self.offsets.is_empty()
             || (self.persistent == parts.persistent
-                && self.bytes.len() + parts.record_len() <= crate::limits::CHUNK_BYTES)
+                && self.bytes.len() + self.detached_bytes + parts.weight() <= crate::limits::CHUNK_BYTES)
     }
 
     /// Whether it holds no message.
@@ -381,13 +483,28 @@ impl ChunkBuilder {
             Some(records) if durable => (CHUNK_FLAG_CRC, crc32fast::hash(records)),
             _ => (0, 0),
         };
-        let [c0, c1, c2, c3] = crc.to_le_bytes();
+        let (references, [c0, c1, c2, c3]) = (self.references.take(), crc.to_le_bytes());
+        self.detached_bytes = 0;
+        let flags = flags | if references.is_some() { CHUNK_FLAG_REFERS } else { 0 };
         if let Some(header) = bytes.first_chunk_mut::<CHUNK_HEADER>() {
             *header = [CHUNK_VERSION, flags, 0, 0, n0, n1, n2, n3, c0, c1, c2, c3];
         }
         let contents = (std::mem::take(&mut self.timed), std::mem::take(&mut self.body_bytes));
-        Chunk::new(0, durable, contents, bytes, offsets, ledger)
+        Chunk::new(0, durable, contents, bytes, offsets, references, ledger)
     }
+}
+
+/// Bytes that the records of a stored chunk take, detached bodies and all, as far as they can be read.
+pub fn stored_weight(bytes: &[u8]) -> usize {
+    let refers = matches!(bytes, [_, flags, ..] if flags & CHUNK_FLAG_REFERS != 0);
+    let (mut at, mut weight) = (if refers { CHUNK_HEADER } else { bytes.len() }, bytes.len());
+    while let Some((record, length, detached)) = bytes.get(at..).and_then(Record::read) {
+        if detached && let Some((_, length)) = body::read_reference(record.body) {
+            weight += length as usize;
+        }
+        at += length;
+    }
+    weight
 }
 
 /// Consecutive messages of one chunk, handed to one consumer at once.

@@ -1,6 +1,6 @@
 //! The domain, pure: no tokio, no rocksdb, no clock, no locks.
 //!
-//! - [`message`]: records and chunks, messages as bytes.
+//! - [`message`]: records and chunks, messages as bytes. [`body`]: bodies that several of them share.
 //! - [`topology`]: one virtual host's exchanges, queue names and bindings, and the route walk.
 //! - [`queue`]: the queue machine: commands and time in, deliveries and effects out.
 //! - [`delayed`]: messages that an exchange keeps until they are due.
@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod arguments;
+pub mod body;
 pub mod content;
 pub mod count;
 pub mod dead_letter;

@@ -23,6 +23,7 @@ use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::clock::Clock;
 use crate::name::Name;
+use crate::store::bodies::{self, BodyPool};
 use crate::store::committer::{Committer, Piece, Source, Steward, SyncPolicy};
 use crate::store::{Change, Family, Logging, StoreError, keys, records};
 use parking_lot::Mutex;
@@ -89,6 +90,7 @@ pub struct Broker {
     relay: Arc<Relay>,
     events: Events,
     replies: Replies,
+    bodies: BodyPool,
     options: BrokerOptions,
     sessions: Sessions,
     churn: Churn,
@@ -125,6 +127,7 @@ impl Broker {
         let relay = Arc::<Relay>::default();
         let queue_count = catalog.all_vhosts().iter().map(|vhost| vhost.queues().len()).sum();
         memory.share(queue_count);
+        let bodies = BodyPool::new(committer.open_epoch(), memory.ledger().clone());
         Broker {
             catalog,
             committer,
@@ -141,6 +144,7 @@ impl Broker {
             events: Events::new(options.event_vhost.clone(), relay.clone()),
             relay,
             replies: Replies::default(),
+            bodies,
             sessions: Sessions::default(),
             churn: Churn::default(),
             samples: Samples::default(),
@@ -313,6 +317,7 @@ impl Broker {
         }
         // What is not logged is of no use to the next start.
         let mut changes = piece.into_changes().0;
+        bodies::count(&**self.committer.storage(), &mut changes)?;
         changes.extend(states);
         let done = self.committer.done_epoch();
         changes.extend(self.delays().iter().flat_map(|delays| delays.last_changes(done)));
@@ -357,6 +362,10 @@ impl Broker {
 
     pub(super) fn replies(&self) -> &Replies {
         &self.replies
+    }
+
+    pub(super) fn bodies(&self) -> &BodyPool {
+        &self.bodies
     }
 
     pub(super) fn events(&self) -> &Events {

@@ -198,6 +198,7 @@ impl DelayHandle {
             // Its time to live begins when it is routed.
             deadline_ms: if record.deadline_ms > 0 { record.deadline_ms.saturating_add(late) } else { 0 },
             died: record.died,
+            detached: None,
         };
         batch.push(broker, &cache.route, &parts, None);
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Large enough that an epoch is written in several pieces: five queues get one each.
-const BODY: usize = 1_060_000;
+/// Large enough that an epoch is written in several pieces: each takes one, though the queues share them.
+const BODY: usize = 4_300_000;
 const QUEUES: [&str; 5] = ["q0", "q1", "q2", "q3", "q4"];
 const MESSAGES: i64 = 2;
 
@@ -96,6 +96,7 @@ fn publish(session: &Session, identity: i64, body: &[u8]) -> Option<Epoch> {
         priority: 0,
         deadline_ms: 0,
         died: false,
+        detached: None,
     };
     let (route, mut batch) = (session.route("x", b"", &header).unwrap(), Batch::default());
     batch.push(session.broker(), &route, &parts, None);
@@ -119,9 +120,8 @@ fn ready(session: &Session, queue: &str) -> u64 {
     session.check_queue(&name(queue)).unwrap().messages
 }
 
-/// The first one is large.
 fn body(number: i64) -> Vec<u8> {
-    vec![number as u8; if number == 0 { BODY } else { 100 }]
+    vec![number as u8; BODY]
 }
 
 /// Publishes, and crashes at the `nth` write: the process if `power` stays, else the machine. Then the publisher does what a

@@ -41,6 +41,7 @@ pub(super) fn replay(broker: &Broker, messages: &[Arc<Chunk>], route: impl Fn(&P
             priority: record.priority,
             deadline_ms: record.deadline_ms,
             died: record.died,
+            detached: None,
         };
         batch.push(broker, &route(&parts), &parts, None);
         if batch.is_full() {

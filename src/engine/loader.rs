@@ -45,7 +45,7 @@ impl Loader {
 fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
     while let Some(request) = queue.load_request() {
         let storage = broker.committer().storage();
-        match recovery::load(&**storage, queue.id(), request, broker.memory().ledger()) {
+        match recovery::load(&**storage, queue.id(), request, broker.bodies()) {
             Ok((chunks, end)) => {
                 queue.apply(broker, Command::Loaded { first: request.first, chunks, end });
                 break;

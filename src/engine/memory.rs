@@ -114,6 +114,7 @@ mod tests {
             priority: 0,
             deadline_ms: 0,
             died: false,
+            detached: None,
         });
         builder.finish(false, memory.ledger())
     }

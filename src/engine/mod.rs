@@ -18,6 +18,8 @@
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
+#[cfg(test)]
+mod bodies_tests;
 pub mod broker;
 pub mod catalog;
 pub mod connections;

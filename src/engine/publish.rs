@@ -6,6 +6,7 @@ use super::gates::{self, GateRoute};
 use super::history::SharedHistory;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
+use crate::broker::body::DETACHED_BYTES;
 use crate::broker::count::Throughput;
 use crate::broker::delayed;
 use crate::broker::identity::QueueId;
@@ -73,6 +74,11 @@ impl Route {
         handed_on
     }
 
+    /// Whether it may lead to several queues.
+    fn is_wide(&self) -> bool {
+        self.targets.len() + self.gates.iter().map(|gate| gate.targets.len()).sum::<usize>() > 1
+    }
+
     /// The names of its queues.
     pub fn queues(&self) -> impl Iterator<Item = &Name> {
         self.targets.iter().map(|queue| queue.name())
@@ -137,6 +143,17 @@ struct Pending {
 impl Batch {
     /// Adds a message for every queue of `route`. A queue that may refuse it says so under `tag`.
     pub fn push(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
+        let (shared, own);
+        let length = parts.record_len();
+        let parts = if parts.body.len() >= DETACHED_BYTES && parts.detached.is_none() && route.is_wide() {
+            shared = broker.bodies().make(parts.body);
+            broker.committer().appended(parts.body.len() as u64);
+            self.spread += parts.body.len();
+            own = Parts { detached: Some(&shared), ..*parts };
+            &own
+        } else {
+            parts
+        };
         for queue in &route.targets {
             self.add(broker, queue, parts, tag);
         }
@@ -152,7 +169,7 @@ impl Batch {
         if !route.delays.is_empty() {
             self.delay(broker, &route.delays, parts);
         }
-        self.bytes += parts.record_len();
+        self.bytes += length;
         self.spread += parts.record_len() * route.targets.len();
     }
 
@@ -231,7 +248,8 @@ impl Batch {
             let ms = u64::from(*ms);
             let keys: Vec<&[u8]> = more.iter().map(Vec::as_slice).collect();
             let header = if keys.is_empty() { None } else { delayed::with_keys(parts.header, &keys) };
-            let mut own = *parts;
+            // Delayed messages are few in memory and share nothing on disk.
+            let mut own = Parts { detached: None, ..*parts };
             own.header = header.as_deref().unwrap_or(parts.header);
             if own.deadline_ms > 0 {
                 own.deadline_ms = own.deadline_ms.saturating_add(ms);

@@ -251,6 +251,7 @@ impl Carrier {
             priority: record.priority,
             deadline_ms: 0,
             died: true,
+            detached: record.detached,
         };
         self.batch.push(broker, &route, &parts, tag);
         !route.is_empty()

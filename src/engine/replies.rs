@@ -45,7 +45,7 @@ impl ReplyTarget {
             return;
         }
         let mut builder = ChunkBuilder::default();
-        builder.push(parts);
+        builder.push(&Parts { detached: None, ..*parts });
         let chunk = Arc::new(builder.finish(false, ledger));
         let run = Run { chunk, index: 0, count: 1, redelivered: false, returns: Default::default() };
         self.window.fetch_sub(run.bytes() as i64, Ordering::AcqRel);

@@ -21,7 +21,7 @@ const TIME: Duration = Duration::from_millis(1500);
 /// If all is not over by then, something waits for something that waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn user() -> User {
+pub(super) fn user() -> User {
     User::new(Name::new("u").unwrap(), PasswordHash::default(), &[])
 }
 
@@ -29,7 +29,7 @@ fn first_start() -> FirstStart {
     FirstStart { vhost: Name::new("/").unwrap(), user: user() }
 }
 
-fn declare(session: &Session, name: &str) {
+pub(super) fn declare(session: &Session, name: &str) {
     let spec = QueueSpec {
         name: Name::new(name),
         durable: name != "c",
@@ -38,6 +38,13 @@ fn declare(session: &Session, name: &str) {
         arguments: Table::new(),
     };
     session.declare_queue(spec).unwrap();
+    // It may be gone again.
+    let _ = session.bind(Binding {
+        source: Name::new("amq.fanout").unwrap(),
+        destination: Destination::Queue(Name::new(name).unwrap()),
+        routing_key: Name::new("").unwrap(),
+        arguments: Table::new(),
+    });
 }
 
 /// Publisher and number in a message's body.
@@ -54,10 +61,12 @@ fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..20 {
             let key = QUEUES[(number % 3) as usize];
-            let route = session.route("", key.as_bytes(), b"").unwrap();
+            // Now and then a body that all queues share.
+            let wide = number % 20 == 7;
+            let route = session.route(if wide { "amq.fanout" } else { "" }, key.as_bytes(), b"").unwrap();
             let mut body = publisher.to_le_bytes().to_vec();
             body.extend_from_slice(&number.to_le_bytes());
-            body.resize(16 + (number % 500) as usize, b'.');
+            body.resize(16 + (number % 500) as usize + if wide { 5000 } else { 0 }, b'.');
             let exchange_and_key = [&[0, key.len() as u8], key.as_bytes()].concat();
             let parts = Parts {
                 exchange_and_key: &exchange_and_key,
@@ -67,6 +76,7 @@ fn publish(broker: &Arc<Broker>, publisher: u64, stop: &AtomicBool) -> u64 {
                 priority: 0,
                 deadline_ms: 0,
                 died: false,
+                detached: None,
             };
             batch.push(broker, &route, &parts, None);
             number += 1;
@@ -151,7 +161,7 @@ fn meddle(broker: &Arc<Broker>, stop: &AtomicBool) {
     session.close();
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         memory_budget: 8 << 20,
         held_publishes: 0,
@@ -165,7 +175,8 @@ fn options() -> Options {
 }
 
 fn everything_at_once() {
-    let broker = Broker::start(Arc::new(MemoryStorage::default()), options()).unwrap();
+    let storage = Arc::new(MemoryStorage::default());
+    let broker = Broker::start(storage.clone(), options()).unwrap();
     let session = broker.open_session("/", user().identity()).unwrap();
     QUEUES.iter().for_each(|name| declare(&session, name));
     let (stop, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -190,6 +201,7 @@ fn everything_at_once() {
     session.close();
     broker.stop().unwrap();
     assert_eq!(broker.memory().ledger().bytes(), 0, "memory is counted that nobody holds");
+    assert_eq!(bodies_tests::left(&*storage), Vec::<String>::new(), "bodies to which nothing refers are on disk");
 }
 
 /// Uses a virtual host that comes and goes. Whatever is refused is refused.
@@ -219,7 +231,8 @@ fn use_vhost(broker: &Arc<Broker>, stop: &AtomicBool, seen: &AtomicU64) {
         if let Ok(route) = session.route("amq.direct", b"a", b"") {
             let (exchange_and_key, persistent) = (b"\x0aamq.direct\x01a", true);
             let (header, body, priority, deadline_ms, died) = (&b""[..], &b"m"[..], 0, 0, false);
-            let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died };
+            let parts =
+                Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died, detached: None };
             batch.push(broker, &route, &parts, None);
             batch.flush(broker);
         }
@@ -264,7 +277,7 @@ fn publishers_consumers_and_deletions_do_not_get_in_each_others_way() {
     within_patience(everything_at_once);
 }
 
-fn within_patience(run: fn()) {
+pub(super) fn within_patience(run: fn()) {
     let (done, finished) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         run();
@@ -288,7 +301,8 @@ fn what_happens_between_the_last_commit_and_the_end_does_not_cost_a_message() {
     let route = session.route("", b"a", b"").unwrap();
     let (exchange_and_key, header, persistent, died) = (&b"\0\x01a"[..], &b""[..], true, false);
     for body in [b"1", b"2", b"3"] {
-        let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died };
+        let parts =
+            Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died, detached: None };
         batch.push(&broker, &route, &parts, None);
     }
     batch.flush(&broker);
@@ -333,7 +347,16 @@ fn a_clean_stop_doubles_no_dead_letter() {
         let header = crate::wire::properties::PropertiesBuilder::default().content_header(1);
         let (header, mut batch) = (header.as_slice(), Batch::default());
         for _ in 0..MESSAGES {
-            let parts = Parts { exchange_and_key, header, body: b"m", persistent, priority: 0, deadline_ms: 0, died };
+            let parts = Parts {
+                exchange_and_key,
+                header,
+                body: b"m",
+                persistent,
+                priority: 0,
+                deadline_ms: 0,
+                died,
+                detached: None,
+            };
             batch.push(&broker, &route, &parts, None);
             if broker.now().is_multiple_of(3) {
                 batch.flush(&broker);

@@ -127,6 +127,7 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
         priority: properties.priority().unwrap_or(0),
         deadline_ms,
         died: false,
+        detached: None,
     };
     let mut batch = Batch::default();
     if !way.is_idle() {

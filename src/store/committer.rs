@@ -5,7 +5,7 @@
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
 use super::figures::{Commits, Figures};
-use super::{Change, Family, Logging, Storage, StoreError, keys, proof, records};
+use super::{Change, Family, Logging, Storage, StoreError, bodies, keys, proof, records};
 use crate::broker::delayed::CollectedDelays;
 use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::queue::Collected;
@@ -310,13 +310,16 @@ impl Writer {
             }
             let mut room = crate::limits::WRITE_BYTES;
             sources.retain(|source| source.collect(epoch, spill, &mut room, &mut piece));
+            let storage = &*self.committer.storage;
             if !piece.unlogged.is_empty() {
+                bodies::count(storage, &mut piece.unlogged)?;
                 self.write(&piece.unlogged, Logging::Unlogged)?;
                 piece.unlogged.clear();
             }
             let last = sources.is_empty() && late.is_empty();
             if !piece.logged.is_empty() {
-                let marker = proof::marker(&self.committer.storage.mark(), epoch, self.synced_epoch);
+                bodies::count(storage, &mut piece.logged)?;
+                let marker = proof::marker(&storage.mark(), epoch, self.synced_epoch);
                 piece.logged.push(Change::Put(Family::QueueState, keys::LAST_EPOCH.to_vec(), marker));
                 self.marked_epoch = epoch;
                 synced = piece.fresh && last && self.policy == SyncPolicy::Always;
@@ -439,11 +442,14 @@ impl Piece {
             if deleted.settled {
                 logged.push(Change::Delete(Family::Settled, key.clone()));
             }
-            if deleted.durable {
-                logged.push(Change::Delete(Family::Chunks, key));
-            } else {
-                unlogged.push(Change::Delete(Family::Transient, key));
+            let (family, bodies, changes) = match deleted.durable {
+                true => (Family::Chunks, Family::Bodies, &mut *logged),
+                false => (Family::Transient, Family::Transient, &mut *unlogged),
+            };
+            if deleted.refers {
+                changes.push(Change::Delete(bodies, keys::references(&key)));
             }
+            changes.push(Change::Delete(family, key));
         }
         for (from, to) in collected.dropped {
             let (from, to) = (keys::chunk(queue, from).to_vec(), keys::chunk(queue, to).to_vec());
@@ -471,7 +477,8 @@ impl Piece {
         collected.more
     }
 
-    /// The changes: those that are logged, and those that are not.
+    /// The changes: those that are logged, and those that are not. Without what they mean for detached bodies
+    /// ([`bodies::count`]).
     pub fn into_changes(self) -> (Vec<Change>, Vec<Change>) {
         (self.logged, self.unlogged)
     }

@@ -1,5 +1,6 @@
 //! The layout of keys: numbers big-endian, so that a queue's chunks lie in order.
 
+use crate::broker::body::BodyId;
 use crate::broker::delayed::Place;
 use crate::broker::identity::{DelayId, QueueId};
 
@@ -39,6 +40,44 @@ pub fn owner_of(key: &[u8]) -> Option<QueueId> {
 pub fn chunk_first(key: &[u8]) -> Option<u64> {
     let (_, first) = key.split_first_chunk::<8>()?;
     Some(u64::from_be_bytes(*first.first_chunk::<8>()?))
+}
+
+/// Key of a detached body.
+pub fn body(id: BodyId) -> Vec<u8> {
+    body_key(BODY, id.0)
+}
+
+/// Key of how many records refer to a detached body.
+pub fn body_count(id: BodyId) -> Vec<u8> {
+    body_key(COUNT, id.0)
+}
+
+/// Key of the list of detached bodies to which the chunk of this key refers. Chunks' order is theirs.
+pub fn references(chunk: &[u8]) -> Vec<u8> {
+    let mut key = vec![REFERENCES];
+    key.extend_from_slice(chunk);
+    key
+}
+
+/// The chunk whose list a key stands for. None when it is no key of [`references`].
+pub fn referrer(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(&[REFERENCES]).filter(|chunk| chunk.len() == 16)
+}
+
+/// Whether a key is one of [`body_count`] or [`references`]: of something small beside bodies.
+pub fn is_note(key: &[u8]) -> bool {
+    key.len() == 17 && matches!(key, [COUNT | REFERENCES, ..])
+}
+
+/// First bytes of keys of 17 bytes among detached bodies.
+const BODY: u8 = b'b';
+const COUNT: u8 = b'c';
+const REFERENCES: u8 = b'r';
+
+fn body_key(kind: u8, id: u128) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&id.to_be_bytes());
+    key
 }
 
 /// Key of the state of a queue's level.

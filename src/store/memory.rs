@@ -1,6 +1,6 @@
 //! A disk in memory, with the faults of a real one on demand: for tests of everything above the store.
 
-use super::{Change, Family, Logging, Storage, StoreError};
+use super::{Change, Family, Logging, Storage, StoreError, keys};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
@@ -74,6 +74,9 @@ impl Storage for MemoryStorage {
                 }
                 Change::PutChunk(family, key, chunk) => {
                     state.live.insert((*family, key.to_vec()), chunk.bytes().to_vec());
+                }
+                Change::PutBody(family, body) => {
+                    state.live.insert((*family, keys::body(body.id())), body.bytes().to_vec());
                 }
                 Change::Delete(family, key) => {
                     state.live.remove(&(*family, key.clone()));

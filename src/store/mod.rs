@@ -4,9 +4,11 @@
 //! - [`Storage`]: what a disk must do; [`rocks`] does it for real, [`memory`] in memory (tests, and their faults).
 //! - [`committer`]: the one thread that writes, an epoch at a time.
 //! - [`figures`]: how long commits take.
+//! - [`bodies`]: bodies that several chunks share, and who refers to them.
 //! - [`proof`]: what was synced for sure, to see holes.
 //! - [`recovery`]: what a start reads: definitions, queue states, settlements; never the messages.
 
+pub mod bodies;
 pub mod committer;
 pub mod figures;
 pub mod keys;
@@ -19,6 +21,7 @@ pub mod rocks;
 #[cfg(test)]
 mod tests;
 
+use crate::broker::body::Body;
 use crate::broker::message::Chunk;
 use committer::Epoch;
 use proof::Mark;
@@ -43,11 +46,13 @@ pub enum Family {
     Transient,
     /// Messages that exchanges keep until they are due, in order of due time; and per exchange, what recovery needs.
     Delayed,
+    /// Detached bodies of durable chunks, how many records refer to each, and which each chunk refers to ([`bodies`]).
+    Bodies,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 7] = [
+    pub const ALL: [Family; 8] = [
         Family::Definitions,
         Family::QueueState,
         Family::Chunks,
@@ -55,6 +60,7 @@ impl Family {
         Family::Identities,
         Family::Transient,
         Family::Delayed,
+        Family::Bodies,
     ];
 
     /// The column family's name on disk.
@@ -67,6 +73,7 @@ impl Family {
             Family::Identities => "identities",
             Family::Transient => "transient",
             Family::Delayed => "delayed",
+            Family::Bodies => "bodies",
         }
     }
 }
@@ -81,6 +88,8 @@ pub enum Change {
     Put(Family, Vec<u8>, Vec<u8>),
     /// Stores a chunk's bytes as they are.
     PutChunk(Family, ChunkKey, Arc<Chunk>),
+    /// Stores a detached body's bytes as they are.
+    PutBody(Family, Arc<Body>),
     /// Removes a key; missing is fine.
     Delete(Family, Vec<u8>),
     /// Removes the keys `from..to`.

@@ -93,7 +93,7 @@ impl Garbage {
 
 /// Whether a family holds chunks.
 pub(super) fn holds_chunks(family: Family) -> bool {
-    matches!(family, Family::Chunks | Family::Transient | Family::Delayed)
+    matches!(family, Family::Chunks | Family::Bodies | Family::Transient | Family::Delayed)
 }
 
 /// Runs the thread until [`Garbage::stop`].

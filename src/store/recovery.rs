@@ -1,11 +1,12 @@
 //! What a start reads: definitions and queue states. The messages stay where they are, so a start takes as long with ten
 //! million messages as with none. And the reading of chunks when they are wanted.
 
+use super::bodies::BodyPool;
 use super::committer::Epoch;
 use super::{Family, Storage, StoreError, keys, proof, records};
 use crate::broker::delayed::{DelayState, LoadDelayed, Place};
 use crate::broker::identity::{DelayId, QueueId};
-use crate::broker::message::{Chunk, Ledger};
+use crate::broker::message::{Chunk, Ledger, stored_weight};
 use crate::broker::queue::{LoadRequest, QueueState, Settled, StoredChunk};
 use crate::value::Table;
 use std::collections::HashMap;
@@ -87,10 +88,10 @@ pub fn load(
     storage: &dyn Storage,
     queue: QueueId,
     request: LoadRequest,
-    ledger: &Arc<Ledger>,
+    pool: &BodyPool,
 ) -> Result<(Vec<StoredChunk>, u64), StoreError> {
-    let durable = load_family(storage, Family::Chunks, queue, request, ledger)?;
-    let transient = load_family(storage, Family::Transient, queue, request, ledger)?;
+    let durable = load_family(storage, Family::Chunks, queue, request, pool)?;
+    let transient = load_family(storage, Family::Transient, queue, request, pool)?;
     // What one family did not get to must not be overtaken by the other.
     let end = durable.1.min(transient.1);
     let mut chunks: Vec<StoredChunk> = durable.0.into_iter().chain(transient.0).collect();
@@ -104,10 +105,11 @@ fn load_family(
     family: Family,
     queue: QueueId,
     request: LoadRequest,
-    ledger: &Arc<Ledger>,
+    pool: &BodyPool,
 ) -> Result<(Vec<StoredChunk>, u64), StoreError> {
     let durable = family == Family::Chunks;
-    let (mut chunks, mut bytes, mut end, mut damaged) = (Vec::new(), 0, request.end, None);
+    let bodies = if durable { Family::Bodies } else { Family::Transient };
+    let (mut chunks, mut read, mut bytes, mut end) = (Vec::new(), Vec::new(), 0, request.end);
     let (from, to) = (keys::chunk(queue, request.first), keys::chunk(queue, request.end));
     storage.scan(family, &from, &to, &mut |key, value| {
         let first = keys::chunk_first(key).unwrap_or_default();
@@ -115,15 +117,27 @@ fn load_family(
             end = first;
             return false;
         }
-        bytes += value.len();
-        match Chunk::load(first, durable, value.to_vec(), ledger) {
-            Some(chunk) => chunks.push(StoredChunk { chunk, settled: Settled::default(), returns: Vec::new() }),
-            None => damaged = Some(first),
-        }
-        damaged.is_none()
+        bytes += stored_weight(value);
+        read.push((first, value.to_vec()));
+        true
     })?;
-    if let Some(first) = damaged {
-        return Err(StoreError::Corrupt(format!("messages from {first} on of queue number {}", queue.0)));
+    for (first, value) in read {
+        let mut failed = None;
+        let find = |id| {
+            pool.read(storage, bodies, id).unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            })
+        };
+        match Chunk::load(first, durable, value, pool.ledger(), find) {
+            Some(chunk) => chunks.push(StoredChunk { chunk, settled: Settled::default(), returns: Vec::new() }),
+            // It was deleted after it was read, and with it the bodies that nothing else refers to.
+            None if storage.get(family, &keys::chunk(queue, first))?.is_none() => {}
+            None => {
+                let text = format!("messages from {first} on of queue number {}", queue.0);
+                return Err(failed.unwrap_or(StoreError::Corrupt(text)));
+            }
+        }
     }
     if durable && let (Some(first), Some(last)) = (chunks.first(), chunks.last()) {
         let range = (keys::chunk(queue, first.chunk.first()), keys::chunk(queue, last.chunk.end()));
@@ -227,7 +241,7 @@ pub fn load_delayed(
             return false;
         }
         bytes += value.len();
-        match Chunk::load(0, true, value.to_vec(), ledger) {
+        match Chunk::load_plain(0, true, value.to_vec(), ledger) {
             Some(chunk) => loaded.chunks.push((place, chunk)),
             None => loaded.damaged = loaded.damaged.or(Some(place)),
         }

@@ -78,8 +78,13 @@ impl Shared {
     /// Bytes of the files that hold chunks; 0 when it cannot be told. Most delayed messages are beside their keys.
     pub(super) fn chunk_files(&self) -> u64 {
         let (blobs, tables) = ("rocksdb.total-blob-file-size", "rocksdb.total-sst-files-size");
-        let places =
-            [(Family::Chunks, blobs), (Family::Transient, blobs), (Family::Delayed, blobs), (Family::Delayed, tables)];
+        let places = [
+            (Family::Chunks, blobs),
+            (Family::Bodies, blobs),
+            (Family::Transient, blobs),
+            (Family::Delayed, blobs),
+            (Family::Delayed, tables),
+        ];
         let sizes = self.with(|db| {
             let mut total = 0;
             for (family, property) in places {
@@ -124,8 +129,13 @@ impl Storage for RocksStorage {
                         bytes += chunk.bytes().len() as u64;
                         batch.put_cf(handle(db, *family)?, key, chunk.bytes());
                     }
+                    Change::PutBody(family, body) => {
+                        written += 1;
+                        bytes += body.bytes().len() as u64;
+                        batch.put_cf(handle(db, *family)?, keys::body(body.id()), body.bytes());
+                    }
                     Change::Delete(family, key) => {
-                        deleted += u64::from(holds_chunks(*family));
+                        deleted += u64::from(holds_chunks(*family) && !keys::is_note(key));
                         batch.delete_cf(handle(db, *family)?, key);
                     }
                     Change::DeleteRange(family, from, to) => {
@@ -254,11 +264,11 @@ fn family_options(family: Family) -> Options {
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
     match family {
-        Family::Chunks | Family::Transient => {
-            options.set_write_buffer_size(if family == Family::Chunks {
-                CHUNK_BUFFER_BYTES
-            } else {
+        Family::Chunks | Family::Bodies | Family::Transient => {
+            options.set_write_buffer_size(if family == Family::Transient {
                 SPILL_BUFFER_BYTES
+            } else {
+                CHUNK_BUFFER_BYTES
             });
             options.set_max_write_buffer_number(2);
             options.set_enable_blob_files(true);

@@ -1,5 +1,6 @@
 //! The store: RocksDB for real, damage and holes, and the committer over a disk that fails.
 
+use super::bodies::BodyPool;
 use super::committer::{Committer, Epoch, Piece, Source, Steward, SyncPolicy, Waiter};
 use super::memory::{Fault, MemoryStorage};
 use super::proof::Proof;
@@ -51,6 +52,7 @@ impl OneQueue {
                 priority: 0,
                 deadline_ms: 0,
                 died: false,
+                detached: None,
             });
         }
         let mut effects = Effects::default();
@@ -130,7 +132,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 
 fn stored(storage: &dyn Storage) -> u64 {
     let request = LoadRequest { first: 0, end: u64::MAX, bytes: usize::MAX };
-    let (chunks, _) = recovery::load(storage, QUEUE, request, &Arc::default()).unwrap();
+    let (chunks, _) = recovery::load(storage, QUEUE, request, &BodyPool::new(0, Arc::default())).unwrap();
     chunks.iter().map(|stored| u64::from(stored.chunk.count() - stored.settled.count())).sum()
 }
 
@@ -462,7 +464,7 @@ fn damaged_values_are_reported() {
     bytes[20] ^= 1;
     storage.write(&[Change::Put(Family::Chunks, key, bytes)], Logging::Synced).unwrap();
     let request = LoadRequest { first: 0, end: 10, bytes: usize::MAX };
-    let loaded = recovery::load(&storage, QUEUE, request, &Arc::default());
+    let loaded = recovery::load(&storage, QUEUE, request, &BodyPool::new(0, Arc::default()));
     assert!(matches!(loaded, Err(StoreError::Corrupt(_))));
 }
 

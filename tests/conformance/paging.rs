@@ -245,3 +245,61 @@ fn what_consumers_hold_leaves_memory_and_comes_back() {
         assert_eq!(counts(&mut client, "results"), (2_000, 0));
     }
 }
+
+/// Bytes of the files below a directory.
+fn disk_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry"));
+    let sizes = entries.map(|entry| match entry.metadata().expect("its size") {
+        // RocksDB reserves space for its log in advance.
+        data if data.is_file() => std::os::unix::fs::MetadataExt::blocks(&data).saturating_mul(512).min(data.len()),
+        _ => disk_bytes(&entry.path()),
+    });
+    sizes.sum()
+}
+
+#[test]
+fn a_large_body_for_many_queues_is_kept_once() {
+    const QUEUES: usize = 10;
+    const MESSAGES: u32 = 300;
+    const LARGE: usize = 200_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = broker(dir.path());
+    let mut client = open_at(first.addr);
+    for queue in 0..QUEUES {
+        client.declare_queue(CH, &format!("q{queue}"), true).unwrap();
+        client.bind(CH, &format!("q{queue}"), "amq.fanout", "").unwrap();
+    }
+    let before = resident_mib(&first);
+    client.confirm_select(CH).unwrap();
+    let mut body = vec![b'x'; LARGE];
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    for number in 0..MESSAGES {
+        body[..4].copy_from_slice(&number.to_be_bytes());
+        client.publish(CH, "amq.fanout", "", &properties, &body).unwrap();
+    }
+    assert_eq!(client.wait_confirms(CH), Ok(vec![]));
+    let (after, once) = (resident_mib(&first), u64::from(MESSAGES) * LARGE as u64);
+    // 600 MB for all queues, 60 of them different.
+    assert!(after < before + BUDGET + 64, "{before} MiB before, {after} MiB after");
+    first.kill9();
+    let disk = disk_bytes(dir.path());
+    assert!(disk < once * 5 / 2, "{disk} bytes on disk for {once}, once in the log and once in files");
+    let broker = broker(dir.path());
+    let mut client = open_at(broker.addr);
+    client.qos(CH, 20, false).unwrap();
+    for queue in (0..QUEUES).step_by(3) {
+        let tag = client.consume(CH, &format!("q{queue}"), "", false).unwrap();
+        for expected in 0..MESSAGES {
+            let delivery = client.delivery().unwrap();
+            let number = u32::from_be_bytes(delivery.body[..4].try_into().unwrap());
+            assert!(
+                number == expected
+                    && delivery.body.len() == LARGE
+                    && delivery.body[4..].iter().all(|byte| *byte == b'x')
+            );
+            client.ack(CH, delivery.delivery_tag, false).unwrap();
+        }
+        client.cancel(CH, &tag).unwrap();
+    }
+    client.close().unwrap();
+}

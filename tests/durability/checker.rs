@@ -36,6 +36,8 @@ pub enum Rule {
     Liveness,
     /// A definition with `-ok` is gone after a restart, or a deleted one is back.
     Topology,
+    /// What nothing refers to is still on disk.
+    Leak,
 }
 
 #[derive(Clone, Debug)]

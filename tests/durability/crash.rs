@@ -9,6 +9,8 @@ use crate::{consumer, publisher, topologist, transactor};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+use warren::store::rocks::RocksStorage;
+use warren::store::{Family, Storage};
 
 const PRODUCERS: u32 = 3;
 
@@ -63,6 +65,7 @@ pub fn run(cycles: u64, seed: u64) {
     let stopped = broker.term().expect("a broker that stops");
     assert!(stopped.success(), "broker ended with {stopped}:\n{}", broker.stderr());
     world.checker().stopped();
+    judge_bodies(&world, dir.path());
     broker = start(dir.path(), broker.addr.port()).unwrap_or_else(|error| panic!("{error}"));
     restarts.push(broker.startup);
     judge(&world, "look at the queues after the last restart", still_empty(&world));
@@ -146,6 +149,21 @@ fn drain(world: &World) {
             thread::sleep(ON_THE_WAY);
         }
         judge(world, &format!("drain of {name}"), consumer::drain(world, queue, deadline));
+    }
+}
+
+/// All queues are drained and the broker has stopped: no body that queues shared may be left on disk.
+fn judge_bodies(world: &World, dir: &Path) {
+    let storage = RocksStorage::open(dir).unwrap_or_else(|error| panic!("{error}"));
+    let mut left = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        left.push(format!("{key:02x?}"));
+        true
+    };
+    storage.scan(Family::Bodies, b"", &[0xff; 18], &mut visit).unwrap_or_else(|error| panic!("{error}"));
+    if !left.is_empty() {
+        let text = format!("{} keys of shared bodies are left on disk, {:?}", left.len(), left.first());
+        world.checker().violation(Rule::Leak, text);
     }
 }
 

@@ -59,10 +59,11 @@ impl Id {
         self.rng(4).below(7) as u8
     }
 
-    /// Mostly small, now and then up to 64 KB.
+    /// Mostly small, now and then up to 64 KB: more often where several queues share it.
     pub fn body(self) -> Vec<u8> {
         let mut rng = self.rng(2);
-        let bits = if rng.below(50) == 0 { 16 } else { rng.below(10) };
+        let one_in = if self.route().places.copies() > 1 { 4 } else { 50 };
+        let bits = if rng.below(one_in) == 0 { 16 } else { rng.below(10) };
         let size = rng.below(1 << bits) as usize;
         let mut payload = Vec::with_capacity(size + 8);
         while payload.len() < size {

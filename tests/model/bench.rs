@@ -16,6 +16,7 @@ use warren::broker::message::{Ledger, Run, Span};
 use warren::broker::queue::{
     Command, ConsumerSpec, Dead, Effects, Outlet, Overflow, Queue, QueueSettings, Reason, SharedCredit, Taken,
 };
+use warren::store::bodies::BodyPool;
 
 /// Where deliveries are written down.
 #[derive(Clone, Default, Debug)]
@@ -67,6 +68,7 @@ pub struct Bench {
     pub disk: Disk,
     pub letters: Letters,
     pub ledger: Arc<Ledger>,
+    pub pool: BodyPool,
     /// Wall clock ms.
     pub now: u64,
     /// When the machine wants to be told the time.
@@ -88,13 +90,15 @@ impl Bench {
         let settings = Arc::new(config.settings(None));
         let mut naive = Naive::new(settings.clone());
         naive.consumers.shared = config.shared;
+        let ledger = Arc::<Ledger>::default();
         Bench {
             config,
             queue: Queue::new(config.durable, false, settings),
             journal: Journal::default(),
             disk: Disk::default(),
             letters: Letters::default(),
-            ledger: Arc::default(),
+            pool: BodyPool::new(0, ledger.clone()),
+            ledger,
             now: 1_000_000,
             timer: None,
             over: false,

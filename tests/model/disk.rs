@@ -7,6 +7,7 @@ use std::sync::Arc;
 use warren::broker::identity::QueueId;
 use warren::broker::message::{Returns, Run};
 use warren::broker::queue::{Command, LoadRequest, Queue, QueueState, SharedCredit, StoredChunk};
+use warren::store::bodies::{self, BodyPool};
 use warren::store::committer::Piece;
 use warren::store::memory::MemoryStorage;
 use warren::store::recovery;
@@ -48,6 +49,15 @@ impl Disk {
             self.storage.scan(family, &keys::chunk(QUEUE, 0), &to, &mut visit).unwrap();
             assert_eq!(left, Vec::<u64>::new(), "{} is left on disk of a drained queue", family.name());
         }
+        for (family, from) in [(Family::Bodies, &b""[..]), (Family::Transient, &b"b"[..])] {
+            let mut left = Vec::new();
+            let mut visit = |key: &[u8], _: &[u8]| {
+                left.push(key.to_vec());
+                true
+            };
+            self.storage.scan(family, from, &[0xff; 18], &mut visit).unwrap();
+            assert_eq!(left, Vec::<Vec<u8>>::new(), "bodies are left on disk of a drained queue");
+        }
     }
 
     fn states(&self, levels: usize) -> Vec<(u8, QueueState)> {
@@ -61,7 +71,7 @@ impl Disk {
     /// Durable messages on disk that are not settled there.
     fn messages(&self) -> Vec<(u64, Message)> {
         let request = LoadRequest { first: 0, end: u64::MAX, bytes: usize::MAX };
-        let (chunks, _) = recovery::load(&self.storage, QUEUE, request, &Arc::default()).unwrap();
+        let (chunks, _) = recovery::load(&self.storage, QUEUE, request, &BodyPool::new(1, Arc::default())).unwrap();
         let mut messages = Vec::new();
         for stored in chunks.into_iter().filter(|stored| stored.chunk.durable()) {
             let chunk = Arc::new(stored.chunk);
@@ -95,7 +105,9 @@ impl Bench {
             let collected = self.queue.collect(epoch, spill, &mut room);
             let mut piece = Piece::default();
             let more = piece.add_queue(QUEUE, collected);
-            let (logged, unlogged) = piece.into_changes();
+            let (mut logged, mut unlogged) = piece.into_changes();
+            bodies::count(&self.disk.storage, &mut unlogged).unwrap();
+            bodies::count(&self.disk.storage, &mut logged).unwrap();
             self.disk.storage.write(&unlogged, Logging::Unlogged).unwrap();
             self.disk.storage.write(&logged, Logging::Logged).unwrap();
             if !more {
@@ -115,7 +127,7 @@ impl Bench {
             return;
         }
         if let Some(request) = self.queue.load_request(HEAD) {
-            let (chunks, end) = recovery::load(&self.disk.storage, QUEUE, request, &self.ledger).unwrap();
+            let (chunks, end) = recovery::load(&self.disk.storage, QUEUE, request, &self.pool).unwrap();
             self.disk.reading = Some((request.first, chunks, end));
         }
     }

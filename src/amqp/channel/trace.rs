@@ -143,6 +143,7 @@ fn send(link: &mut Link, route: &Route, prefix: &str, name: &str, headers: Table
         priority: 0,
         deadline_ms: 0,
         died: false,
+        detached: None,
     };
     link.batch.push(link.session.broker(), route, &parts, None);
 }

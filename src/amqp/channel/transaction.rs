@@ -164,6 +164,6 @@ impl Admitted {
     /// The message as queues take it.
     pub(super) fn parts<'a>(&self, exchange_and_key: &'a [u8], header: &'a [u8], body: &'a [u8]) -> Parts<'a> {
         let (persistent, priority, deadline_ms) = (self.persistent, self.priority, self.deadline_ms);
-        Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died: false }
+        Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died: false, detached: None }
     }
 }

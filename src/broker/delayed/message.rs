@@ -121,7 +121,7 @@ mod tests {
 
     fn record<'a>(exchange_and_key: &'a [u8], header: &'a [u8]) -> Record<'a> {
         let (priority, deadline_ms, persistent, died) = (0, 0, true, false);
-        Record { exchange_and_key, header, body: b"", priority, deadline_ms, persistent, died }
+        Record { exchange_and_key, header, body: b"", priority, deadline_ms, persistent, died, detached: None }
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn chunk(first: u64, count: u64, ledger: &Arc<Ledger>) -> Chunk {
             priority: 0,
             deadline_ms: 0,
             died: false,
+            detached: None,
         });
     }
     builder.finish(true, ledger)
@@ -85,7 +86,7 @@ impl Node {
     }
 
     fn load(&self, bytes: &[u8]) -> Chunk {
-        Chunk::load(0, true, bytes.to_vec(), &self.ledger).unwrap()
+        Chunk::load_plain(0, true, bytes.to_vec(), &self.ledger).unwrap()
     }
 
     fn read(&self, request: LoadDelayed) -> (Vec<(Place, Chunk)>, Option<Place>) {

@@ -168,7 +168,7 @@ impl Entry {
         let count = self.chunk.count();
         let whole = self.next < count || (self.chunk.durable() && self.stored.is_none()) || self.chunk.is_thin();
         let few = (count - self.settled.count()) * THIN_SHARE <= count;
-        if whole || !few || self.chunk.memory() < THIN_BYTES {
+        if whole || !few || self.chunk.weight() < THIN_BYTES {
             return;
         }
         let kept = (0..count).filter(|index| !self.settled.contains(*index));
@@ -261,6 +261,7 @@ mod tests {
                 priority: 0,
                 deadline_ms: 0,
                 died: false,
+                detached: None,
             });
         }
         Arc::new(builder.finish(false, &Arc::default()))

@@ -138,10 +138,10 @@ impl<O: Outlet> Queue<O> {
                 && !self.returned.any_in(**first..entry.chunk.end())
         });
         let beyond = held.skip_while(|(_, entry)| {
-            kept += entry.chunk.memory();
+            kept += entry.chunk.weight();
             kept <= keep
         });
-        beyond.filter(|(_, entry)| entry.chunk.memory() >= ABSENT_BYTES).map(|(first, _)| *first).collect()
+        beyond.filter(|(_, entry)| entry.chunk.weight() >= ABSENT_BYTES).map(|(first, _)| *first).collect()
     }
 
     /// Whether the queue holds chunks in memory beyond `keep` bytes at its head.
@@ -348,7 +348,7 @@ impl<O: Outlet> Queue<O> {
             {
                 entry.stored = Some(epoch);
                 self.disk.spilled = true;
-                *room = room.saturating_sub(entry.chunk.bytes().len());
+                *room = room.saturating_sub(entry.chunk.commit_bytes());
                 collected.spills.push(entry.chunk.clone());
             }
         }
@@ -365,7 +365,7 @@ impl<O: Outlet> Queue<O> {
         let mut kept = 0;
         let ready = self.entries.range(self.first_ready_entry(at)..end);
         let beyond = ready.skip_while(|(_, entry)| {
-            kept += entry.chunk.memory();
+            kept += entry.chunk.weight();
             kept <= keep || entry.next > 0
         });
         beyond.map(|(first, _)| *first).collect()

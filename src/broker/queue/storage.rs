@@ -43,6 +43,8 @@ pub struct Deleted {
     pub durable: bool,
     /// Whether settlements of it were stored too.
     pub settled: bool,
+    /// Whether its records referred to detached bodies.
+    pub refers: bool,
 }
 
 /// What one commit writes for a queue.
@@ -113,7 +115,8 @@ impl Disk {
     pub fn gone(&mut self, entry: &Entry) {
         if entry.stored.is_some() {
             let (first, durable) = (entry.chunk.first(), entry.chunk.durable());
-            self.deletes.push(Deleted { first, durable, settled: entry.settled_stored });
+            let (settled, refers) = (entry.settled_stored, entry.chunk.refers());
+            self.deletes.push(Deleted { first, durable, settled, refers });
             self.changed = true;
         }
     }
@@ -185,7 +188,7 @@ impl<O: Outlet> Queue<O> {
             self.disk.fresh.pop_front();
             self.disk.collecting.1 -= 1;
             if let Some(entry) = self.entries.get_mut(&first) {
-                *room = room.saturating_sub(entry.chunk.bytes().len());
+                *room = room.saturating_sub(entry.chunk.commit_bytes());
                 entry.stored = Some(epoch);
                 // A piece before this one has written its level without it.
                 self.levels.of(first).changed = true;

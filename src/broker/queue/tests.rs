@@ -79,6 +79,7 @@ impl Stage {
                 priority: 0,
                 deadline_ms,
                 died: false,
+                detached: None,
             });
         }
         let chunk = builder.finish(durable, &self.ledger);
@@ -222,7 +223,7 @@ fn a_durable_chunk_is_put_once_its_settlements_follow_and_in_the_end_it_is_delet
     assert_eq!(second.states.first().map(|(_, state)| state.messages), Some(6));
     stage.settle(&[(0, 1), (3, 1)], 1);
     let third = stage.queue.collect(3, None, &mut usize::MAX.clone());
-    assert_eq!(third.deletes, [Deleted { first: 0, durable: true, settled: true }]);
+    assert_eq!(third.deletes, [Deleted { first: 0, durable: true, settled: true, refers: false }]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Broker {
                 priority: 0,
                 deadline_ms: 0,
                 died: false,
+                detached: None,
             };
             batch.push(self, &route, &parts, None);
         }

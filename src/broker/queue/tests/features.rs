@@ -45,7 +45,7 @@ impl Stage {
     }
 
     fn stored(&self, chunk: &Chunk, returns: Vec<(u64, Returns)>) -> StoredChunk {
-        let chunk = Chunk::load(chunk.first(), true, chunk.bytes().to_vec(), &self.ledger).unwrap();
+        let chunk = Chunk::load_plain(chunk.first(), true, chunk.bytes().to_vec(), &self.ledger).unwrap();
         StoredChunk { chunk, settled: Settled::default(), returns }
     }
 
