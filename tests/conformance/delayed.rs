@@ -101,6 +101,8 @@ fn what_waits_survives_a_kill_and_goes_with_its_exchange() {
     assert_eq!(client.wait_confirms(CH), Ok(vec![]));
     client.delete_exchange(CH, &other).unwrap();
     client.purge(CH, &other_queue).unwrap();
+    // A purge waits for no disk. This does, and the purge came before it.
+    client.declare_queue(CH, &unique("q"), true).unwrap();
     broker.kill9();
     let broker = Broker::start(dir.path(), &[]);
     let mut client = open_at(broker.addr);
