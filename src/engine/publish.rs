@@ -74,9 +74,12 @@ impl Route {
         handed_on
     }
 
-    /// Whether it may lead to several queues.
-    fn is_wide(&self) -> bool {
-        self.targets.len() + self.gates.iter().map(|gate| gate.targets.len()).sum::<usize>() > 1
+    /// Whether the queues that it may lead to are to share the body of a message, as far as they do not yet.
+    fn shares(&self, parts: &Parts<'_>) -> bool {
+        let queues = self.targets.len() + self.gates.iter().map(|gate| gate.targets.len()).sum::<usize>();
+        let (bytes, many) = SMALL_DETACHED;
+        let small = parts.body.len() >= bytes && queues >= many && !parts.persistent;
+        parts.detached.is_none() && (small || parts.body.len() >= DETACHED_BYTES && queues > 1)
     }
 
     /// The names of its queues.
@@ -103,6 +106,10 @@ impl Route {
 
 /// Pending chunks are kept with their queues for the next turn up to this many.
 const KEPT: usize = 8;
+/// The same while most of them are used in every turn: one publisher to many queues.
+const KEPT_WIDE: usize = 256;
+/// A transient body from this size on that goes to so many queues is detached too: nothing is counted on disk for it.
+const SMALL_DETACHED: (usize, usize) = (512, 16);
 
 /// Messages packed by a connection during one turn, per target queue.
 #[derive(Debug, Default)]
@@ -110,6 +117,8 @@ pub struct Batch {
     pending: Vec<Pending>,
     /// Where a queue's pending chunk is, once there are many.
     index: HashMap<(QueueId, usize), usize>,
+    /// Where the next queue is expected: routes ask for their queues in the same order again and again.
+    next: usize,
     bytes: usize,
     /// The same, once for each queue.
     spread: usize,
@@ -145,7 +154,7 @@ impl Batch {
     pub fn push(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
         let (shared, own);
         let length = parts.record_len();
-        let parts = if parts.body.len() >= DETACHED_BYTES && parts.detached.is_none() && route.is_wide() {
+        let parts = if parts.body.len() >= SMALL_DETACHED.0 && route.shares(parts) {
             shared = broker.bodies().make(parts.body);
             broker.committer().appended(parts.body.len() as u64);
             self.spread += parts.body.len();
@@ -282,11 +291,14 @@ impl Batch {
         if self.bytes == 0 {
             return None;
         }
-        for pending in &mut self.pending {
+        let mut used = 0;
+        for pending in self.pending.iter_mut().filter(|pending| !pending.builder.is_empty()) {
+            used += 1;
             self.durable |= pending.hand_over(broker, &mut self.refused).durable;
         }
         self.let_wait(broker);
-        if self.pending.len() > KEPT {
+        let kept = if used * 2 > self.pending.len() { KEPT_WIDE } else { KEPT };
+        if self.pending.len() > kept {
             self.pending.clear();
             self.index.clear();
         }
@@ -315,7 +327,16 @@ impl Batch {
         self.spread >= TURN_BYTES
     }
 
+    #[inline]
     fn position(&mut self, queue: &Arc<QueueHandle>, level: usize) -> usize {
+        let is_it = |pending: &Pending| pending.level == level && Arc::ptr_eq(&pending.queue, queue);
+        let expected = if self.pending.get(self.next).is_some_and(is_it) { Some(self.next) } else { None };
+        let at = expected.unwrap_or_else(|| self.look_for(queue, level));
+        self.next = if at + 1 < self.pending.len() { at + 1 } else { 0 };
+        at
+    }
+
+    fn look_for(&mut self, queue: &Arc<QueueHandle>, level: usize) -> usize {
         if self.pending.len() <= KEPT {
             let is_it = |pending: &Pending| pending.level == level && Arc::ptr_eq(&pending.queue, queue);
             let known = self.pending.iter().position(is_it);
