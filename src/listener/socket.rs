@@ -2,9 +2,11 @@
 
 use crate::limits::{READ_BYTES, TLS_HANDSHAKE_BYTES};
 use crate::tls::Session;
+use socket2::SockRef;
 use std::cell::RefCell;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// After the last write: how long, and for how many bytes, the peer's own last words are read and dropped. Closing a
@@ -111,7 +113,7 @@ impl Socket {
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         match &mut self.tls {
-            None => self.stream.try_read(into),
+            None => read_once(&self.stream, into),
             Some(secure) => secure.read(&self.stream, into),
         }
     }
@@ -268,5 +270,48 @@ fn keep(buffer: &mut Vec<u8>, bytes: &[u8]) {
     } else {
         buffer.clear();
         buffer.extend_from_slice(bytes);
+    }
+}
+
+/// Reads what is there. A read that leaves room in `into` has emptied the socket: it is not ready until more comes, which
+/// saves a second read that would only find that out.
+fn read_once(stream: &TcpStream, into: &mut [u8]) -> Result<usize> {
+    let (room, mut read) = (into.len(), 0);
+    let outcome = stream.try_io(Interest::READABLE, || {
+        read = (&*SockRef::from(stream)).read(into)?;
+        if read > 0 && read < room { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    if read > 0 { Ok(read) } else { outcome.map(|()| 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_socket_that_was_emptied_is_ready_when_more_comes_and_at_its_end() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 8];
+        peer.write_all(b"five5").await.unwrap();
+        stream.readable().await.unwrap();
+        assert_eq!(read_once(&stream, &mut bytes).unwrap(), 5);
+        // The kernel is not asked again.
+        let asked = stream.try_io(Interest::READABLE, || Ok(()));
+        assert_eq!(asked.unwrap_err().kind(), ErrorKind::WouldBlock);
+        // More than fits, and then the end.
+        peer.write_all(b"thirteen more").await.unwrap();
+        drop(peer);
+        let mut left = 13;
+        loop {
+            stream.readable().await.unwrap();
+            match read_once(&stream, &mut bytes).unwrap() {
+                0 => break,
+                read => left -= read,
+            }
+        }
+        assert_eq!(left, 0);
     }
 }
