@@ -100,11 +100,18 @@ impl DelayHandle {
     /// Takes messages that are due together.
     pub(super) fn accept(self: &Arc<Self>, broker: &Broker, due: u64, chunk: Chunk) {
         broker.committer().appended(chunk.bytes().len() as u64);
-        let dirty = self.delays.lock().accept(due, chunk, self.window());
+        let mut delays = self.delays.lock();
+        let dirty = delays.accept(due, chunk, self.window());
+        self.list(broker, dirty);
+        drop(delays);
+        broker.delaying().timers.set(self, due);
+    }
+
+    /// Lists what waits for the disk, before the lock is released: see [`QueueHandle`](super::QueueHandle).
+    fn list(self: &Arc<Self>, broker: &Broker, dirty: bool) {
         if dirty {
             broker.committer().dirty(self.clone());
         }
-        broker.delaying().timers.set(self, due);
     }
 
     /// The broker is stopping: returns when nothing is being moved any more.
@@ -172,10 +179,10 @@ impl DelayHandle {
             }
         }
         let epoch = batch.flush(broker).or(epoch);
-        let dirty = self.delays.lock().moved(epoch);
-        if dirty {
-            broker.committer().dirty(self.clone());
-        }
+        let mut delays = self.delays.lock();
+        let dirty = delays.moved(epoch);
+        self.list(broker, dirty);
+        drop(delays);
         if let Some(epoch) = epoch {
             let arrival = Arrival { handle: self.clone(), broker: Arc::downgrade(broker) };
             broker.committer().wake_at(epoch, Arc::new(arrival));
@@ -254,10 +261,10 @@ impl DelayHandle {
 
     /// Everything up to epoch `done` is on disk.
     fn arrived(self: &Arc<Self>, broker: &Broker) {
-        let (dirty, resumes) = self.delays.lock().arrived(broker.committer().done_epoch());
-        if dirty {
-            broker.committer().dirty(self.clone());
-        }
+        let mut delays = self.delays.lock();
+        let (dirty, resumes) = delays.arrived(broker.committer().done_epoch());
+        self.list(broker, dirty);
+        drop(delays);
         if resumes {
             broker.delaying().timers.set(self, 0);
         }

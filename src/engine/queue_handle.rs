@@ -202,8 +202,17 @@ impl QueueHandle {
             let mut queue = self.queue.lock();
             let now = time_for(&queue, &command, broker);
             queue.apply(command, now, &mut effects);
+            self.list(broker, &mut effects);
         }
         self.perform(broker, effects)
+    }
+
+    /// Lists the queue for the disk, before its lock is released: whoever finds it listed, and so does not list it again,
+    /// reads the open epoch afterwards and relies on it.
+    fn list(self: &Arc<Self>, broker: &Broker, effects: &mut Effects<Outlet>) {
+        if std::mem::take(&mut effects.dirty) {
+            broker.committer().dirty(self.clone());
+        }
     }
 
     /// The queue was declared, again or passively: for a classic queue that is use (compat.md 2.3; RabbitMQ renews the lease
@@ -241,6 +250,7 @@ impl QueueHandle {
             let command = Command::Consume(spec);
             let now = time_for(&queue, &command, broker);
             queue.apply(command, now, &mut effects);
+            self.list(broker, &mut effects);
         }
         self.perform(broker, effects);
         Ok(())
@@ -284,6 +294,7 @@ impl QueueHandle {
             }
             let now = if queue.needs_time() { broker.now() } else { 0 };
             let taken = queue.take(no_ack, now, &mut effects);
+            self.list(broker, &mut effects);
             if matches!(taken, Taken::OnDisk) {
                 self.getters.lock().push((outlet.outbox.clone(), outlet.channel));
             }
@@ -295,7 +306,10 @@ impl QueueHandle {
 
     pub(super) fn purge(self: &Arc<Self>, broker: &Broker) -> u64 {
         let mut effects = Effects::default();
-        let purged = self.queue.lock().purge(&mut effects);
+        let mut queue = self.queue.lock();
+        let purged = queue.purge(&mut effects);
+        self.list(broker, &mut effects);
+        drop(queue);
         self.perform(broker, effects);
         purged
     }
@@ -350,9 +364,6 @@ impl QueueHandle {
         effects.wake.iter().for_each(|outlet| outlet.outbox.ring());
         if effects.stirred {
             broker.samples().stir(self);
-        }
-        if effects.dirty {
-            broker.committer().dirty(self.clone());
         }
         if effects.load {
             broker.load(self);

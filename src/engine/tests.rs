@@ -10,8 +10,10 @@ use crate::clock::SystemClock;
 use crate::name::Name;
 use crate::store::committer::SyncPolicy;
 use crate::store::memory::MemoryStorage;
+use crate::store::{Family, Storage};
 use crate::value::{Table, Value};
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -377,5 +379,68 @@ fn a_clean_stop_doubles_no_dead_letter() {
         }
         assert_eq!(ready("dead"), all, "round {round}");
     }
+    broker.stop().unwrap();
+}
+
+/// A connection's task that publishes to the queue it consumes from, and says whether the message was on disk when its epoch
+/// was done.
+struct Answers {
+    session: Session,
+    storage: Arc<MemoryStorage>,
+    on_disk: std::sync::Mutex<Option<bool>>,
+}
+
+impl std::task::Wake for Answers {
+    fn wake(self: Arc<Self>) {
+        let broker = self.session.broker();
+        let (route, mut batch) = (self.session.route("", b"a", b"").unwrap(), Batch::default());
+        let (exchange_and_key, header, body) = (&b"\0\x01a"[..], &b""[..], &b"the answer"[..]);
+        let (persistent, priority, deadline_ms, died) = (true, 0, 0, false);
+        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died };
+        batch.push(broker, &route, &parts, None);
+        let epoch = batch.flush(broker).unwrap();
+        self.session.wake_at(epoch);
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while self.session.done_epoch() < epoch {
+            assert!(std::time::Instant::now() < deadline, "the epoch is never done");
+            std::thread::yield_now();
+        }
+        let mut on_disk = false;
+        let mut visit = |_: &[u8], chunk: &[u8]| {
+            on_disk |= chunk.windows(body.len()).any(|bytes| bytes == body);
+            true
+        };
+        self.storage.scan(Family::Chunks, &[0; 17], &[0xff; 17], &mut visit).unwrap();
+        *self.on_disk.lock().unwrap() = Some(on_disk);
+    }
+}
+
+/// Whoever finds a queue listed for the disk relies on it.
+#[test]
+fn a_message_is_on_disk_when_its_epoch_is_done_whoever_changed_the_queue_before() {
+    let storage = Arc::new(MemoryStorage::default());
+    let broker = Broker::start(storage.clone(), options()).unwrap();
+    let session = broker.open_session("/", user().identity()).unwrap();
+    declare(&session, "a");
+    let spec =
+        ConsumeSpec { channel: 1, no_ack: false, exclusive: false, priority: 0, prefetch: Some(1), shared: None };
+    session.consume(&Name::new("a").unwrap(), spec).unwrap();
+    let other = broker.open_session("/", user().identity()).unwrap();
+    let answers = Arc::new(Answers { session: other, storage, on_disk: std::sync::Mutex::default() });
+    let outbox = session.outbox().clone();
+    let mut rung = Box::pin(outbox.rung());
+    let waker = std::task::Waker::from(answers.clone());
+    assert!(rung.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    assert!(outbox.rest());
+    // The consumer's connection is woken while this publish is still at work.
+    let (route, mut batch) = (session.route("", b"a", b"").unwrap(), Batch::default());
+    let (exchange_and_key, header, body, persistent, died) = (&b"\0\x01a"[..], &b""[..], &b"m"[..], true, false);
+    let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died };
+    batch.push(&broker, &route, &parts, None);
+    batch.flush(&broker);
+    assert_eq!(*answers.on_disk.lock().unwrap(), Some(true));
+    drop(rung);
+    session.close();
+    answers.session.close();
     broker.stop().unwrap();
 }

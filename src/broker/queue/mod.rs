@@ -117,7 +117,8 @@ pub struct Effects<O> {
     pub wake: SmallVec<[O; 2]>,
     /// The head is on disk: [`Queue::load_request`] says what to read.
     pub load: bool,
-    /// The queue has something for the disk and was not listed as dirty before.
+    /// The queue has something for the disk and was not listed as dirty before. To be done under the lock: whoever finds it
+    /// listed relies on that.
     pub dirty: bool,
     /// The last consumer of an auto-delete queue has gone, or nobody used the queue for as long as `x-expires` says.
     pub unused: bool,
