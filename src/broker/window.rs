@@ -198,6 +198,26 @@ impl Window {
         self.entry(identity).is_some_and(|entry| entry.deadline > now)
     }
 
+    /// The same, if `count` others came before.
+    pub fn knows_after(&self, count: u64, identity: Identity, now: u64) -> bool {
+        let number = self.known.get(&identity).filter(|_| self.knows(identity, now));
+        number.is_some_and(|number| self.reaches(self.next() - number - 1 + count))
+    }
+
+    /// Whether an entry is remembered when so many came after it.
+    pub fn reaches(&self, count: u64) -> bool {
+        count < self.size() as u64
+    }
+
+    /// Whether a message is remembered at all.
+    pub fn keeps(&self, mark: Mark) -> bool {
+        mark.ttl_ms.or(self.settings.ttl_ms) != Some(0)
+    }
+
+    fn size(&self) -> usize {
+        usize::try_from(self.settings.size).unwrap_or(usize::MAX).clamp(1, DEDUPLICATION_ENTRIES)
+    }
+
     /// Whether the message that is known by this identity is durable.
     pub fn knows_durably(&self, identity: Identity) -> bool {
         self.entry(identity).is_some_and(|entry| entry.durable)
@@ -269,7 +289,7 @@ impl Window {
     }
 
     fn trim(&mut self) {
-        let size = usize::try_from(self.settings.size).unwrap_or(usize::MAX).clamp(1, DEDUPLICATION_ENTRIES);
+        let size = self.size();
         while self.entries.len() > size {
             self.drop_first();
         }

@@ -5,6 +5,7 @@ use crate::disk::Disk;
 use crate::history::{Config, Op};
 use crate::letters::{Fate, Letters};
 use crate::naive::{Delivery, Message, Naive};
+use crate::once::Verdict;
 use proptest::sample::Index;
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -114,7 +115,9 @@ impl Bench {
     pub fn run(&mut self, op: Op) {
         self.catch_up();
         match op {
-            Op::Enqueue { messages, durable, priority, ttl } => self.publish(messages, durable, priority, ttl),
+            Op::Enqueue { messages, durable, priority, ttl, marks } => {
+                self.publish(messages, durable, priority, ttl, marks);
+            }
             Op::Consume { prefetch, no_ack, priority, exclusive, shares } => {
                 let id = ConsumerId(self.next_consumer + 1);
                 self.consume(Holder { id, prefetch, no_ack, priority, exclusive, shares: shares && !no_ack, holds: 0 });
@@ -228,8 +231,12 @@ impl Bench {
             self.check();
         }
         assert!(matches!(self.queue.take(true, self.now, &mut Effects::default()), Taken::Empty));
+        if self.naive.once.is_timed() {
+            // Longer than anything is remembered.
+            self.wait(10_000);
+        }
         self.commit(None, usize::MAX);
-        self.disk.assert_empty();
+        self.disk.assert_empty(self.naive.once.is_timed());
         let (ledger, digest) = (self.ledger.clone(), self.digest.finish());
         drop(self);
         assert_eq!(ledger.bytes(), 0, "memory is counted that nobody holds");
@@ -371,20 +378,21 @@ impl Bench {
         }
     }
 
-    /// The messages of a chunk have come to a level, up to the index that was refused.
-    pub fn enqueue(&mut self, command: Command<Journal>, level: usize, messages: &[Message]) {
+    /// The messages of a chunk have come to a level, up to the index that was refused; duplicates have not.
+    pub fn enqueue(&mut self, command: Command<Journal>, level: usize, messages: &[(Message, Verdict)]) {
         let before = (self.naive.ready.len() as u64, self.naive.bodies);
         let seen = self.act(command);
-        let taken = seen.refused.unwrap_or(messages.len() as u32) as usize;
         let first = self.next[level];
-        self.next[level] += taken as u64;
-        for (at, message) in messages[..taken].iter().enumerate() {
+        self.next[level] = self.next_of(level);
+        let (taken, refused) = sort_out(messages, &seen, self.next[level] - first);
+        for (at, message) in taken.iter().enumerate() {
             self.naive.add_ready(first + at as u64, *message, false);
+            let mark = self.naive.facts(message).mark;
+            self.naive.once.remember(message.id, mark, message.durable, self.now);
         }
         self.naive.fresh = first..self.next[level];
         let dlx = self.naive.settings.overflow == Overflow::RejectPublishDlx;
         let letters = dlx && self.naive.settings.dead_letters.is_some();
-        let refused: Vec<u64> = messages[taken..].iter().map(|message| message.id).collect();
         assert_eq!(seen.turned_away, if letters { refused.clone() } else { Vec::new() }, "dead letters of a refusal");
         let died = seen.dropped.len();
         self.follow(seen);
@@ -402,6 +410,12 @@ impl Bench {
             let fits = bytes.is_none_or(|max| bodies <= before.1.max(max));
             assert!(fits || self.naive.guesses(), "more bytes than its limit");
         }
+    }
+
+    /// The number that a level's next message gets.
+    fn next_of(&self, level: usize) -> u64 {
+        let states = self.queue.states(true);
+        states.iter().find(|(at, _)| usize::from(*at) == level).map(|(_, state)| state.next_sequence).unwrap()
     }
 
     /// Applies a command as the engine does, and mirrors what time does before it.
@@ -488,4 +502,22 @@ impl Bench {
         let (sequence, chunk_end) = (run.first() + u64::from(at), run.chunk.end());
         Delivery { sequence, chunk_end, id, redelivered: run.redelivered, returns: run.returns }
     }
+}
+
+/// What was taken of a chunk, `count` messages, and the numbers of what was refused: neither holds duplicates.
+fn sort_out(messages: &[(Message, Verdict)], seen: &Seen, count: u64) -> (Vec<Message>, Vec<u64>) {
+    let (before, behind) = messages.split_at(seen.refused.map_or(messages.len(), |at| at as usize));
+    let firsts = |part: &[(Message, Verdict)], doubtful: bool| {
+        let first = |(message, verdict): &(Message, Verdict)| {
+            (*verdict == Verdict::First || (doubtful && *verdict == Verdict::Either)).then_some(*message)
+        };
+        part.iter().filter_map(first).collect::<Vec<Message>>()
+    };
+    let (least, most) = (firsts(before, false), firsts(before, true));
+    let taken = if count == most.len() as u64 { most } else { least };
+    assert_eq!(taken.len() as u64, count, "messages taken of {messages:?}, refused from {:?} on", seen.refused);
+    // A doubtful one comes last. The one that is named as refused was no duplicate.
+    let last = behind.last().is_some_and(|(message, _)| seen.turned_away.contains(&message.id));
+    let refused = firsts(behind, behind.len() == 1 || last);
+    (taken, refused.iter().map(|message| message.id).collect())
 }

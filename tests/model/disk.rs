@@ -38,7 +38,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn assert_empty(&self) {
+    pub fn assert_empty(&self, window: bool) {
+        assert!(!window || self.blocks().is_empty(), "what is remembered too long is left on disk");
         for family in [Family::Chunks, Family::Settled, Family::Transient] {
             let mut left = Vec::new();
             let to = keys::chunk(QueueId(QUEUE.0 + 1), 0);
@@ -58,6 +59,11 @@ impl Disk {
             self.storage.scan(family, from, &[0xff; 18], &mut visit).unwrap();
             assert_eq!(left, Vec::<Vec<u8>>::new(), "bodies are left on disk of a drained queue");
         }
+    }
+
+    /// The deduplication window: blocks by the number of their first entry.
+    fn blocks(&self) -> Vec<(u64, Vec<u8>)> {
+        recovery::recover(&self.storage).unwrap().windows.remove(&QUEUE).unwrap_or_default()
     }
 
     fn states(&self, levels: usize) -> Vec<(u8, QueueState)> {
@@ -112,6 +118,9 @@ impl Bench {
             self.disk.storage.write(&logged, Logging::Logged).unwrap();
             if !more {
                 self.disk.epoch = epoch;
+                self.naive.once.commit();
+                let (blocks, most) = (self.disk.blocks().len(), self.naive.once.most_blocks());
+                assert!(blocks <= most, "{blocks} blocks for a window of {most}");
                 let durable = self.naive.all().filter(|(_, message)| message.durable);
                 self.disk.committed = durable.map(|(sequence, message)| (sequence, message.returns)).collect();
                 self.arrive();
@@ -163,6 +172,9 @@ impl Bench {
             assert!(known && failed, "{sequence} came back {returns:?}, stored {least:?}, now {most:?}");
         }
         states.iter_mut().for_each(|(_, state)| state.maybe_delivered = state.next_sequence);
+        let fates = self.naive.all().map(|(sequence, message)| (message.id, sequences.contains(&sequence)));
+        let fates = fates.collect();
+        self.naive.once.restart(false, &fates);
         let stored = stored.into_iter().map(|(at, message)| (at, Message { delivered: Some(true), ..message }));
         self.recover(&states, stored.collect());
     }
@@ -189,6 +201,7 @@ impl Bench {
         self.check_states(&states, &stored);
         let counted = stored.iter().find(|(at, message)| message.returns != was[at].returns);
         assert_eq!(counted, None, "a clean stop keeps how often a message came back");
+        self.naive.once.restart(true, &BTreeMap::new());
         let known = |at: u64| was[&at].delivered.filter(|_| !self.naive.dying.contains_key(&at));
         let stored = stored.into_iter().map(|(at, message)| (at, Message { delivered: known(at), ..message }));
         let stored = stored.collect();
@@ -220,13 +233,15 @@ impl Bench {
         self.journal = Journal::default();
         let settings = self.naive.settings.clone();
         self.queue = Queue::recover(false, settings.clone(), states);
+        assert!(self.queue.restore_window(self.disk.blocks(), self.now), "the window on disk can be read");
         self.next = self.naive.levels().iter().map(|level| level.start).collect();
         for (level, state) in states {
             self.next[usize::from(*level)] = state.next_sequence;
         }
         let (facts, guessed) = (std::mem::take(&mut self.naive.facts), self.disk.guessed);
+        let once = std::mem::take(&mut self.naive.once);
         self.naive = Naive::new(settings);
-        self.naive.facts = facts;
+        (self.naive.facts, self.naive.once) = (facts, once);
         self.naive.consumers.shared = self.config.shared;
         self.shared = Arc::new(SharedCredit::new(self.config.shared));
         self.sharing = HashSet::new();

@@ -1,14 +1,18 @@
 //! What can happen to a queue, and random histories of it.
 
 use crate::letters::Fate;
+use crate::once::Mark;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use warren::broker::queue::{DeadLetters, Overflow, QueueKind, QueueSettings, Retry, RetryKind};
+use warren::broker::window::{DEDUPLICATION_HEADER, WindowSettings};
 use warren::name::Name;
 
 /// Most commands of a history.
 const LENGTH: usize = 160;
+/// Messages say that they are one of so many, so that there are duplicates.
+const IDENTITIES: u64 = 12;
 
 /// What a queue is declared with: it cannot change.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,8 @@ pub struct Config {
     pub durable: bool,
     /// The limit that consumers of a channel share.
     pub shared: i64,
+    /// Duplicates are dropped: how many identities are remembered, and for how long each.
+    pub once: Option<(u64, Option<u64>)>,
 }
 
 /// What a policy can change.
@@ -37,10 +43,25 @@ pub struct Policy {
     pub retry: (RetryKind, u64, u64),
 }
 
+/// Who the messages of a chunk say they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    first: u64,
+    stride: u64,
+    /// How long each is to be remembered, if they say so.
+    ttl: Option<u64>,
+}
+
+impl Marks {
+    pub fn of(self, at: u64) -> Mark {
+        ((self.first + at * self.stride) % IDENTITIES, self.ttl.map(|ttl| ttl * (1 + at % 3)))
+    }
+}
+
 /// What can happen.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Enqueue { messages: u32, durable: bool, priority: u8, ttl: Option<u64> },
+    Enqueue { messages: u32, durable: bool, priority: u8, ttl: Option<u64>, marks: Option<Marks> },
     Consume { prefetch: Option<u32>, no_ack: bool, priority: i32, exclusive: bool, shares: bool },
     Cancel(Index),
     Settle { at: Index, count: u32 },
@@ -68,7 +89,9 @@ impl Config {
         let max_priority = self.max_priority.filter(|_| kind == QueueKind::Classic);
         let exchange = || Name::new("dlx").expect("a name");
         let letters = DeadLetters { exchange: exchange(), routing_key: None, at_least_once: false };
-        let fixed = QueueSettings { kind, single_active, max_priority, ..QueueSettings::default() };
+        let header = || DEDUPLICATION_HEADER.to_owned();
+        let deduplication = self.once.map(|(size, ttl_ms)| WindowSettings { header: header(), size, ttl_ms });
+        let fixed = QueueSettings { kind, single_active, max_priority, deduplication, ..QueueSettings::default() };
         let Some(policy) = policy else {
             return QueueSettings { dead_letters: self.lettered.then_some(letters), ..fixed };
         };
@@ -93,11 +116,12 @@ pub fn history() -> impl Strategy<Value = (Config, Vec<Op>)> {
 
 fn config() -> impl Strategy<Value = Config> {
     let kind = select(vec![QueueKind::Classic, QueueKind::Classic, QueueKind::Quorum]);
-    (kind, weighted(0.3, 1..5u8), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.9), 1..12i64)
-        .prop_map(|(kind, max_priority, single_active, lettered, durable, shared)| {
+    let once = weighted(0.4, (1..16u64, weighted(0.5, 1..100u64)));
+    (kind, weighted(0.3, 1..5u8), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.9), 1..12i64, once)
+        .prop_map(|(kind, max_priority, single_active, lettered, durable, shared, once)| {
             // A quorum queue is always durable.
             let durable = durable || kind == QueueKind::Quorum;
-            Config { kind, max_priority, single_active, lettered, durable, shared }
+            Config { kind, max_priority, single_active, lettered, durable, shared, once }
         })
 }
 
@@ -133,9 +157,11 @@ fn op() -> impl Strategy<Value = Op> {
     let fate = select(vec![Fate::Gone, Fate::Back, Fate::BackByDetour]);
     let consumer =
         (weighted(0.5, 1..20u32), prop::bool::weighted(0.3), -1..2i32, prop::bool::weighted(0.1), any::<bool>());
+    let marks = (0..IDENTITIES, 0..4u64, weighted(0.2, 1..100u64));
+    let marks = weighted(0.8, marks.prop_map(|(first, stride, ttl)| Marks { first, stride, ttl }));
     prop_oneof![
-        10 => (1..40u32, any::<bool>(), 0..8u8, weighted(0.3, 0..40u64))
-            .prop_map(|(messages, durable, priority, ttl)| Op::Enqueue { messages, durable, priority, ttl }),
+        10 => (1..40u32, any::<bool>(), 0..8u8, weighted(0.3, 0..40u64), marks)
+            .prop_map(|(messages, durable, priority, ttl, marks)| Op::Enqueue { messages, durable, priority, ttl, marks }),
         4 => consumer.prop_map(|(prefetch, no_ack, priority, exclusive, shares)|
             Op::Consume { prefetch, no_ack: no_ack && !shares, priority, exclusive, shares }),
         3 => at().prop_map(Op::Cancel),

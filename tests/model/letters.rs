@@ -1,13 +1,16 @@
 //! Messages as bytes, and what becomes of the dead ones: some come back to the queue, at once or by way of another one.
 
 use crate::bench::Bench;
+use crate::history::Marks;
 use crate::naive::{Facts, Message};
+use crate::once::{Mark, Verdict};
 use std::collections::VecDeque;
 use warren::broker::content::Content;
 use warren::broker::dead_letter::{Death, Letter};
 use warren::broker::message::{ChunkBuilder, Parts, Record, Returns, Run};
 use warren::broker::queue::{Command, QueueKind, Reason};
-use warren::value::Value;
+use warren::broker::window::DEDUPLICATION_HEADER;
+use warren::value::{Table, Value};
 
 /// The queue under test, as its dead letters name it.
 const QUEUE: &str = "q";
@@ -71,17 +74,20 @@ fn history(header: &[u8]) -> Vec<(&'static str, Reason, i64)> {
     deaths.collect()
 }
 
-/// A content header without properties, or with an expiration.
-fn header(body: usize, expiration: Option<u64>) -> Vec<u8> {
+/// A content header with what a message says of itself: who it is, and how long it may wait.
+fn header(mark: Option<Mark>, expiration: Option<u64>) -> Vec<u8> {
     let mut header = vec![0, 60, 0, 0];
-    header.extend_from_slice(&(body as u64).to_be_bytes());
-    match expiration {
-        None => header.extend_from_slice(&[0, 0]),
-        Some(ms) => {
-            let text = ms.to_string();
-            header.extend_from_slice(&[1, 0, text.len() as u8]);
-            header.extend_from_slice(text.as_bytes());
-        }
+    header.extend_from_slice(&[0; 8]);
+    header.extend_from_slice(&[u8::from(expiration.is_some()) | (u8::from(mark.is_some()) << 5), 0]);
+    if let Some((identity, ttl)) = mark {
+        let mut headers = Table::from_iter([(DEDUPLICATION_HEADER, Value::from(identity as i64))]);
+        ttl.into_iter().for_each(|ttl| headers.insert("x-cache-ttl", ttl as i64));
+        headers.encode(&mut header);
+    }
+    if let Some(ms) = expiration {
+        let text = ms.to_string();
+        header.push(text.len() as u8);
+        header.extend_from_slice(text.as_bytes());
     }
     header
 }
@@ -100,19 +106,32 @@ fn may_enter(deaths: &[(&'static str, Reason, i64)], reason: Reason) -> bool {
 }
 
 impl Bench {
-    /// Messages of one priority come, as a publisher's turn packs them.
-    pub fn publish(&mut self, messages: u32, durable: bool, priority: u8, ttl: Option<u64>) {
+    /// Messages of one priority come, as a publisher's turn packs them. One that may be a duplicate or not ends its chunk: the
+    /// count of what was taken shows which it was.
+    pub fn publish(&mut self, messages: u32, durable: bool, priority: u8, ttl: Option<u64>, marks: Option<Marks>) {
         let priority = if self.config.lettered { priority } else { 0 };
         let durable = (durable || self.config.kind == QueueKind::Quorum) && self.config.durable;
-        let (mut builder, mut packed) = (ChunkBuilder::default(), Vec::new());
+        let (mut builder, mut packed, mut once) = (ChunkBuilder::default(), Vec::new(), self.naive.once.clone());
         for at in 0..u64::from(messages) {
-            let expiration = ttl.map(|ttl| ttl * (1 + at % 3));
-            let header = header(0, expiration);
+            let (expiration, mark) = (ttl.map(|ttl| ttl * (1 + at % 3)), marks.map(|marks| marks.of(at)));
+            let header = header(mark, expiration);
             let size = 8 + (self.naive.facts.len() * 7 % 900);
-            let facts = Facts { body: size as u64, ..Facts::default() };
-            packed.push(self.pack(&mut builder, (b"\0\x01q", &header), facts, (durable, priority), expiration));
+            let facts = Facts { body: size as u64, mark, ..Facts::default() };
+            let id = self.pack(&mut builder, (b"\0\x01q", &header), facts, (durable, priority), expiration);
+            let verdict = once.judge(mark, self.now);
+            packed.push((id, verdict));
+            match verdict {
+                Verdict::First => once.remember(id, mark, durable, self.now),
+                Verdict::Duplicate => {}
+                Verdict::Either => {
+                    self.hand_over(std::mem::take(&mut builder), std::mem::take(&mut packed), durable, priority);
+                    once = self.naive.once.clone();
+                }
+            }
         }
-        self.hand_over(builder, packed, durable, priority);
+        if !packed.is_empty() {
+            self.hand_over(builder, packed, durable, priority);
+        }
     }
 
     /// Adds a message to a chunk as the queue keeps it. Returns its number.
@@ -140,11 +159,11 @@ impl Bench {
         id
     }
 
-    fn hand_over(&mut self, mut builder: ChunkBuilder, packed: Vec<u64>, durable: bool, priority: u8) {
+    fn hand_over(&mut self, mut builder: ChunkBuilder, packed: Vec<(u64, Verdict)>, durable: bool, priority: u8) {
         let level = self.naive.settings.level_of(priority);
         let returns = Returns::default();
-        let message = |id: &u64| Message { id: *id, durable, delivered: Some(false), chunk_end: 0, returns };
-        let messages: Vec<Message> = packed.iter().map(message).collect();
+        let message = |id: u64| Message { id, durable, delivered: Some(false), chunk_end: 0, returns };
+        let messages: Vec<(Message, Verdict)> = packed.iter().map(|(id, verdict)| (message(*id), *verdict)).collect();
         let chunk = builder.finish(durable, &self.ledger);
         self.enqueue(Command::Enqueue(chunk, level), level, &messages);
     }
@@ -186,7 +205,8 @@ impl Bench {
         let mut builder = ChunkBuilder::default();
         let keys = (&letter.exchange_and_key[..], &letter.header[..]);
         let id = self.pack(&mut builder, keys, facts, (durable, priority), None);
-        self.hand_over(builder, vec![id], durable, priority);
+        // Dead letters pass, whoever they are.
+        self.hand_over(builder, vec![(id, Verdict::First)], durable, priority);
     }
 
     /// The queue is told which of its dead letters have arrived.

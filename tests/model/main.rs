@@ -12,6 +12,7 @@ mod disk;
 mod history;
 mod letters;
 mod naive;
+mod once;
 
 use bench::Bench;
 use history::{Config, Op, history};

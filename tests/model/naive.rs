@@ -2,6 +2,7 @@
 //! machine did, and says what should have been done by now.
 
 use crate::consumers::Consumers;
+use crate::once::{Mark, Once};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash};
 use std::ops::Range;
@@ -21,6 +22,8 @@ pub struct Facts {
     pub deadline: u64,
     /// Its deaths so far, the last one first: queue, reason, count.
     pub deaths: Vec<(&'static str, Reason, i64)>,
+    /// Who it says it is.
+    pub mark: Option<Mark>,
 }
 
 /// A message, by its sequence number in the maps that hold it.
@@ -84,12 +87,15 @@ pub struct Naive {
     pub fresh: Range<u64>,
     /// Nobody has used the queue since.
     pub unused_since: Option<u64>,
+    /// Which messages came before.
+    pub once: Once,
 }
 
 impl Naive {
     pub fn new(settings: Arc<QueueSettings>) -> Naive {
         Naive {
             consumers: Consumers::new(&settings),
+            once: Once::new(settings.deduplication.clone()),
             settings,
             facts: vec![Facts::default()],
             ready: BTreeMap::new(),
@@ -237,6 +243,7 @@ impl Naive {
 
     /// What time does before a command: `dead` is what the machine let go, in order.
     pub fn pass_time(&mut self, now: u64, dead: &mut VecDeque<(u64, Reason)>) {
+        self.once.pass_time(now);
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, sequence), message) = entry.remove_entry();
             self.add_ready(sequence, message, true);
