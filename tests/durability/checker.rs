@@ -9,6 +9,9 @@ use crate::message::Id;
 use crate::places::Places;
 use std::collections::{BTreeMap, HashMap};
 
+/// How much before its time a message may come: the broker follows the wall clock slowly.
+const SLACK_MS: u64 = 100;
+
 /// Violations of each rule kept in words; more are only counted.
 const VIOLATIONS_KEPT: u64 = 10;
 
@@ -22,6 +25,10 @@ pub enum Rule {
     Unflagged,
     /// A delivery after a settled ack with no crash between.
     AfterAck,
+    /// A duplicate of what was confirmed before was taken.
+    Twice,
+    /// A delayed message came before its time.
+    Early,
     /// First deliveries out of publishing order.
     Order,
     /// A requeued message came back later than its place allows.
@@ -64,6 +71,8 @@ pub struct Stats {
     pub after_ack: u64,
     /// Publishes without a confirm that arrived all the same.
     pub recovered: u64,
+    /// Duplicates that were published and confirmed.
+    pub doubles: u64,
 }
 
 #[derive(Default)]
@@ -87,9 +96,25 @@ struct Producer {
     nacked: Bits,
     returned: Bits,
     rolled_back: Bits,
+    /// A duplicate of it was confirmed: it is there.
+    doubles: Bits,
+    /// Confirmed, itself or a duplicate, before the present life.
+    confirmed_before: Bits,
+    /// Not to come before, in wall clock ms.
+    due: HashMap<u64, u64>,
     slots: Vec<Slot>,
     /// Messages that were published before the last crash: what a queue passed on, it may pass on again.
     before_crash: u64,
+}
+
+impl Producer {
+    fn all_confirmed(&self) -> Bits {
+        let mut all = self.confirmed.clone();
+        self.doubles.iter().for_each(|seq| {
+            all.insert(seq);
+        });
+        all
+    }
 }
 
 /// One consumer on one channel.
@@ -114,8 +139,10 @@ pub struct Rules {
     pub route: fn(Id) -> Places,
     /// Messages of a queue that differ in this have no order.
     pub rank: fn(usize, Id) -> u8,
-    /// The queue for dead letters of all others: they come in any order.
-    pub dead: Option<usize>,
+    /// Queues, by their bits, whose messages come in any order.
+    pub unordered: u16,
+    /// Queues, by their bits, that take each message once.
+    pub once: u16,
 }
 
 /// The history so far, as bits, and the verdict.
@@ -195,6 +222,29 @@ impl Checker {
         id
     }
 
+    /// A message that is about to be sent is not to come before it is due, in wall clock ms.
+    pub fn waits(&mut self, id: Id, due: u64) {
+        self.producers[id.producer as usize].due.insert(id.seq, due);
+    }
+
+    /// A delayed message came.
+    pub fn came(&mut self, id: Id, now: u64) {
+        let Some(producer) = self.publisher(id, Rule::Phantom) else { return };
+        if let Some(due) = producer.due.get(&id.seq).copied().filter(|due| now + SLACK_MS < *due) {
+            self.violation(Rule::Early, format!("{id:?} came {} ms before its time", due - now));
+        }
+    }
+
+    /// A duplicate was confirmed, the message itself or not.
+    pub fn confirmed_double(&mut self, id: Id, nack: bool) {
+        if nack {
+            return self.violation(Rule::Confirm, format!("a duplicate of {id:?} was refused"));
+        }
+        let Some(producer) = self.publisher(id, Rule::Confirm) else { return };
+        producer.doubles.insert(id.seq);
+        self.stats.doubles += 1;
+    }
+
     pub fn returned(&mut self, id: Id) {
         if !(self.rules.route)(id).is_empty() {
             self.violation(Rule::Return, format!("{id:?} was returned but has a queue"));
@@ -262,7 +312,7 @@ impl Checker {
             return self.violation(Rule::Phantom, format!("{id:?} came out of queue {queue}"));
         }
         self.check_repetition(queue, life, id, redelivered);
-        if self.rules.dead != Some(queue) {
+        if self.rules.unordered & 1 << queue == 0 {
             self.check_order(session, id, redelivered);
         }
     }
@@ -271,8 +321,11 @@ impl Checker {
         let now = life == self.life;
         let places = (self.rules.route)(id);
         let producer = &mut self.producers[id.producer as usize];
-        // A crash between a dead letter's arrival and its settlement at its source doubles it.
-        let doubled = places.any != 0 && id.seq < producer.before_crash;
+        let confirmed_before = producer.confirmed_before.contains(id.seq);
+        let once = self.rules.once & 1 << queue != 0;
+        // A crash between a dead letter's arrival and its settlement at its source doubles it; and between a message and its
+        // identity what was not confirmed, and is published again.
+        let doubled = (places.any != 0 || (once && !confirmed_before)) && id.seq < producer.before_crash;
         let elsewhere = |slot: &Slot| slot.delivered.contains(id.seq);
         let known = places.any != 0 && producer.slots.iter().any(elsewhere);
         let passed = producer.slots.iter().any(|slot| slot.settled_safely.contains(id.seq));
@@ -287,6 +340,11 @@ impl Checker {
         self.stats.after_ack += u64::from(settled && !settled_safely);
         if doubled {
             return;
+        }
+        // What a crash leaves comes with the flag; without it this is another copy.
+        let another = now && !first && first_now && !redelivered;
+        if another && confirmed_before && once {
+            self.violation(Rule::Twice, format!("{id:?} came again from queue {queue} as if for the first time"));
         }
         if !first_now && !redelivered {
             self.violation(Rule::Unflagged, format!("{id:?} came again from queue {queue} without redelivered"));
@@ -394,6 +452,9 @@ impl Checker {
 
     fn next_life(&mut self) {
         self.life += 1;
+        for producer in &mut self.producers {
+            producer.confirmed_before = producer.all_confirmed();
+        }
         self.slots().for_each(|slot| slot.delivered_now.clear());
     }
 
@@ -408,16 +469,17 @@ impl Checker {
         for (number, producer) in (0..).zip(&self.producers) {
             for (queue, slot) in producer.slots.iter().enumerate() {
                 let id = |seq| Id { producer: number, seq };
-                let lost = producer.confirmed.iter().filter(|seq| {
+                let confirmed = producer.all_confirmed();
+                let lost = confirmed.iter().filter(|seq| {
                     (self.rules.route)(id(*seq)).each & 1 << queue != 0 && !slot.delivered.contains(*seq)
                 });
                 missing.extend(lost.map(|seq| (id(seq), queue)));
-                recovered += slot.delivered.iter().filter(|seq| !producer.confirmed.contains(*seq)).count() as u64;
+                recovered += slot.delivered.iter().filter(|seq| !confirmed.contains(*seq)).count() as u64;
             }
         }
         let mut nowhere = Vec::new();
         for (number, producer) in (0..).zip(&self.producers) {
-            for seq in producer.confirmed.iter() {
+            for seq in producer.all_confirmed().iter() {
                 let id = Id { producer: number, seq };
                 let any = (self.rules.route)(id).any;
                 if any != 0 && !producer.slots.iter().any(|slot| slot.acked.contains(seq)) {

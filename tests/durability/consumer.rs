@@ -2,9 +2,9 @@
 
 use crate::checker::SessionId;
 use crate::message::Id;
-use crate::places::{QUEUES, QUORUM, SHORT, SOLO};
+use crate::places::{DUE, QUEUES, QUORUM, SHORT, SOLO};
 use crate::support::{Client, Delivery, Error, Event, basic};
-use crate::world::{Rng, World};
+use crate::world::{Rng, World, wall_ms};
 use std::time::{Duration, Instant};
 
 const CHANNEL: u16 = 1;
@@ -161,6 +161,9 @@ impl Session {
     fn on_delivery(&mut self, delivery: &Delivery, world: &World) {
         match Id::delivered(self.queue, delivery) {
             Ok(id) => {
+                if self.queue == DUE {
+                    world.checker().came(id, wall_ms());
+                }
                 world.checker().delivered(self.id, id, delivery.redelivered);
                 self.held.push((delivery.delivery_tag, id));
             }

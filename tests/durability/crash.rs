@@ -1,7 +1,8 @@
 //! One run: actors at work, the broker dying under them, then the drain and the verdict.
 
 use crate::checker::Rule;
-use crate::places::{self, DEAD, PRIORITY, QUEUES, QUORUM, REFUSE, SHORT, SINGLE};
+use crate::message::LONGEST_DELAY;
+use crate::places::{self, DEAD, DUE, GATED, ONCE, PRIORITY, QUEUES, QUORUM, REFUSE, SHORT, SINGLE};
 use crate::support::{Broker, Client, Error, free_port};
 use crate::topology::Topology;
 use crate::world::{Rng, World};
@@ -15,7 +16,8 @@ use warren::store::{Family, Storage};
 const PRODUCERS: u32 = 3;
 
 /// Queue of each consumer thread.
-const CONSUMERS: [usize; 12] = [0, 1, 1, 2, SHORT, REFUSE, PRIORITY, SINGLE, SINGLE, QUORUM, QUORUM, DEAD];
+const CONSUMERS: [usize; 16] =
+    [0, 1, 1, 2, SHORT, REFUSE, PRIORITY, SINGLE, SINGLE, QUORUM, QUORUM, ONCE, ONCE, GATED, DUE, DEAD];
 
 /// How soon after a restart confirms and deliveries must flow again.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -144,7 +146,10 @@ fn last_look(world: &World, topology: &mut Topology) -> Result<(), Error> {
 fn drain(world: &World) {
     let deadline = Instant::now() + DRAIN;
     for (queue, name) in QUEUES.iter().enumerate() {
-        if queue == DEAD {
+        if queue == DUE {
+            // Nothing is published any more, but some of it waits.
+            thread::sleep(Duration::from_millis(LONGEST_DELAY));
+        } else if queue == DEAD {
             // Nothing dies any more; what died is on its way.
             thread::sleep(ON_THE_WAY);
         }
@@ -187,7 +192,7 @@ fn verdict(world: &World, cycles: u64, restarts: &[Duration], broker: &Broker) {
     let stats = checker.stats.clone();
     println!(
         "crash test: seed {}, {cycles} cycles, {} published, {} confirmed, {} nacked, {} returned, {} rolled back, {} delivered \
-         ({} of {} copies), {} settled, duplicates {} flagged / {} unflagged after a crash, {} after a settled ack and a \
+         ({} of {} copies), {} settled, {} duplicates published, duplicate deliveries {} flagged / {} unflagged after a crash, {} after a settled ack and a \
          crash, {} unconfirmed recovered, restart max {:?}, {} violations",
         world.seed,
         stats.invoked,
@@ -199,6 +204,7 @@ fn verdict(world: &World, cycles: u64, restarts: &[Duration], broker: &Broker) {
         stats.delivered,
         stats.copies,
         checker.settled_count(),
+        stats.doubles,
         stats.duplicates_flagged,
         stats.duplicates_unflagged,
         stats.after_ack,

@@ -4,13 +4,13 @@ use crate::support::{
     AMQPClass, AMQPValue, BasicProperties, Broker, Client, ConfirmTracker, Error, FieldTable, Options, basic,
     encode_properties, exchange, free_port,
 };
-use crate::world::{PATIENCE, Rng};
+use crate::world::{PATIENCE, Rng, wall_ms};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const EXCHANGE: &str = "crash.delayed";
 const QUEUE: &str = "crash.due";
@@ -90,10 +90,6 @@ fn define(addr: SocketAddr) -> Result<(), Error> {
     client.declare_queue(CHANNEL, QUEUE, true)?;
     client.bind(CHANNEL, QUEUE, EXCHANGE, "key")?;
     client.close()
-}
-
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_millis() as u64
 }
 
 impl Run {

@@ -1,7 +1,8 @@
 //! The test's messages: everything in one follows from (producer, seq), so every byte that comes back can be verified.
 
 use crate::places::{
-    ALTERNATE, DEAD, FANOUT, PRIORITY, Places, QUEUES, QUORUM, REFUSE, SHORT, SINGLE, TOPIC, TTL, only,
+    ALTERNATE, DEAD, DELAYED, DUE, FANOUT, GATE, GATED, LATER, ONCE, PRIORITY, Places, QUEUES, QUORUM, REFUSE, SHORT,
+    SINGLE, TOPIC, TTL, only,
 };
 use crate::support::{AMQPValue, BasicProperties, Delivery, FieldTable, encode_properties};
 use crate::world::Rng;
@@ -26,6 +27,9 @@ pub struct Route {
 /// The producer that publishes in transactions; queues that refuse messages are not for it.
 pub const TRANSACTIONS: u32 = 3;
 
+/// Longest time that a message waits at an exchange, in milliseconds.
+pub const LONGEST_DELAY: u64 = 900;
+
 /// Deliveries of the quorum queue's messages that may fail.
 pub const DELIVERY_LIMIT: i64 = 3;
 
@@ -36,7 +40,12 @@ impl Id {
 
     pub fn route(self) -> Route {
         let or_dead = |queue: usize| Places { any: 1 << queue | 1 << DEAD, ..Places::default() };
-        let (exchange, key, places) = match self.rng(1).below(if self.producer == TRANSACTIONS { 17 } else { 32 }) {
+        // Once it is due it may be doubled, as a dead letter may.
+        let due = Places { any: 1 << DUE, ..Places::default() };
+        let transacted = self.producer == TRANSACTIONS;
+        let number = self.rng(1).below(if transacted { 21 } else { 38 });
+        let number = if transacted && number >= 17 { number + 15 } else { number };
+        let (exchange, key, places) = match number {
             0..5 => ("", QUEUES[0], only(&[0])),
             5..9 => ("", QUEUES[1], only(&[1])),
             9..12 => ("", QUEUES[2], only(&[2])),
@@ -49,9 +58,24 @@ impl Id {
             22..24 => ("", QUEUES[REFUSE], only(&[REFUSE])),
             24..26 => ("", QUEUES[PRIORITY], only(&[PRIORITY])),
             26..28 => ("", QUEUES[SINGLE], only(&[SINGLE])),
-            _ => ("", QUEUES[QUORUM], or_dead(QUORUM)),
+            28..32 => ("", QUEUES[QUORUM], or_dead(QUORUM)),
+            32 => (DELAYED, QUEUES[DUE], due),
+            33 => (LATER, QUEUES[DUE], due),
+            34 | 36 => ("", QUEUES[ONCE], only(&[ONCE])),
+            _ => (GATE, "any", only(&[GATED])),
         };
         Route { exchange, key, places }
+    }
+
+    /// Whether a second copy of it is a duplicate, to be dropped.
+    pub fn is_once(self) -> bool {
+        let Route { exchange, key, .. } = self.route();
+        matches!(exchange, GATE | LATER) || key == QUEUES[ONCE]
+    }
+
+    /// Milliseconds that it waits at an exchange.
+    pub fn delay(self) -> Option<u64> {
+        matches!(self.route().exchange, DELAYED | LATER).then(|| self.rng(5).between(1, LONGEST_DELAY))
     }
 
     /// Messages of one priority keep their order.
@@ -90,10 +114,19 @@ impl Id {
         if rng.below(2) == 0 {
             properties = properties.with_message_id(format!("{}-{}", self.producer, self.seq).into());
         }
+        let mut headers = FieldTable::default();
         if rng.below(4) == 0 {
-            let mut headers = FieldTable::default();
             headers.insert("seq".into(), AMQPValue::LongLongInt(self.seq as i64));
             headers.insert("word".into(), AMQPValue::LongString("w".repeat(rng.below(40) as usize).into()));
+        }
+        if self.is_once() {
+            let identity = format!("{}-{}", self.producer, self.seq);
+            headers.insert("x-deduplication-header".into(), AMQPValue::LongString(identity.into()));
+        }
+        if let Some(delay) = self.delay() {
+            headers.insert(DELAY.into(), AMQPValue::LongLongInt(delay as i64));
+        }
+        if !headers.inner().is_empty() {
             properties = properties.with_headers(headers);
         }
         if rng.below(4) == 0 {
@@ -110,6 +143,7 @@ impl Id {
         let added: &[&str] = match queue {
             QUORUM => &COUNTS,
             DEAD => &HISTORY,
+            DUE => &[DELAY],
             _ => return Self::of(&delivery.body, &delivery.properties),
         };
         let (id, properties) = (Self::of_body(&delivery.body)?, delivery.parsed_properties());
@@ -123,7 +157,17 @@ impl Id {
             own.insert(key.clone(), value.clone());
         }
         let sent = id.sent();
-        let same = own == sent.headers().clone().unwrap_or_default();
+        let waited = headers.inner().get(DELAY);
+        if waited != id.delay().map(|delay| AMQPValue::LongLongInt(-(delay as i64))).as_ref() {
+            return Err(format!("{id:?}: it says that it waited {waited:?}"));
+        }
+        let mut given = FieldTable::default();
+        for (key, value) in
+            sent.headers().iter().flat_map(|headers| headers.inner()).filter(|(key, _)| key.as_str() != DELAY)
+        {
+            given.insert(key.clone(), value.clone());
+        }
+        let same = own == given;
         let count = headers.inner().get("x-delivery-count");
         if !matches!(count, None | Some(AMQPValue::LongLongInt(1..=DELIVERY_LIMIT))) {
             return Err(format!("{id:?}: delivery count {count:?}"));
@@ -159,6 +203,9 @@ impl Id {
         Ok(id)
     }
 }
+
+/// How long a message is to wait; negative when it has.
+const DELAY: &str = "x-delay";
 
 /// What a delivery of a quorum queue has more than the message.
 const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];

@@ -4,7 +4,7 @@ use crate::message::DELIVERY_LIMIT;
 use crate::support::{AMQPValue, Client, Error, FieldTable, exchange, queue};
 
 /// Queues of the load.
-pub const QUEUES: [&str; 10] = [
+pub const QUEUES: [&str; 13] = [
     "crash.solo",
     "crash.a",
     "crash.b",
@@ -14,6 +14,9 @@ pub const QUEUES: [&str; 10] = [
     "crash.priority",
     "crash.single",
     "crash.quorum",
+    "crash.once",
+    "crash.gated",
+    "crash.due",
     "crash.dead",
 ];
 /// Has one exclusive consumer at a time.
@@ -31,16 +34,31 @@ pub const HIGHEST: u8 = 5;
 pub const SINGLE: usize = 7;
 /// What failed too often goes to [`DEAD`], at least once.
 pub const QUORUM: usize = 8;
+/// Takes each message once.
+pub const ONCE: usize = 9;
+/// Behind [`GATE`].
+pub const GATED: usize = 10;
+/// Behind [`DELAYED`].
+pub const DUE: usize = 11;
 /// Where dead letters go.
-pub const DEAD: usize = 9;
+pub const DEAD: usize = 12;
 
 pub const FANOUT: &str = "crash.fanout";
 pub const TOPIC: &str = "crash.topic";
 /// What no queue of it takes goes to [`OTHER`].
 pub const ALTERNATE: &str = "crash.alternate";
+/// Lets each message through once.
+pub const GATE: &str = "crash.gate";
+/// Its messages wait.
+pub const DELAYED: &str = "crash.delayed";
+/// Lets each message through once, to [`DELAYED`].
+pub const LATER: &str = "crash.later";
 const OTHER: &str = "crash.other";
 const DLX: &str = "crash.dlx";
 const TOPIC_PATTERN: &str = "order.*.new";
+
+/// Identities that a window holds: more than come between a message and its duplicate.
+const WINDOW: i64 = 1_000_000;
 
 /// Where a message must come out: a bit for each queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,14 +93,14 @@ impl Places {
 pub fn define(client: &mut Client) -> Result<(), Error> {
     client.open_channel(1)?;
     for (name, kind) in [(FANOUT, "fanout"), (TOPIC, "topic"), (OTHER, "fanout"), (DLX, "fanout")] {
-        let declare =
-            exchange::Declare { exchange: name.into(), kind: kind.into(), durable: true, ..Default::default() };
-        client.declare_exchange(1, declare)?;
+        declare_exchange(client, name, kind, &[])?;
     }
-    let mut arguments = FieldTable::default();
-    arguments.insert("alternate-exchange".into(), text(OTHER));
-    let (exchange, kind) = (ALTERNATE.into(), "direct".into());
-    client.declare_exchange(1, exchange::Declare { exchange, kind, durable: true, arguments, ..Default::default() })?;
+    declare_exchange(client, ALTERNATE, "direct", &[("alternate-exchange", text(OTHER))])?;
+    declare_exchange(client, DELAYED, "x-delayed-message", &[("x-delayed-type", text("direct"))])?;
+    for name in [GATE, LATER] {
+        let window = [("x-cache-size", number(WINDOW)), ("x-cache-ttl", number(3_600_000))];
+        declare_exchange(client, name, "x-message-deduplication", &window)?;
+    }
     for (number, name) in QUEUES.iter().enumerate() {
         let declare = queue::Declare { queue: (*name).into(), durable: true, ..Default::default() };
         client.declare(1, queue::Declare { arguments: arguments_of(number), ..declare })?;
@@ -94,7 +112,27 @@ pub fn define(client: &mut Client) -> Result<(), Error> {
         client.bind(1, queue, TOPIC, TOPIC_PATTERN)?;
     }
     client.bind(1, QUEUES[2], OTHER, "")?;
+    client.bind(1, QUEUES[GATED], GATE, "")?;
+    client.bind_exchange(1, DELAYED, LATER, "")?;
+    client.bind(1, QUEUES[DUE], DELAYED, QUEUES[DUE])?;
     client.bind(1, QUEUES[DEAD], DLX, "")
+}
+
+fn declare_exchange(client: &mut Client, name: &str, kind: &str, arguments: &[(&str, AMQPValue)]) -> Result<(), Error> {
+    let (exchange, kind, arguments) = (name.into(), kind.into(), table(arguments));
+    client.declare_exchange(1, exchange::Declare { exchange, kind, durable: true, arguments, ..Default::default() })
+}
+
+fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (key, value) in entries {
+        table.insert((*key).into(), value.clone());
+    }
+    table
+}
+
+fn number(number: i64) -> AMQPValue {
+    AMQPValue::LongLongInt(number)
 }
 
 fn text(text: &str) -> AMQPValue {
@@ -102,7 +140,6 @@ fn text(text: &str) -> AMQPValue {
 }
 
 fn arguments_of(queue: usize) -> FieldTable {
-    let number = AMQPValue::LongLongInt;
     let letters = ("x-dead-letter-exchange", text(DLX));
     let arguments = match queue {
         TTL => vec![("x-message-ttl", number(30)), letters],
@@ -117,11 +154,8 @@ fn arguments_of(queue: usize) -> FieldTable {
             ("x-overflow", text("reject-publish")),
             letters,
         ],
+        ONCE => vec![("x-message-deduplication", AMQPValue::Boolean(true)), ("x-cache-size", number(WINDOW))],
         _ => Vec::new(),
     };
-    let mut table = FieldTable::default();
-    for (key, value) in arguments {
-        table.insert(key.into(), value);
-    }
-    table
+    table(&arguments)
 }

@@ -20,7 +20,12 @@ fn route(id: Id) -> Places {
 
 /// `count` messages published and confirmed by producer 0.
 fn published(count: u64) -> Checker {
-    let mut checker = Checker::new(2, Rules { route, rank: |_, _| 0, dead: Some(1) });
+    published_to(count, 0)
+}
+
+/// The same; the queues `once` take each message once.
+fn published_to(count: u64, once: u16) -> Checker {
+    let mut checker = Checker::new(2, Rules { route, rank: |_, _| 0, unordered: 0b10, once });
     checker.publisher_session(0);
     for _ in 0..count {
         let id = checker.invoke(0);
@@ -291,4 +296,66 @@ fn what_was_rolled_back_must_not_come() {
     let session = consumer(&mut checker, None);
     deliver(&mut checker, session, &[0]);
     assert_eq!(rules(checker), [Rule::Rollback]);
+}
+
+#[test]
+fn a_duplicate_that_is_taken_is_found() {
+    let of = |confirm: fn(&mut Checker), redelivered: bool| {
+        let mut checker = published_to(0, 0b01);
+        checker.invoke(0);
+        confirm(&mut checker);
+        let session = consumer(&mut checker, None);
+        deliver(&mut checker, session, &[0]);
+        checker.settled(session, &[id(0)]);
+        checker.crashed();
+        let session = consumer(&mut checker, None);
+        checker.confirmed_double(id(0), false);
+        checker.delivered(session, id(0), redelivered);
+        rules(checker)
+    };
+    assert_eq!(of(|checker| checker.confirmed(id(0), false), false), [Rule::Twice]);
+    assert_eq!(of(|checker| checker.confirmed_double(id(0), false), false), [Rule::Twice]);
+    assert_eq!(of(|checker| checker.confirmed(id(0), false), true), [], "the first one, its ack was lost");
+    assert_eq!(of(|_| {}, false), [], "the first one was lost unconfirmed, and its ack with it");
+    assert_eq!(of(|checker| checker.confirmed_double(id(0), true), false), [Rule::Confirm]);
+}
+
+#[test]
+fn what_only_a_duplicate_confirmed_must_come_too() {
+    let mut checker = published(0);
+    checker.invoke(0);
+    checker.crashed();
+    checker.confirmed_double(id(0), false);
+    assert_eq!(rules(checker), [Rule::Loss]);
+}
+
+#[test]
+fn a_message_before_its_time_is_found() {
+    let of = |now: u64| {
+        let mut checker = published(1);
+        checker.waits(id(0), 1000);
+        checker.came(id(0), now);
+        let session = consumer(&mut checker, None);
+        deliver(&mut checker, session, &[0]);
+        rules(checker)
+    };
+    assert_eq!((of(1000), of(950), of(800)), (vec![], vec![], vec![Rule::Early]));
+}
+
+/// A message and its identity are not always on disk together: what was not confirmed may come with the flag, and again.
+#[test]
+fn only_what_was_confirmed_is_taken_once_across_a_crash() {
+    let of = |confirm: fn(&mut Checker)| {
+        let mut checker = published_to(0, 0b01);
+        checker.invoke(0);
+        confirm(&mut checker);
+        checker.crashed();
+        let session = consumer(&mut checker, None);
+        checker.delivered(session, id(0), true);
+        checker.confirmed_double(id(0), false);
+        checker.delivered(session, id(0), false);
+        rules(checker)
+    };
+    assert_eq!(of(|_| {}), []);
+    assert_eq!(of(|checker| checker.confirmed(id(0), false)), [Rule::Unflagged]);
 }

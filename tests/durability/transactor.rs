@@ -3,7 +3,7 @@
 use crate::checker::Rule;
 use crate::message::{Id, TRANSACTIONS};
 use crate::support::{Client, Error, Event, basic};
-use crate::world::{Rng, World};
+use crate::world::{Rng, World, wall_ms};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ fn publish_until_stopped(world: &World, client: &mut Client, rng: &mut Rng) -> R
 
 fn publish(world: &World, client: &mut Client) -> Result<Id, Error> {
     let id = world.checker().invoke(TRANSACTIONS);
+    if let Some(delay) = id.delay() {
+        world.checker().waits(id, wall_ms() + delay);
+    }
     let route = id.route();
     let publish = basic::Publish {
         exchange: route.exchange.into(),

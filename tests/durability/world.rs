@@ -2,7 +2,7 @@
 
 use crate::checker::{Checker, Rule, Rules};
 use crate::message::Id;
-use crate::places::{DEAD, HIGHEST, PRIORITY, QUEUES};
+use crate::places::{DEAD, DUE, GATED, HIGHEST, ONCE, PRIORITY, QUEUES};
 use crate::support::{Client, Error, Options};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,10 @@ impl Rng {
     }
 }
 
+pub fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_millis() as u64
+}
+
 pub fn seed_of_the_moment() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
     now.as_nanos() as u64 % 1_000_000_000
@@ -56,7 +60,13 @@ pub struct World {
 impl World {
     pub fn new(addr: SocketAddr, seed: u64) -> Self {
         let rank = |queue: usize, id: Id| if queue == PRIORITY { id.priority().min(HIGHEST) } else { 0 };
-        let checker = Checker::new(QUEUES.len(), Rules { route: |id| id.route().places, rank, dead: Some(DEAD) });
+        let rules = Rules {
+            route: |id| id.route().places,
+            rank,
+            unordered: 1 << DUE | 1 << DEAD,
+            once: 1 << ONCE | 1 << GATED,
+        };
+        let checker = Checker::new(QUEUES.len(), rules);
         Self {
             addr,
             seed,
