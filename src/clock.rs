@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LOOK_MS: u64 = 1000;
 /// The steady clock follows the wall clock by one part in so many.
 const SLEW: i64 = 16;
+/// Milliseconds by which the two may differ for the rounding alone.
+const ROUNDING: i64 = 1;
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,11 @@ pub struct Now {
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// What time it is.
     fn now(&self) -> Now;
+
+    /// The wall clock in milliseconds, rounded up: what is due so much later is not due too early.
+    fn wall_ms_up(&self) -> u64 {
+        self.now().wall_ms
+    }
 }
 
 /// The system's clocks.
@@ -32,6 +39,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Now {
         Now::read()
+    }
+
+    fn wall_ms_up(&self) -> u64 {
+        Now::read().wall_ms + 1
     }
 }
 
@@ -63,7 +74,9 @@ impl Steady {
     fn follow(&self, elapsed: u64, since: u64, wall_ms: u64) {
         let most = since as i64 / SLEW;
         let behind = wall_ms as i64 - self.at(elapsed) as i64;
-        self.correction.fetch_add(behind.clamp(-most, most), Ordering::Relaxed);
+        if behind.abs() > ROUNDING {
+            self.correction.fetch_add(behind.clamp(-most, most), Ordering::Relaxed);
+        }
     }
 }
 
@@ -116,5 +129,18 @@ mod tests {
         assert_eq!(clock.at(3000), 1_003_000);
         clock.follow(4000, 1000, 1_004_010);
         assert_eq!(clock.at(4000), 1_004_010, "small steps are");
+        clock.follow(5000, 1000, 1_005_011);
+        assert_eq!(clock.at(5000), 1_005_010, "but not what rounding makes");
+    }
+
+    #[test]
+    fn what_is_due_in_a_while_is_not_due_before() {
+        for _ in 0..50 {
+            let (begin, due) = (Instant::now(), SystemClock.wall_ms_up() + 2);
+            while SystemClock.now().wall_ms < due {
+                std::hint::spin_loop();
+            }
+            assert!(begin.elapsed() >= Duration::from_millis(2), "{:?}", begin.elapsed());
+        }
     }
 }

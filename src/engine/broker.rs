@@ -340,6 +340,11 @@ impl Broker {
         self.clock.now().wall_ms
     }
 
+    /// The same, rounded up.
+    pub(super) fn now_up(&self) -> u64 {
+        self.clock.wall_ms_up()
+    }
+
     pub(super) fn timers(&self) -> &Arc<Timers<QueueHandle>> {
         &self.timers
     }

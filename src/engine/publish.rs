@@ -251,7 +251,8 @@ impl Batch {
     #[cold]
     fn delay<'d>(&mut self, broker: &Broker, delays: impl IntoIterator<Item = &'d Delayed>, parts: &Parts<'_>) {
         if self.waiting.is_empty() {
-            self.now = broker.now();
+            // None comes before its time.
+            self.now = broker.now_up();
         }
         for Delayed { at, ms, more } in delays {
             let ms = u64::from(*ms);
