@@ -19,7 +19,8 @@ var scenarios = []scenario{
 	{"lifetimes", lifetimes}, {"exclusive-consumer", exclusiveConsumer}, {"round-robin", roundRobin},
 	{"channels", channels}, {"unacked-order", unackedOrder}, {"rpc", rpc}, {"dead-letter", deadLetter}, {"tx", tx},
 	{"ttl", ttl}, {"limits", limits}, {"priorities", priorities}, {"sac", sac}, {"quorum", quorum},
-	{"consumer-timeout", consumerTimeout}, {"delayed", delayed}, {"permissions", permissions}, {"blocked", blocked},
+	{"consumer-timeout", consumerTimeout}, {"delayed", delayed}, {"deduplication", deduplication},
+	{"consistent-hash", consistentHash}, {"permissions", permissions}, {"blocked", blocked},
 	{"restart", restart}, {"recovery", recovery},
 }
 

@@ -230,6 +230,57 @@ func delayed(r *run) {
 	equal(time.Since(sent) >= 600*time.Millisecond, true)
 }
 
+func deduplication(r *run) {
+	ch := r.channel()
+	exchange, behind := r.prefix+".x", r.declared(ch, "behind", nil)
+	r.exchanges = append(r.exchanges, exchange)
+	check(ch.ExchangeDeclare(exchange, "x-message-deduplication", true, false, false, false, amqp.Table{"x-cache-size": 100}))
+	check(ch.QueueBind(behind, "", exchange, false, nil))
+	once := r.declared(ch, "once", amqp.Table{"x-message-deduplication": true})
+	check(ch.Confirm(false))
+	publish := func(target, queue, identity, body string) {
+		message := persistent([]byte(body))
+		if identity != "" {
+			message.Headers = amqp.Table{"x-deduplication-header": identity}
+		}
+		equal(must(ch.PublishWithDeferredConfirm(target, queue, false, false, message)).Wait(), true)
+	}
+	for _, test := range [][2]string{{exchange, behind}, {"", once}} {
+		for _, message := range [][2]string{{"a", "m0"}, {"b", "m1"}, {"a", "again"}, {"", "m2"}, {"", "m3"}} {
+			publish(test[0], test[1], message[0], message[1])
+		}
+		equal(drain(ch, test[1]), numbered(0, 3))
+		publish(test[0], test[1], "a", "again")
+		equal(drain(ch, test[1]), []string(nil))
+	}
+}
+
+func consistentHash(r *run) {
+	connection := r.connect()
+	ch := must(connection.Channel())
+	exchange := r.exchange(ch, "x", "x-consistent-hash")
+	light, heavy := r.declared(ch, "light", nil), r.declared(ch, "heavy", nil)
+	check(ch.QueueBind(light, "1", exchange, false, nil))
+	check(ch.QueueBind(heavy, "3", exchange, false, nil))
+	keys := append(numbered(0, 199), numbered(0, 199)...)
+	for _, key := range keys {
+		publish(ch, exchange, key, key)
+	}
+	until(func() bool { return count(ch, light)+count(ch, heavy) == 400 })
+	came := [][]string{drain(ch, light), drain(ch, heavy)}
+	for _, got := range came {
+		equal(got[:len(got)/2], got[len(got)/2:])
+	}
+	equal(len(came[0]) > 0 && len(came[0]) < len(came[1]), true)
+	all := slices.Concat(came...)
+	slices.Sort(all)
+	slices.Sort(keys)
+	equal(all, keys)
+	channelError(connection, 406, func(ch *amqp.Channel) error {
+		return ch.QueueBind(light, "heavy", exchange, false, nil)
+	})
+}
+
 func permissions(r *run) {
 	restricted := os.Getenv("RESTRICTED_URL")
 	if restricted == "" {

@@ -190,6 +190,46 @@ async function delayed(run) {
   equal(performance.now() - sent >= 600, true);
 }
 
+async function deduplication(run) {
+  const channel = await run.confirmChannel();
+  const [exchange, behind] = [run.exchange('x'), await run.declared(channel, 'behind')];
+  await channel.assertExchange(exchange, 'x-message-deduplication', { arguments: { 'x-cache-size': 100 } });
+  await channel.bindQueue(behind, exchange, '');
+  const once = await run.declared(channel, 'once', { arguments: { 'x-message-deduplication': true } });
+  const publish = (target, queue, identity, body) => {
+    const headers = identity ? { 'x-deduplication-header': identity } : {};
+    channel.publish(target, queue, Buffer.from(body), { headers, persistent: true });
+  };
+  for (const [target, queue] of [[exchange, behind], ['', once]]) {
+    for (const [identity, body] of [['a', 'm0'], ['b', 'm1'], ['a', 'again'], [null, 'm2'], [null, 'm3']]) {
+      publish(target, queue, identity, body);
+    }
+    await channel.waitForConfirms(); // a nack would reject it
+    equal(await drain(channel, queue), numbered(0, 3));
+    publish(target, queue, 'a', 'again');
+    await channel.waitForConfirms();
+    equal(await drain(channel, queue), []);
+  }
+}
+
+async function consistentHash(run) {
+  const connection = await run.connect();
+  const channel = await openChannel(connection);
+  const exchange = run.exchange('x');
+  await channel.assertExchange(exchange, 'x-consistent-hash');
+  const [light, heavy] = [await run.declared(channel, 'light'), await run.declared(channel, 'heavy')];
+  await channel.bindQueue(light, exchange, '1');
+  await channel.bindQueue(heavy, exchange, '3');
+  const keys = [...numbered(0, 199), ...numbered(0, 199)];
+  for (const key of keys) channel.publish(exchange, key, Buffer.from(key));
+  await until(async () => (await count(channel, light)) + (await count(channel, heavy)) === 400);
+  const came = [await drain(channel, light), await drain(channel, heavy)];
+  equal(came.flat().sort(), keys.sort());
+  for (const got of came) equal(got.slice(0, got.length / 2), got.slice(got.length / 2));
+  equal(came[0].length > 0 && came[0].length < came[1].length, true);
+  await channelError(connection, 406, (ch) => ch.bindQueue(light, exchange, 'heavy'));
+}
+
 async function permissions(run) {
   const restricted = process.env.RESTRICTED_URL;
   if (!restricted) throw new Skip('RESTRICTED_URL is not set');
@@ -222,5 +262,5 @@ async function permissions(run) {
 
 module.exports = {
   rpc, 'dead-letter': deadLetter, ttl, limits, priorities, sac, quorum, 'consumer-timeout': consumerTimeout, delayed,
-  permissions,
+  deduplication, 'consistent-hash': consistentHash, permissions,
 };

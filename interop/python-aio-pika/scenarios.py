@@ -495,7 +495,8 @@ SCENARIOS = {function.__name__.replace("_", "-"): function for function in (
     hello, topology, declare, confirms, returns, acks, prefetch, get, properties, headers, large, heartbeat,
     channel_errors, connection_errors, login, consumer_cancel, lifetimes, exclusive_consumer, round_robin, channels,
     unacked_order, queues.rpc, queues.dead_letter, tx, queues.ttl, queues.limits, queues.priorities, queues.sac,
-    queues.quorum, queues.consumer_timeout, queues.delayed, queues.permissions, blocked, restart, recovery)}
+    queues.quorum, queues.consumer_timeout, queues.delayed, queues.deduplication, queues.consistent_hash,
+    queues.permissions, blocked, restart, recovery)}
 
 if __name__ == "__main__":
     main(SCENARIOS)

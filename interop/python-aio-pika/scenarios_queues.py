@@ -183,6 +183,48 @@ async def delayed(run):
     assert time.monotonic() - sent >= 0.6, "the last came too early"
 
 
+async def deduplication(run):
+    channel = await run.channel()
+    exchange = await channel.declare_exchange(
+        run.exchange("x"), "x-message-deduplication", durable=True, arguments={"x-cache-size": 100})
+    behind = await run.declared(channel, "behind")
+    await behind.bind(exchange)
+    once = await run.declared(channel, "once", arguments={"x-message-deduplication": True})
+
+    async def publish(target, queue, identity, body):
+        headers = {"x-deduplication-header": identity} if identity else {}
+        await target.publish(message(body, headers=headers, delivery_mode=2), queue.name)
+
+    for target, queue in ((exchange, behind), (channel.default_exchange, once)):
+        for identity, body in (("a", b"m0"), ("b", b"m1"), ("a", b"again"), (None, b"m2"), (None, b"m3")):
+            await publish(target, queue, identity, body)
+        equal(await drain(queue), numbered(0, 3))
+        await publish(target, queue, "a", b"again")
+        equal(await drain(queue), [])
+
+
+async def consistent_hash(run):
+    connection = await run.connect()
+    channel = await connection.channel()
+    exchange = await channel.declare_exchange(run.exchange("x"), "x-consistent-hash", durable=True)
+    queues = [await run.declared(channel, name) for name in ("light", "heavy")]
+    for queue, weight in zip(queues, ("1", "3")):
+        await queue.bind(exchange, weight)
+    keys = numbered(0, 199)
+    for key in keys * 2:
+        await exchange.publish(message(key), key.decode())
+    light, heavy = [await drain(queue) for queue in queues]
+    equal(sorted(light + heavy), sorted(keys * 2))
+    for got in (light, heavy):
+        equal(got[:len(got) // 2], got[len(got) // 2:])
+    assert 0 < len(light) < len(heavy), (len(light), len(heavy))
+
+    async def bind(ch):
+        await (await ch.get_queue(queues[0].name, ensure=False)).bind(exchange.name, "heavy")
+
+    await channel_error(connection, 406, bind)
+
+
 async def permissions(run):
     restricted = os.environ.get("RESTRICTED_URL")
     if not restricted:

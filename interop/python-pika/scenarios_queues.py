@@ -193,6 +193,44 @@ def delayed(run):
     assert time.monotonic() - sent >= 0.6, "the last came too early"
 
 
+def deduplication(run):
+    channel = run.channel()
+    exchange, behind = run.exchange("x"), run.declared(channel, "behind")
+    channel.exchange_declare(exchange, "x-message-deduplication", durable=True, arguments={"x-cache-size": 100})
+    channel.queue_bind(behind, exchange)
+    once = run.declared(channel, "once", arguments={"x-message-deduplication": True})
+    channel.confirm_delivery()
+
+    def identified(identity):
+        return properties(headers=identity and {"x-deduplication-header": identity}, delivery_mode=2)
+
+    for target, queue in ((exchange, behind), ("", once)):
+        for identity, body in (("a", b"m0"), ("b", b"m1"), ("a", b"again"), (None, b"m2"), (None, b"m3")):
+            channel.basic_publish(target, queue, body, identified(identity))
+        equal(drain(channel, queue), numbered(0, 3))
+        channel.basic_publish(target, queue, b"again", identified("a"))
+        equal(drain(channel, queue), [])
+
+
+def consistent_hash(run):
+    channel = run.channel()
+    exchange = run.exchange("x")
+    channel.exchange_declare(exchange, "x-consistent-hash", durable=True)
+    queues = [run.declared(channel, name) for name in ("light", "heavy")]
+    for queue, weight in zip(queues, ("1", "3")):
+        channel.queue_bind(queue, exchange, weight)
+    keys = numbered(0, 199)
+    for key in keys * 2:
+        channel.basic_publish(exchange, key.decode(), key)
+    wait(channel.connection, lambda: sum(count(channel, queue) for queue in queues) == 400)
+    light, heavy = (drain(channel, queue) for queue in queues)
+    equal(sorted(light + heavy), sorted(keys * 2))
+    for got in (light, heavy):
+        equal(got[:len(got) // 2], got[len(got) // 2:])
+    assert 0 < len(light) < len(heavy), (len(light), len(heavy))
+    channel_error(channel.connection, 406, lambda ch: ch.queue_bind(queues[0], exchange, "heavy"))
+
+
 def permissions(run):
     restricted = os.environ.get("RESTRICTED_URL")
     if not restricted:

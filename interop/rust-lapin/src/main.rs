@@ -2,6 +2,7 @@
 
 mod content;
 mod delivery;
+mod exchanges;
 mod lifetime;
 mod queues;
 mod refusals;
@@ -12,7 +13,7 @@ use run::{Outcome, Run, TIMEOUT, Trouble};
 use std::{process::ExitCode, time::SystemTime};
 use tokio::time::timeout;
 
-const SCENARIOS: [&str; 35] = [
+const SCENARIOS: [&str; 37] = [
     "hello",
     "topology",
     "declare",
@@ -44,6 +45,8 @@ const SCENARIOS: [&str; 35] = [
     "quorum",
     "consumer-timeout",
     "delayed",
+    "deduplication",
+    "consistent-hash",
     "permissions",
     "blocked",
     "restart",
@@ -82,7 +85,9 @@ async fn scenario(id: &str, run: &mut Run) -> Outcome {
         "sac" => queues::sac(run).await,
         "quorum" => queues::quorum(run).await,
         "consumer-timeout" => queues::consumer_timeout(run).await,
-        "delayed" => queues::delayed(run).await,
+        "delayed" => exchanges::delayed(run).await,
+        "deduplication" => exchanges::deduplication(run).await,
+        "consistent-hash" => exchanges::consistent_hash(run).await,
         "permissions" => queues::permissions(run).await,
         "blocked" => lifetime::blocked(run).await,
         "restart" => lifetime::restart(run).await,

@@ -1,4 +1,4 @@
-//! rpc, dead-letter, ttl, limits, priorities, sac, quorum, consumer-timeout, delayed, permissions.
+//! rpc, dead-letter, ttl, limits, priorities, sac, quorum, consumer-timeout, permissions.
 
 use crate::run::*;
 use lapin::{
@@ -7,10 +7,10 @@ use lapin::{
     options::*,
     types::{AMQPValue, FieldTable, ShortString},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::sleep;
 
-fn int(value: i32) -> AMQPValue {
+pub fn int(value: i32) -> AMQPValue {
     AMQPValue::LongInt(value)
 }
 
@@ -275,23 +275,6 @@ pub async fn consumer_timeout(run: &mut Run) -> Outcome {
     equal((holder.status().connected(), connection.status().connected()), (false, true))?;
     let got = take(&mut consume(&channel, &queue, NO_ACK).await?, 1).await?.remove(0);
     equal((&got.data[..], got.redelivered), (&b"m0"[..], true))
-}
-
-pub async fn delayed(run: &mut Run) -> Outcome {
-    let channel = run.channel().await?;
-    let (exchange, queue) = (run.exchange("x"), run.declared(&channel, "q").await?);
-    let (kind, arguments) =
-        (ExchangeKind::Custom("x-delayed-message".into()), table([("x-delayed-type", text("direct"))]));
-    channel.exchange_declare(exchange.clone(), kind, DURABLE_EXCHANGE, arguments).await?;
-    let options = QueueBindOptions::default();
-    channel.queue_bind(queue.clone(), exchange.clone(), "k".into(), options, table([])).await?;
-    let (mut inbox, sent) = (consume(&channel, &queue, NO_ACK).await?, Instant::now());
-    let delayed = |ms: i32| persistent().with_headers(table([("x-delay", int(ms))]));
-    for (body, properties) in [("last", delayed(600)), ("second", delayed(200)), ("first", persistent())] {
-        publish(&channel, &exchange, &"k".into(), body, properties).await?;
-    }
-    equal(bodies(&take(&mut inbox, 3).await?), ["first", "second", "last"])?;
-    equal(sent.elapsed() >= Duration::from_millis(600), true)
 }
 
 pub async fn permissions(run: &mut Run) -> Outcome {

@@ -9,6 +9,7 @@ import com.rabbitmq.client.ConnectionFactory;
 import com.rabbitmq.client.Delivery;
 import com.rabbitmq.client.ShutdownSignalException;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Date;
 import java.util.LinkedHashMap;
@@ -233,6 +234,55 @@ final class QueueScenarios {
         }
         equal(bodies(inbox.take(3)), List.of("first", "second", "last"));
         equal(System.nanoTime() - sent >= TimeUnit.MILLISECONDS.toNanos(600), true);
+    }
+
+    static void deduplication(Run run) throws Exception {
+        Channel channel = run.channel();
+        String exchange = run.exchange(channel, "x", "x-message-deduplication", Map.of("x-cache-size", 100));
+        String behind = run.declared(channel, "behind");
+        channel.queueBind(behind, exchange, "");
+        String once = run.declared(channel, "once", Map.of("x-message-deduplication", true));
+        channel.confirmSelect();
+        for (String queue : List.of(behind, once)) {
+            String target = queue.equals(behind) ? exchange : "";
+            for (String message : List.of("a m0", "b m1", "a again", " m2", " m3")) {
+                identified(channel, target, queue, message);
+            }
+            equal(drain(channel, queue), numbered(0, 3));
+            identified(channel, target, queue, "a again");
+            equal(drain(channel, queue), List.of());
+        }
+    }
+
+    /** Publishes "identity body", and waits for its ack. */
+    private static void identified(Channel channel, String target, String queue, String message) throws Exception {
+        String identity = message.substring(0, message.indexOf(' '));
+        Map<String, Object> headers = identity.isEmpty() ? null : Map.of("x-deduplication-header", identity);
+        byte[] body = bytes(message.substring(identity.length() + 1));
+        channel.basicPublish(target, queue, with().headers(headers).deliveryMode(2).build(), body);
+        channel.waitForConfirmsOrDie(8000);
+    }
+
+    static void consistentHash(Run run) throws Exception {
+        Connection connection = run.connect();
+        Channel channel = connection.createChannel();
+        String exchange = run.exchange(channel, "x", "x-consistent-hash");
+        String light = run.declared(channel, "light"), heavy = run.declared(channel, "heavy");
+        channel.queueBind(light, exchange, "1");
+        channel.queueBind(heavy, exchange, "3");
+        List<String> keys = new ArrayList<>(numbered(0, 199));
+        keys.addAll(numbered(0, 199));
+        for (String key : keys) channel.basicPublish(exchange, key, null, bytes(key));
+        until(() -> count(channel, light) + count(channel, heavy) == 400);
+        List<String> ofLight = drain(channel, light), ofHeavy = drain(channel, heavy);
+        for (List<String> got : List.of(ofLight, ofHeavy)) {
+            equal(got.subList(0, got.size() / 2), got.subList(got.size() / 2, got.size()));
+        }
+        equal(!ofLight.isEmpty() && ofLight.size() < ofHeavy.size(), true);
+        List<String> all = new ArrayList<>(ofLight);
+        all.addAll(ofHeavy);
+        equal(all.stream().sorted().toList(), keys.stream().sorted().toList());
+        channelError(connection, 406, ch -> ch.queueBind(light, exchange, "heavy"));
     }
 
     static void permissions(Run run) throws Exception {

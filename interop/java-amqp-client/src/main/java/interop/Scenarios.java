@@ -54,6 +54,8 @@ public final class Scenarios {
         all.put("quorum", QueueScenarios::quorum);
         all.put("consumer-timeout", QueueScenarios::consumerTimeout);
         all.put("delayed", QueueScenarios::delayed);
+        all.put("deduplication", QueueScenarios::deduplication);
+        all.put("consistent-hash", QueueScenarios::consistentHash);
         all.put("permissions", QueueScenarios::permissions);
         all.put("blocked", Scenarios::blocked);
         all.put("restart", Scenarios::restart);
