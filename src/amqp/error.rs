@@ -89,6 +89,7 @@ impl Code {
             | Refusal::InUse(_)
             | Refusal::NotEmpty(_)
             | Refusal::InvalidArgument(..)
+            | Refusal::ArgumentType(..)
             | Refusal::ForeignArgument(..)
             | Refusal::InvalidProperty(..)
             | Refusal::ServerNamed(_)

@@ -100,8 +100,6 @@ pub struct QueueFlags {
     pub exclusive: bool,
     /// Goes with its last consumer.
     pub auto_delete: bool,
-    /// The broker invents its name.
-    pub server_named: bool,
 }
 
 /// The type of a declared queue.
@@ -134,31 +132,81 @@ pub fn with_queue_type(mut arguments: Table, flags: QueueFlags, default: &str) -
     arguments
 }
 
-/// Checks a queue declaration: its type, what the type takes, and every argument's value.
+/// Checks the declaration of a new queue in RabbitMQ's order: its type, the values of what the type takes, what it does not
+/// take, its flags.
 ///
 /// # Errors
-/// As RabbitMQ: `InvalidArgument`, `ForeignArgument`, `InvalidProperty`, `ServerNamed`, `NotImplemented`.
+/// As RabbitMQ: `NotImplemented`, `InvalidArgument`, `ForeignArgument`, `InvalidProperty`.
 pub fn check_queue(arguments: &Table, flags: QueueFlags, queue: &Resource) -> Result<QueueKind, Refusal> {
     let kind = queue_kind(arguments, queue)?;
-    if kind == QueueKind::Quorum {
-        if flags.server_named {
-            return Err(Refusal::ServerNamed("quorum"));
+    for (key, shape, _) in ARGUMENTS.iter().filter(|(_, _, takers)| takes(*takers, kind)) {
+        if let Some(value) = arguments.get(*key) {
+            let checked = shape.check(value, arguments);
+            checked.map_err(|reason| Refusal::InvalidArgument((*key).to_owned(), queue.clone(), reason))?;
         }
+    }
+    let foreign: Vec<&str> =
+        ARGUMENTS.iter().filter(|(_, _, takers)| !takes(*takers, kind)).map(|(key, ..)| *key).collect();
+    check_foreign(arguments, &foreign, kind, queue)?;
+    if kind == QueueKind::Quorum {
         let wrong =
-            [(!flags.durable, "non-durable"), (flags.auto_delete, "auto-delete"), (flags.exclusive, "exclusive-owner")];
+            [(flags.auto_delete, "auto-delete"), (flags.exclusive, "exclusive-owner"), (!flags.durable, "non-durable")];
         if let Some((_, property)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
             return Err(Refusal::InvalidProperty(property, queue.clone()));
         }
     }
-    let known = || ARGUMENTS.iter().filter_map(|row| Some((row, arguments.get(row.0)?)));
-    if let Some(((key, ..), _)) = known().find(|((_, _, takers), _)| !takes(*takers, kind)) {
-        return Err(Refusal::ForeignArgument((*key).to_owned(), queue.clone(), type_name(kind)));
-    }
-    for ((key, shape, _), value) in known() {
-        let checked = shape.check(value, arguments);
-        checked.map_err(|reason| Refusal::InvalidArgument((*key).to_owned(), queue.clone(), reason))?;
-    }
     Ok(kind)
+}
+
+/// Whether the broker may invent the name of such a queue: asked before anything else.
+///
+/// # Errors
+/// `ServerNamed`.
+pub fn check_server_named(arguments: &Table, queue: &Resource) -> Result<(), Refusal> {
+    match queue_kind(arguments, queue) {
+        Ok(QueueKind::Quorum) => Err(Refusal::ServerNamed("quorum")),
+        _ => Ok(()),
+    }
+}
+
+/// Arguments of consumers that only a stream takes.
+const STREAM_CONSUMERS: &[&str] = &["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
+
+/// What a consumer's arguments say (compat.md 1.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerArguments {
+    /// `x-priority`.
+    pub priority: i64,
+    /// `x-consumer-timeout`, in milliseconds.
+    pub timeout: Option<u64>,
+}
+
+/// Checks the arguments of a consumer of a queue of this type.
+///
+/// # Errors
+/// As RabbitMQ: `InvalidArgument`, `ForeignArgument`.
+pub fn check_consumer(arguments: &Table, kind: QueueKind, queue: &Resource) -> Result<ConsumerArguments, Refusal> {
+    let integer = |key: &str, shape: Shape| match arguments.get(key) {
+        None => Ok(None),
+        Some(value) => {
+            let checked = shape.check(value, arguments);
+            checked.map_err(|reason| Refusal::InvalidArgument(key.to_owned(), queue.clone(), reason))?;
+            Ok(value.as_integer())
+        }
+    };
+    let priority = integer("x-priority", Shape::Integer)?.unwrap_or(0);
+    let timeout = integer("x-consumer-timeout", Shape::Time)?.and_then(|ms| u64::try_from(ms).ok());
+    check_foreign(arguments, STREAM_CONSUMERS, kind, queue)?;
+    Ok(ConsumerArguments { priority, timeout })
+}
+
+/// Refuses the first of the arguments given that belongs to another type.
+fn check_foreign(arguments: &Table, foreign: &[&str], kind: QueueKind, queue: &Resource) -> Result<(), Refusal> {
+    let mut keys = arguments.iter().filter_map(|(key, _)| key.as_str());
+    match keys.find(|key| foreign.contains(key)) {
+        Some(key) => Err(Refusal::ForeignArgument(key.to_owned(), queue.clone(), type_name(kind))),
+        None => Ok(()),
+    }
 }
 
 fn takes(takers: Takers, kind: QueueKind) -> bool {

@@ -127,6 +127,8 @@ pub enum Refusal {
     NotEmpty(Resource),
     /// An argument's value is not acceptable: the argument, the object, RabbitMQ's reason (`{value_zero,0}`).
     InvalidArgument(String, Resource, String),
+    /// An argument that names an exchange is no text: the type it has, the argument, the object.
+    ArgumentType(&'static str, &'static str, Resource),
     /// An argument that the queue's type does not take: the argument, the queue, RabbitMQ's name of the type.
     ForeignArgument(String, Resource, &'static str),
     /// A flag that the queue's type does not take.
@@ -200,6 +202,9 @@ impl fmt::Display for Refusal {
             Refusal::NotEmpty(resource) => write!(f, "{resource} not empty"),
             Refusal::InvalidArgument(arg, resource, reason) => {
                 write!(f, "invalid arg '{arg}' for {resource}: {reason}")
+            }
+            Refusal::ArgumentType(kind, arg, resource) => {
+                write!(f, "invalid type '{kind}' for arg '{arg}' in {resource}")
             }
             Refusal::ForeignArgument(arg, resource, kind) => {
                 write!(f, "invalid arg '{arg}' for {resource} of queue type {kind}")

@@ -12,7 +12,7 @@ use super::vhost::{TRACE_EXCHANGE, Vhost};
 use crate::broker::access::{Identity, Operation, Rights, authorize};
 use crate::broker::identity::{ConnectionId, ConsumerId};
 use crate::broker::message::Span;
-use crate::broker::queue::{Command, ConsumerSpec, SharedCredit, Taken};
+use crate::broker::queue::{Command, ConsumerSpec, QueueKind, SharedCredit, Taken};
 use crate::broker::refusal::Refusal;
 use crate::broker::topology::{Binding, ExchangeSpec};
 use crate::name::Name;
@@ -367,13 +367,17 @@ impl Session {
         self.broker.committer().open_epoch()
     }
 
-    /// Whether a queue's consumers may share their channel's limit.
+    /// The type of a queue that is to get a consumer; `shares`: it is to share its channel's limit.
     ///
     /// # Errors
-    /// `NotImplemented` if not; `AccessRefused`, `NotFound`, `Locked`.
-    pub fn check_shared_limit(&self, queue: &Name) -> Result<(), Refusal> {
+    /// `AccessRefused`, `NotFound`, `Locked`; `NotImplemented` if it cannot share.
+    pub fn check_consumer(&self, queue: &Name, shares: bool) -> Result<QueueKind, Refusal> {
         self.authorize(Operation::Consume(queue.as_str()))?;
-        self.vhost.queue(queue, self.id)?.check_shared_limit()
+        let queue = self.vhost.queue(queue, self.id)?;
+        if shares {
+            queue.check_shared_limit()?;
+        }
+        Ok(queue.kind())
     }
 
     /// Starts a consumer.

@@ -16,7 +16,7 @@ use super::session::{DeclaredQueue, QueueSpec};
 use super::ways::history_of;
 use super::{Epoch, stored};
 use crate::broker::access::{Operation, VhostLimits, VhostMetadata};
-use crate::broker::arguments::{QueueFlags, check_queue, equivalent_queue, with_queue_type};
+use crate::broker::arguments::{QueueFlags, check_queue, check_server_named, equivalent_queue, with_queue_type};
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Chunk;
 use crate::broker::refusal::{Refusal, Resource, ResourceKind};
@@ -376,24 +376,20 @@ impl Vhost {
         if let Some(name) = spec.name.as_ref().filter(|name| name.as_str().starts_with(RESERVED_PREFIX)) {
             return Err(Refusal::ReservedName(ResourceKind::Queue, name.clone()));
         }
-        let (durable, exclusive, auto_delete) = (spec.durable, spec.exclusive, spec.auto_delete);
-        let flags = QueueFlags { durable, exclusive, auto_delete, server_named: spec.name.is_none() };
-        let name = spec.name.unwrap_or_else(invented_name);
-        may(Operation::DeclareQueue { queue: name.as_str(), dead_letters: None })?;
-        let dead_letters = named_exchange(&spec.arguments, "x-dead-letter-exchange");
-        let dead_letters = dead_letters.as_ref().map(Name::as_str);
-        let may_create = may(Operation::DeclareQueue { queue: name.as_str(), dead_letters });
-        let resource = Resource::queue(&self.name, &name);
+        let QueueSpec { exclusive, auto_delete, .. } = spec;
+        // One that ends with its connection outlives nothing, whatever its declaration says.
+        let durable = spec.durable && !exclusive;
+        let flags = QueueFlags { durable, exclusive, auto_delete };
         let arguments = with_queue_type(spec.arguments, flags, &self.default_queue_type(by.broker));
-        check_queue(&arguments, flags, &resource)?;
-        let wanted = QueueDefinition {
-            name,
-            vhost: self.name.clone(),
-            durable: spec.durable,
-            owner,
-            auto_delete: spec.auto_delete,
-            arguments,
-        };
+        let server_named = spec.name.is_none();
+        let name = spec.name.unwrap_or_else(invented_name);
+        let resource = Resource::queue(&self.name, &name);
+        if server_named {
+            check_server_named(&arguments, &resource)?;
+        }
+        may(Operation::DeclareQueue { queue: name.as_str(), dead_letters: None })?;
+        let may_create = may_dead_letter(may, &arguments, &resource);
+        let wanted = QueueDefinition { name, vhost: self.name.clone(), durable, owner, auto_delete, arguments };
         let (queue, epoch) = self.change(by.broker, |definitions, changes| {
             if let Some(existing) = definitions.queue(&wanted.name) {
                 check_equivalent(existing.definition(), &wanted, &resource)?;
@@ -401,6 +397,7 @@ impl Vhost {
             }
             definitions.check_queue_limit(&resource)?;
             may_create?;
+            check_queue(&wanted.arguments, flags, &resource)?;
             by.tell_queue_created(&wanted);
             Ok(definitions.add_queue(by.broker, wanted, changes))
         })?;
@@ -522,6 +519,16 @@ fn check_equivalent(current: &QueueDefinition, wanted: &QueueDefinition, resourc
         }
     }
     equivalent_queue(resource, &current.arguments, &wanted.arguments)
+}
+
+/// Whether a queue may be made as far as its dead letters are concerned.
+fn may_dead_letter(may: Gate<'_>, arguments: &Table, queue: &Resource) -> Result<(), Refusal> {
+    const ARGUMENT: &str = "x-dead-letter-exchange";
+    if let Some(other) = arguments.get(ARGUMENT).filter(|value| value.as_long_string().is_none()) {
+        return Err(Refusal::ArgumentType(other.type_name(), ARGUMENT, queue.clone()));
+    }
+    let dead_letters = named_exchange(arguments, ARGUMENT);
+    may(Operation::DeclareQueue { queue: queue.name.as_str(), dead_letters: dead_letters.as_ref().map(Name::as_str) })
 }
 
 /// The exchange that an argument names. None too when it is no name: then there is no such exchange.

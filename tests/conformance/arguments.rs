@@ -10,10 +10,9 @@ fn refuses(client: &mut Client, name: &str, durable: bool, arguments: &[(&str, A
     channel_refuses(client, |client| client.declare(CH, declare), (406, &text), QUEUE_DECLARE);
 }
 
-const ARGUMENTS: [&str; 25] = [
+const ARGUMENTS: [&str; 24] = [
     "x-expires",
     "x-message-ttl",
-    "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-dead-letter-strategy",
     "x-max-length",
@@ -68,7 +67,6 @@ fn values_out_of_bounds_are_refused_with_their_reason() {
         ("x-max-priority", number(-1), "{value_negative,-1}"),
         ("x-max-priority", number(256), "{max_value_exceeded,256}"),
         ("x-overflow", text("drop-tail"), "invalid_overflow"),
-        ("x-dead-letter-exchange", number(1), "{unacceptable_type,long}"),
         ("x-dead-letter-routing-key", text("k"), "routing_key_but_no_dlx_defined"),
         ("x-single-active-consumer", text("true"), "{unacceptable_type,longstr}"),
         ("x-queue-version", number(1), "invalid_queue_version"),
@@ -120,5 +118,85 @@ fn an_argument_of_another_type_is_refused() {
                 format!("invalid arg '{key}' for queue '{name}' in vhost '/' of queue type rabbit_{kind}_queue");
             refuses(&mut client, &name, true, &[("x-queue-type", text(kind)), (key, value.clone())], &refused);
         }
+    }
+}
+
+#[test]
+fn an_exchange_is_named_by_text() {
+    let mut client = open();
+    let name = unique("q");
+    let refused = format!("invalid type 'long' for arg 'x-dead-letter-exchange' in queue '{name}' in vhost '/'");
+    let arguments = [("x-dead-letter-exchange", number(1)), ("x-expires", number(0))];
+    refuses(&mut client, &name, true, &arguments, &refused);
+    let declare = exchange::Declare {
+        exchange: name.as_str().into(),
+        kind: "direct".into(),
+        arguments: table(&[("alternate-exchange", number(1))]),
+        ..Default::default()
+    };
+    let refused = format!(
+        "PRECONDITION_FAILED - invalid type 'long' for arg 'alternate-exchange' in exchange '{name}' in vhost '/'"
+    );
+    channel_refuses(&mut client, |client| client.declare_exchange(CH, declare), (406, &refused), EXCHANGE_DECLARE);
+}
+
+#[test]
+fn of_several_faults_the_first_is_said() {
+    let mut client = open();
+    let name = unique("q");
+    let with = |arguments: &[(&'static str, AMQPValue)]| [&[("x-queue-type", text("quorum"))], arguments].concat();
+    let foreign = [("x-max-age", text("1D")), ("x-max-priority", number(5))];
+    let both = with(&[&foreign[..], &[("x-expires", number(0))]].concat());
+    let text = format!("invalid arg 'x-expires' for queue '{name}' in vhost '/': {{value_zero,0}}");
+    refuses(&mut client, &name, false, &both, &text);
+    let text = format!("invalid arg 'x-max-age' for queue '{name}' in vhost '/' of queue type rabbit_quorum_queue");
+    refuses(&mut client, &name, false, &with(&foreign), &text);
+    for (exclusive, auto_delete, property) in
+        [(true, true, "auto-delete"), (true, false, "exclusive-owner"), (false, false, "non-durable")]
+    {
+        let declare = queue::Declare { exclusive, auto_delete, ..featured(&name, false, &with(&[])) };
+        let text = format!("PRECONDITION_FAILED - invalid property '{property}' for queue '{name}' in vhost '/'");
+        channel_refuses(&mut client, |client| client.declare(CH, declare), (406, &text), QUEUE_DECLARE);
+    }
+    // A queue that exists is compared, and nothing else is looked at.
+    let existing = queue(&mut client);
+    let text = format!(
+        "inequivalent arg 'x-expires' for queue '{existing}' in vhost '/': received the value '0' of type 'long' but \
+         current is none"
+    );
+    refuses(&mut client, &existing, false, &[("x-expires", number(0)), ("x-max-age", number(1))], &text);
+}
+
+#[test]
+fn arguments_of_consumers() {
+    let mut client = open();
+    let queues = [("classic", queue(&mut client)), ("quorum", quorum_with(&mut client, &[]))];
+    for (kind, queue) in queues {
+        let consume = |arguments: &[(&str, AMQPValue)]| basic::Consume {
+            queue: queue.as_str().into(),
+            arguments: table(arguments),
+            ..Default::default()
+        };
+        let invalid = |key: &str| {
+            format!(
+                "PRECONDITION_FAILED - invalid arg '{key}' for queue '{queue}' in vhost '/': \"expected integer, got longstr\""
+            )
+        };
+        let foreign = |key: &str| {
+            format!(
+                "PRECONDITION_FAILED - invalid arg '{key}' for queue '{queue}' in vhost '/' of queue type rabbit_{kind}_queue"
+            )
+        };
+        for (key, text) in [
+            ("x-priority", invalid("x-priority")),
+            ("x-consumer-timeout", invalid("x-consumer-timeout")),
+            ("x-stream-offset", foreign("x-stream-offset")),
+            ("x-stream-filter", foreign("x-stream-filter")),
+            ("x-stream-match-unfiltered", foreign("x-stream-match-unfiltered")),
+        ] {
+            let consume = consume(&[(key, AMQPValue::LongString("first".into()))]);
+            channel_refuses(&mut client, |client| client.consume_with(CH, consume), (406, &text), BASIC_CONSUME);
+        }
+        client.consume_with(CH, consume(&[("x-priority", number(-3)), ("x-mine", yes())])).unwrap();
     }
 }

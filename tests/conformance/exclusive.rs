@@ -61,6 +61,14 @@ fn exclusiveness_cannot_be_changed() {
 }
 
 #[test]
+fn it_lasts_no_longer_whatever_its_declaration_says() {
+    let mut client = open();
+    let name = unique("q");
+    client.declare(CH, queue::Declare { durable: true, ..exclusive(&name) }).unwrap();
+    client.declare(CH, exclusive(&name)).unwrap();
+}
+
+#[test]
 fn it_is_gone_before_its_connection_is_closed() {
     let (mut owner, mut other) = (open(), open());
     let name = unique("q");

@@ -71,6 +71,10 @@ fn checks_come_in_order() {
     client.declare_exchange(CH, declare).unwrap();
     let faulty = BasicProperties::default().with_expiration("soon".into()).with_user_id("nobody".into());
     let nobody = BasicProperties::default().with_user_id("nobody".into());
+    let asks = faulty.clone().with_reply_to("amq.rabbitmq.reply-to".into());
+    let mut headers = FieldTable::default();
+    headers.insert("CC".into(), AMQPValue::LongString("no list".into()));
+    let (copies, expires) = (nobody.clone().with_headers(headers.clone()), faulty.clone().with_headers(headers));
     let too_large = 16_777_217;
     let refusals = [
         (
@@ -88,12 +92,20 @@ fn checks_come_in_order() {
             403,
             format!("ACCESS_REFUSED - cannot publish to internal exchange '{internal}' in vhost '/'"),
         ),
+        (to("amq.direct", "k"), &asks, 0, 406, "PRECONDITION_FAILED - fast reply consumer does not exist".to_owned()),
         (
             to("amq.direct", "k"),
-            &faulty,
+            &expires,
             0,
             406,
             "PRECONDITION_FAILED - invalid expiration 'soon': no_integer".to_owned(),
+        ),
+        (
+            to("amq.direct", "k"),
+            &copies,
+            0,
+            406,
+            "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,\"CC\",longstr}".to_owned(),
         ),
         (
             to("amq.direct", "k"),

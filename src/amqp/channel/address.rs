@@ -23,18 +23,30 @@ pub(super) fn is_special(properties: &Properties<'_>) -> bool {
 }
 
 impl Channel {
+    /// A message that asks for direct replies needs a consumer of them on this channel: looked at before its other properties.
+    ///
+    /// # Errors
+    /// There is none.
+    #[cold]
+    pub(super) fn check_replies(&self, properties: &Properties<'_>) -> Result<(), AmqpError> {
+        let asks = properties.reply_to() == Some(REPLY_TO.as_bytes());
+        if asks && self.consumers.replies().is_none() {
+            return Err(refused("fast reply consumer does not exist"));
+        }
+        Ok(())
+    }
+
     /// Reads CC, BCC and reply-to of a message.
     ///
     /// # Errors
-    /// A CC or BCC that is no list; no consumer for replies on this channel.
+    /// A CC or BCC that is no list.
     #[cold]
     pub(super) fn address(&self, payload: &[u8]) -> Result<Address, AmqpError> {
         let mut address = Address::default();
         let Some(content) = Content::parse(payload) else { return Ok(address) };
         let mut replies = None;
         if content.reply_to() == Some(REPLY_TO.as_bytes()) {
-            let target = self.consumers.replies().ok_or_else(|| refused("fast reply consumer does not exist"))?;
-            replies = Some(target.name().clone());
+            replies = self.consumers.replies().map(|target| target.name().clone());
         }
         for key in ["CC", "BCC"] {
             match content.header(key) {

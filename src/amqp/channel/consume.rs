@@ -5,12 +5,13 @@ use super::settle::{Fate, Returned};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::access::Operation;
+use crate::broker::arguments::{ConsumerArguments, check_consumer};
 use crate::broker::content::with_headers;
 use crate::broker::count::Count;
 use crate::broker::identity::ConsumerId;
 use crate::broker::message::{Returns, Run};
 use crate::broker::queue::QueueSettings;
-use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::refusal::Resource;
 use crate::engine::{ConsumeSpec, ConsumerRecord, Item, QueueHandle, REPLY_TO, ReplyTarget, listed};
 use crate::limits::CONSUMER_WINDOW_BYTES;
 use crate::value::{Table, Value};
@@ -119,22 +120,9 @@ impl Channel {
             return self.consume_replies(link, tag, consume);
         }
         let arguments = table_from_amq(&consume.arguments);
-        let priority = match arguments.get("x-priority") {
-            None => 0,
-            Some(value) => value.as_integer().ok_or_else(|| {
-                let reason = format!("{{unacceptable_type,{}}}", value.type_name());
-                let resource = Resource::queue(link.session.vhost(), &queue);
-                Refusal::InvalidArgument("x-priority".to_owned(), resource, reason)
-            })?,
-        };
-        let timeout = match arguments.get("x-consumer-timeout") {
-            None => None,
-            Some(value) => Some(value.as_integer().and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| {
-                let reason = format!("{{unacceptable_type,{}}}", value.type_name());
-                let resource = Resource::queue(link.session.vhost(), &queue);
-                Refusal::InvalidArgument("x-consumer-timeout".to_owned(), resource, reason)
-            })?),
-        };
+        let kind = link.session.check_consumer(&queue, self.shared.is_limited())?;
+        let ConsumerArguments { priority, timeout } =
+            check_consumer(&arguments, kind, &Resource::queue(link.session.vhost(), &queue))?;
         let timeout = timeout.map(Duration::from_millis);
         let spec = ConsumeSpec {
             channel: self.number,
@@ -144,9 +132,6 @@ impl Channel {
             prefetch: self.prefetch.filter(|_| !consume.no_ack),
             shared: (!consume.no_ack).then(|| self.shared.credit()),
         };
-        if self.shared.is_limited() {
-            link.session.check_shared_limit(&queue)?;
-        }
         let (id, queue) = link.session.consume(&queue, spec)?;
         link.expect_acks_within(timeout.or_else(|| queue_timeout(&queue.settings())));
         link.tell_consumer("consumer.created", (self.number, tag.as_str(), queue.name().as_str()), || {

@@ -172,10 +172,22 @@ impl Channel {
         let properties = Properties::parse(header.properties);
         self.route.find(link, exchange_and_key, payload)?;
         let properties = properties?;
+        let special = is_special(&properties);
+        if special {
+            self.check_replies(&properties)?;
+        }
         let deadline_ms = match properties.expiration() {
             None => 0,
             Some(expiration) => link.now.wall_ms.saturating_add(milliseconds(expiration)?).max(1),
         };
+        let mut kept = None;
+        if special {
+            let Address { keys, header } = self.address(payload)?;
+            if !keys.is_empty() {
+                self.route.find_all(link, exchange_and_key, &keys, payload)?;
+            }
+            kept = header;
+        }
         if let Some(user) = properties.user_id()
             && user != link.session.identity().user.as_str().as_bytes()
             && !link.session.identity().has_tag(IMPERSONATOR)
@@ -183,14 +195,6 @@ impl Channel {
             let (given, real) = (String::from_utf8_lossy(user), &link.session.identity().user);
             let explanation = format!("user_id property set to '{given}' but authenticated user was '{real}'");
             return Err(AmqpError::new(Code::PreconditionFailed, explanation));
-        }
-        let mut kept = None;
-        if is_special(&properties) {
-            let Address { keys, header } = self.address(payload)?;
-            if !keys.is_empty() {
-                self.route.find_all(link, exchange_and_key, &keys, payload)?;
-            }
-            kept = header;
         }
         Ok(Admitted {
             persistent: properties.delivery_mode() == Some(PERSISTENT),

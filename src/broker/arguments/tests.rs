@@ -65,7 +65,7 @@ fn only_the_keys_asked_for_are_compared() {
     assert!(equivalent_arguments(&queue(), &existing, &received, &["b"]).is_err());
 }
 
-const DURABLE: QueueFlags = QueueFlags { durable: true, exclusive: false, auto_delete: false, server_named: false };
+const DURABLE: QueueFlags = QueueFlags { durable: true, exclusive: false, auto_delete: false };
 
 fn check(entries: &[(&'static str, Value)], flags: QueueFlags) -> Result<QueueKind, String> {
     check_queue(&table(entries), flags, &queue()).map_err(|refusal| refusal.to_string())
@@ -135,9 +135,45 @@ fn what_a_type_does_not_take() {
         (QueueFlags { durable: false, ..DURABLE }, "invalid property 'non-durable' for queue 'q' in vhost '/'"),
         (QueueFlags { auto_delete: true, ..DURABLE }, "invalid property 'auto-delete' for queue 'q' in vhost '/'"),
         (QueueFlags { exclusive: true, ..DURABLE }, "invalid property 'exclusive-owner' for queue 'q' in vhost '/'"),
-        (QueueFlags { server_named: true, ..DURABLE }, "Cannot declare a server-named queue for type quorum"),
     ] {
         assert_eq!(check(std::slice::from_ref(&quorum), flags), Err(text.to_owned()));
         assert_eq!(check(&[], flags), Ok(QueueKind::Classic));
+    }
+    let named = check_server_named(&table(&[quorum]), &queue()).map_err(|refusal| refusal.to_string());
+    assert_eq!(named, Err("Cannot declare a server-named queue for type quorum".to_owned()));
+    assert_eq!(check_server_named(&table(&[("x-queue-type", "odd".into())]), &queue()), Ok(()));
+}
+
+#[test]
+fn of_several_faults_the_one_that_rabbitmq_sees_first_is_said() {
+    let wrong = [("x-queue-type", Value::from("quorum")), ("x-max-age", "1D".into()), ("x-max-priority", 5.into())];
+    let flags = QueueFlags { durable: false, exclusive: true, auto_delete: true };
+    let fault = |entries: &[(&'static str, Value)], flags| check(entries, flags).unwrap_err();
+    let with_value = [&wrong[..], &[("x-expires", 0.into())]].concat();
+    let prefix = "invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}";
+    assert_eq!(fault(&with_value, flags), prefix, "values of what the type takes");
+    let foreign = "invalid arg 'x-max-age' for queue 'q' in vhost '/' of queue type rabbit_quorum_queue";
+    assert_eq!(fault(&wrong, flags), foreign, "then the first of what it does not take");
+    let property = |name: &str| format!("invalid property '{name}' for queue 'q' in vhost '/'");
+    assert_eq!(fault(&wrong[..1], flags), property("auto-delete"));
+    assert_eq!(fault(&wrong[..1], QueueFlags { auto_delete: false, ..flags }), property("exclusive-owner"));
+}
+
+#[test]
+fn consumers() {
+    let check = |kind, entries: &[(&'static str, Value)]| {
+        check_consumer(&table(entries), kind, &queue()).map_err(|refusal| refusal.to_string())
+    };
+    let entries = [("x-priority", Value::from(-7)), ("x-consumer-timeout", 500.into()), ("x-mine", "any".into())];
+    let expected = ConsumerArguments { priority: -7, timeout: Some(500) };
+    for (kind, name) in [(QueueKind::Classic, "classic"), (QueueKind::Quorum, "quorum")] {
+        assert_eq!(check(kind, &entries), Ok(expected));
+        assert_eq!(check(kind, &[]), Ok(ConsumerArguments::default()));
+        let foreign =
+            format!("invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_{name}_queue");
+        assert_eq!(check(kind, &[("x-stream-offset", "first".into())]), Err(foreign));
+        let invalid = "invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
+        let both = [("x-stream-offset", Value::from("first")), ("x-priority", "high".into())];
+        assert_eq!(check(kind, &both), Err(invalid.to_owned()));
     }
 }

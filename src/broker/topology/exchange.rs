@@ -172,11 +172,7 @@ impl ExchangeSpec {
     /// Checks what a new exchange's arguments must be like.
     pub(super) fn check_arguments(&self, resource: &Resource) -> Result<(), Refusal> {
         if let Some(other) = self.arguments.get(ALTERNATE_EXCHANGE).filter(|value| value.as_long_string().is_none()) {
-            return Err(Refusal::InvalidArgument(
-                ALTERNATE_EXCHANGE.to_owned(),
-                resource.clone(),
-                format!("{{unacceptable_type,{}}}", other.type_name()),
-            ));
+            return Err(Refusal::ArgumentType(other.type_name(), ALTERNATE_EXCHANGE, resource.clone()));
         }
         match self.routes_as()? {
             ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(|_| ()),

@@ -125,7 +125,7 @@ fn names_and_arguments_are_checked_on_create_only() {
     odd.arguments.push("alternate-exchange", Value::Bool(true));
     assert_eq!(
         text(topology.declare_exchange(odd)),
-        "invalid arg 'alternate-exchange' for exchange 'x' in vhost '/': {unacceptable_type,bool}"
+        "invalid type 'bool' for arg 'alternate-exchange' in exchange 'x' in vhost '/'"
     );
     assert_eq!(text(topology.check_exchange(&name("x")).map(|_| ())), "no exchange 'x' in vhost '/'");
     assert_eq!(topology.version(), 0);
