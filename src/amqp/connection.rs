@@ -45,6 +45,7 @@ pub struct Connection {
     pub(super) fault: Option<String>,
     /// Who it was, if no AMQP client.
     pub(super) stranger: Option<&'static str>,
+    pub(super) closed_by_client: bool,
     pub(super) now: Now,
     /// What goes through the socket: counted here until the connection is open, and in its record then.
     pub(super) traffic: Arc<Traffic>,
@@ -105,6 +106,7 @@ impl Connection {
             question: None,
             fault: None,
             stranger: None,
+            closed_by_client: false,
             now,
             traffic: Arc::default(),
         }

@@ -54,7 +54,13 @@ impl Connection {
     pub(super) fn on_client_close(&mut self) {
         self.leave();
         self.write(AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
+        self.closed_by_client = true;
         self.finish();
+    }
+
+    /// Whether the client closed it and was answered: then it is the one to close the socket.
+    pub fn was_closed_by_client(&self) -> bool {
+        self.closed_by_client
     }
 
     /// The connection is over as soon as its output is written.

@@ -25,6 +25,14 @@ pub(super) async fn drive(socket: Socket, connection: Connection, stop: Cancella
     driver.connection.on_disconnect();
     tell(&driver.connection, &end, stop.is_cancelled());
     if matches!(end, Ok(End::Orderly)) {
+        if driver.connection.was_closed_by_client() {
+            // It was answered, and closes the socket itself. Clients take an end of the stream that comes together with
+            // the answer for the loss of the connection; RabbitMQ waits too.
+            tokio::select! {
+                () = driver.socket.await_end() => {}
+                () = stop.cancelled() => {}
+            }
+        }
         driver.socket.linger().await;
     }
 }

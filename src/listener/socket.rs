@@ -10,7 +10,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// After the last write: how long, and for how many bytes, the peer's own last words are read and dropped. Closing a
-/// socket with unread bytes would reset it, and the peer would lose our close frame.
+/// socket with unread bytes would reset it, and the peer would lose our close frame. And how long a peer that closed the
+/// connection has for closing the socket.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a peer may take for what is encrypted already when the connection ends.
@@ -153,13 +154,28 @@ impl Socket {
         if let Some(secure) = &mut self.tls {
             secure.session.end(&mut secure.waiting, &mut secure.incomplete);
         }
+        self.write_out().await;
+        use tokio::io::AsyncWriteExt;
+        if self.stream.shutdown().await.is_ok() {
+            // Either way the socket is closed now.
+            self.drain().await;
+        }
+    }
+
+    /// Writes what is left, and waits for the peer to close, for a while.
+    pub async fn await_end(&mut self) {
+        self.write_out().await;
+        self.drain().await;
+    }
+
+    async fn write_out(&mut self) {
         let write_out = async { while self.flush().is_ok() && self.waits() && self.writable().await.is_ok() {} };
         // Either way nothing more is written.
         let _ = tokio::time::timeout(LAST_WRITE, write_out).await;
-        use tokio::io::AsyncWriteExt;
-        if self.stream.shutdown().await.is_err() {
-            return;
-        }
+    }
+
+    /// Reads and drops what still comes, until the peer closes, for a while.
+    async fn drain(&mut self) {
         let drain = async {
             let (mut drained, mut bytes) = (0, [0; 4096]);
             while drained < LINGER_BYTES && self.stream.readable().await.is_ok() {
@@ -171,7 +187,6 @@ impl Socket {
                 }
             }
         };
-        // Either way the socket is closed now.
         let _ = tokio::time::timeout(LINGER, drain).await;
     }
 }

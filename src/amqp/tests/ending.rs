@@ -64,6 +64,20 @@ fn a_finished_connection_that_is_read_has_no_deadline() {
     assert_eq!(client.connection.fault(), None);
 }
 
+/// A client that takes an end of the stream for a loss must not see it before it has read close-ok.
+#[test]
+fn whoever_closed_the_connection_closes_the_socket() {
+    let node = node();
+    let mut client = node.open();
+    assert!(!client.connection.was_closed_by_client());
+    client.method(0, close());
+    assert!(client.connection.is_finished() && client.connection.was_closed_by_client());
+    let mut client = node.open();
+    client.method(0, AMQPClass::Connection(connection::AMQPMethod::OpenOk(connection::OpenOk {})));
+    client.method(0, close_ok());
+    assert!(client.connection.is_finished() && !client.connection.was_closed_by_client(), "we did");
+}
+
 #[test]
 fn our_close_that_nobody_reads_is_dropped() {
     let node = node();
