@@ -244,7 +244,10 @@ impl Writer {
             // What arrived between the wait and the close belongs to this epoch as well.
             {
                 let mut inbox = self.committer.inbox.lock();
+                // One that was listed since the close has something for the next epoch, and relies on its list.
+                let late: Vec<_> = inbox.dirty.iter().filter(|source| source.is_late()).cloned().collect();
                 work.dirty.append(&mut inbox.dirty);
+                inbox.dirty = late;
                 work.definitions.append(&mut inbox.definitions);
             }
             self.committer.appended.store(0, Ordering::Relaxed);

@@ -259,6 +259,61 @@ fn the_committer_sleeps_when_nothing_is_to_be_written() {
     }
 }
 
+/// Has something for an epoch, and is listed while the one before it closes.
+struct Late {
+    committer: std::sync::OnceLock<Arc<Committer>>,
+    listed: AtomicBool,
+    collected: Mutex<Vec<Epoch>>,
+    itself: std::sync::Weak<Late>,
+}
+
+impl Source for Late {
+    fn collect(&self, epoch: Epoch, _: bool, _: &mut usize, _: &mut Piece) -> bool {
+        self.collected.lock().push(epoch);
+        false
+    }
+    fn evict(&self, _: Epoch) {}
+    fn is_late(&self) -> bool {
+        true
+    }
+}
+
+impl Steward for Late {
+    fn memory_is_short(&self) -> bool {
+        !self.listed.load(Ordering::SeqCst)
+    }
+    /// Asked for between the wait for an epoch and its close.
+    fn long_queues(&self) -> Vec<Arc<dyn Source>> {
+        if let (Some(committer), Some(itself)) = (self.committer.get(), self.itself.upgrade()) {
+            committer.dirty(itself);
+            self.listed.store(true, Ordering::SeqCst);
+        }
+        Vec::new()
+    }
+    fn evicted(&self) {}
+    fn disk_full(&self, _: bool) {}
+    fn failed(&self, _: &StoreError) {}
+}
+
+/// What it was listed for may belong to either epoch: whoever waits for the second relies on that it is collected then.
+#[test]
+fn what_is_late_and_listed_while_an_epoch_closes_is_collected_for_the_next_one_too() {
+    let late = Arc::new_cyclic(|itself| Late {
+        committer: std::sync::OnceLock::new(),
+        listed: AtomicBool::new(false),
+        collected: Mutex::default(),
+        itself: itself.clone(),
+    });
+    let committer = Committer::new(Arc::new(MemoryStorage::default()), 0);
+    late.committer.get_or_init(|| committer.clone());
+    let thread = committer.start(SyncPolicy::Always, late.clone()).unwrap();
+    until("it is collected twice", || late.collected.lock().len() == 2);
+    let collected = late.collected.lock().clone();
+    assert_eq!(collected[1], collected[0] + 1);
+    committer.stop();
+    thread.join().unwrap();
+}
+
 #[test]
 fn settled_before_its_commit_a_message_is_never_written() {
     let storage = Arc::new(MemoryStorage::default());
