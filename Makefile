@@ -5,6 +5,7 @@ T ?= 600
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
+BENCH = $(if $(FULL),--full) $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # Outside the checkout, so that every checkout shares one build of RocksDB.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/warren/target
@@ -17,7 +18,7 @@ CARGO = $(COMPILERS) cargo
 
 TOOLS := rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-upgrade rabbitmq-plugins
 
-.PHONY: help install uninstall build run test lint interop suites crash model fuzz bench portable clean needs needs-lint
+.PHONY: help install uninstall build run test lint interop suites crash model fuzz bench bench-peers bench-parts portable clean needs needs-lint
 
 help:
 	@echo 'make run [ARGS="..."]  build, and serve on 127.0.0.1:5672 with ./data'
@@ -29,7 +30,9 @@ help:
 	@echo 'make crash [N=200]     kill -9 under load, N times, and check that nothing confirmed is lost'
 	@echo 'make model [N=10000000] N random commands for the queue machine and a naive queue [SEED=1]'
 	@echo 'make fuzz [T=600]      fuzz the decoder and the connection machine, T seconds'
-	@echo 'make bench             benchmarks'
+	@echo 'make bench [FULL=1]    the speed table: goals and results, in 3 minutes [in 40, ONLY=text: rows with it]'
+	@echo 'make bench-peers       the same loads beside the brokers that are installed [ROUNDS=2, FULL=1]'
+	@echo 'make bench-parts       benchmarks of the parts of the hot path'
 	@echo 'make portable          a build for x86-64 CPUs without AVX2'
 	@echo 'make clean             remove the build'
 
@@ -79,7 +82,13 @@ fuzz: needs
 	WARREN_FUZZ_SECONDS=$(T) $(CARGO) test --release --test fuzz -- --nocapture
 
 bench: needs
-	$(CARGO) bench
+	$(CARGO) bench --bench table -- goals $(BENCH)
+
+bench-peers: needs
+	$(CARGO) bench --bench table -- peers $(BENCH)
+
+bench-parts: needs
+	$(CARGO) bench --bench hot_path
 
 portable: export RUSTFLAGS = -C target-cpu=x86-64
 portable: needs

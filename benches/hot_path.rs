@@ -1,4 +1,5 @@
-//! The hot path in parts: frames in, routes, the queue machine. `warren perf` measures the whole.
+//! The hot path in parts: frames in (decode), routes (route), the queue machine (apply), frames out (encode), the disk
+//! (commit). `warren perf` measures the whole.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use amq_protocol::frame::parse_frame;
@@ -12,9 +13,12 @@ use warren::broker::message::{ChunkBuilder, Ledger, Parts, Run};
 use warren::broker::queue::{Command, ConsumerSpec, Counts, Effects, Outlet, Queue};
 use warren::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, Message, Topology, Way};
 use warren::name::Name;
+use warren::store::committer::Piece;
+use warren::store::rocks::RocksStorage;
+use warren::store::{Logging, Storage};
 use warren::value::Table;
 use warren::wire::frame::{FrameKind, read_frame};
-use warren::wire::hot::read_hot;
+use warren::wire::hot::{read_hot, write_deliver};
 use warren::wire::output::{write_content, write_frame};
 use warren::wire::properties::{Properties, PropertiesBuilder, read_content_header};
 
@@ -122,6 +126,19 @@ fn route(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn parts<'a>(header: &'a [u8], body: &'a [u8], persistent: bool) -> Parts<'a> {
+    Parts {
+        exchange_and_key: EXCHANGE_AND_KEY,
+        header,
+        body,
+        persistent,
+        priority: 0,
+        deadline_ms: 0,
+        died: false,
+        detached: None,
+    }
+}
+
 /// Keeps what it is given.
 #[derive(Clone, Default)]
 struct Taken(Rc<RefCell<Vec<Run>>>);
@@ -140,24 +157,15 @@ impl Outlet for Taken {
 
 /// The life of messages in a queue, `size` bytes each: packed, enqueued by chunks of up to `count`, delivered to one
 /// consumer, acknowledged.
-fn queue(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("queue");
+fn apply(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("apply");
     for size in [16, 1024] {
         for count in [1, 100, 1000] {
             let (header, body) = (content_header(size), vec![7; size]);
-            let parts = Parts {
-                exchange_and_key: EXCHANGE_AND_KEY,
-                header: &header,
-                body: &body,
-                persistent: false,
-                priority: 0,
-                deadline_ms: 0,
-                died: false,
-                detached: None,
-            };
+            let parts = parts(&header, &body, false);
             group.throughput(Throughput::Elements(count));
             group.bench_function(BenchmarkId::new(format!("{size} bytes"), count), |bencher| {
-                let mut machine = Machine::new();
+                let mut machine = Machine::new(false);
                 bencher.iter(|| machine.live(&parts, count));
             });
         }
@@ -175,9 +183,9 @@ struct Machine {
 }
 
 impl Machine {
-    fn new() -> Machine {
+    fn new(durable: bool) -> Machine {
         let outlet = Taken::default();
-        let mut queue = Queue::new(false, false, Arc::default());
+        let mut queue = Queue::new(durable, false, Arc::default());
         let spec = ConsumerSpec {
             id: CONSUMER,
             outlet: outlet.clone(),
@@ -199,6 +207,10 @@ impl Machine {
             self.builder.push(parts);
         }
         self.enqueue();
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         // More than once when the messages are larger than a consumer's window.
         while self.queue.counts() != (Counts { consumers: 1, ..Counts::default() }) {
             let runs = std::mem::take(&mut *self.outlet.0.borrow_mut());
@@ -211,12 +223,75 @@ impl Machine {
     }
 
     fn enqueue(&mut self) {
-        let chunk = self.builder.finish(false, &self.ledger);
+        let durable = self.builder.persistent();
+        let chunk = self.builder.finish(durable, &self.ledger);
         let mut effects = Effects::default();
         self.queue.apply(Command::Enqueue(chunk, 0), 0, &mut effects);
         black_box(effects);
     }
 }
 
-criterion_group!(benches, decode, route, queue);
+/// The frames of a run of messages, from the chunk they are in.
+fn encode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("encode");
+    for size in [16, 1024] {
+        const COUNT: u32 = 100;
+        let (header, body) = (content_header(size), vec![7; size]);
+        let mut builder = ChunkBuilder::default();
+        (0..COUNT).for_each(|_| builder.push(&parts(&header, &body, false)));
+        let chunk = builder.finish(false, &Arc::default());
+        let mut out = Vec::new();
+        group.throughput(Throughput::Elements(COUNT.into()));
+        group.bench_function(BenchmarkId::new("deliveries", format!("{size} bytes")), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                for index in 0..COUNT {
+                    let record = black_box(&chunk).record(index).unwrap();
+                    write_deliver(&mut out, 1, b"consumer", u64::from(index), false, record.exchange_and_key);
+                    write_content(&mut out, 1, record.header, record.body, 131_072);
+                }
+                black_box(&out);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A durable queue's new messages, and the settlements of the last ones, on their way to the disk: collected and written as
+/// one batch, to the log only or synced too.
+fn commit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("commit");
+    group.sample_size(20);
+    for (label, logging) in [("logged", Logging::Logged), ("synced", Logging::Synced)] {
+        for count in [1, 100, 1000] {
+            let directory = tempfile::tempdir().unwrap();
+            let storage = RocksStorage::open(directory.path()).unwrap();
+            let (header, body) = (content_header(256), vec![7; 256]);
+            let parts = parts(&header, &body, true);
+            let mut machine = Machine::new(true);
+            let mut epoch = 0;
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(BenchmarkId::new(label, count), |bencher| {
+                bencher.iter(|| {
+                    for _ in 0..count {
+                        if !machine.builder.fits(&parts) {
+                            machine.enqueue();
+                        }
+                        machine.builder.push(&parts);
+                    }
+                    machine.enqueue();
+                    epoch += 1;
+                    let (mut room, mut piece) = (usize::MAX, Piece::default());
+                    piece.add_queue(QueueId(1), machine.queue.collect(epoch, None, &mut room));
+                    let (logged, _) = piece.into_changes();
+                    storage.write(&logged, logging).unwrap();
+                    machine.settle();
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, route, apply, encode, commit);
 criterion_main!(benches);

@@ -19,7 +19,7 @@ pub static HEAP_SETTINGS: &std::ffi::CStr = c"background_thread:true,dirty_decay
 fn main() -> ExitCode {
     match cli::parse() {
         Ok(Command::Serve(loaded)) => serve(&loaded),
-        Ok(Command::Perf(args)) => report(warren::perf::run(*args)),
+        Ok(Command::Perf(args)) => report(warren::perf::run(&args)),
         Err(code) => code,
     }
 }

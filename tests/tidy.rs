@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store"]),
     ("axum", &["http"]),
-    ("rustls", &["tls"]),
+    ("rustls", &["tls", "perf"]),
     ("x509_parser", &["tls"]),
     // `perf` is a client that measures; the committer is a thread of its own that waits for intervals.
     ("Instant::now", &["clock", "perf", "store/committer"]),

@@ -1,61 +1,58 @@
-//! One blocking AMQP connection with one channel: login, calls, and the raw socket for the load.
+//! One blocking AMQP connection with one channel: login and calls. Under load its socket is a [`Link`](super::link::Link).
 
-use super::args::Login;
-use super::frames::{Filled, FrameBuffer};
-use super::template::append;
-use amq_protocol::frame::AMQPFrame;
-use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection, queue};
+use super::frames::{MethodId, next};
+use super::plan::{Login, Topology};
+use super::socket::Socket;
+use super::template::append_method;
+use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Class and method id.
-pub(super) type MethodId = (u16, u16);
-
-pub(super) const CONNECTION_CLOSE: MethodId = (10, 50);
-pub(super) const CHANNEL_CLOSE: MethodId = (20, 40);
-pub(super) const DELIVER: MethodId = (60, 60);
-pub(super) const ACK: MethodId = (60, 80);
-pub(super) const NACK: MethodId = (60, 120);
-
-/// Longest wait for the reply to a call.
-const REPLY_TIME: Duration = Duration::from_secs(30);
-
-/// A read waits at most this long, so that a worker sees the end of the run.
-const READ_TIME: Duration = Duration::from_millis(20);
-
-/// A write waits at most this long before the worker looks at what the broker says: neither side may wait for ever
-/// for the other to read.
-const WRITE_TIME: Duration = Duration::from_millis(20);
+/// Longest wait for the broker to take or give bytes.
+const REPLY_TIME: Duration = Duration::from_secs(60);
 
 /// Frame size used where the broker sets no limit.
 const FRAME_MAX: u32 = 131_072;
 
+/// Bytes read at once while calling.
+const READ_BYTES: usize = 4096;
+
 /// Logged in, channel 1 open.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
-    pub(super) input: FrameBuffer,
+    pub(super) socket: Socket,
+    /// Read and not yet walked.
+    pub(super) input: Vec<u8>,
     pub(super) frame_max: u32,
 }
 
 impl Connection {
     pub(super) fn open(login: &Login) -> Result<Self, String> {
+        let mut connection = Self::log_in(login)?;
+        connection.call(1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})), (20, 11))?;
+        Ok(connection)
+    }
+
+    fn log_in(login: &Login) -> Result<Self, String> {
         let place = format!("{}:{}", login.host, login.port);
         let failed = |error: io::Error| format!("connect to {place}: {error}");
         let mut addrs = (login.host.as_str(), login.port).to_socket_addrs().map_err(failed)?;
         let addr = addrs.next().ok_or_else(|| format!("connect to {place}: no address"))?;
         let stream = TcpStream::connect_timeout(&addr, REPLY_TIME).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        stream.set_read_timeout(Some(READ_TIME)).map_err(failed)?;
-        stream.set_write_timeout(Some(WRITE_TIME)).map_err(failed)?;
-        let mut connection = Self { stream, input: FrameBuffer::new(FRAME_MAX), frame_max: FRAME_MAX };
-        connection.log_in(login)?;
-        connection.call(1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})), (20, 11))?;
+        stream.set_read_timeout(Some(REPLY_TIME)).map_err(failed)?;
+        stream.set_write_timeout(Some(REPLY_TIME)).map_err(failed)?;
+        let socket = match &login.trust {
+            Some(trust) => Socket::tls(stream, &login.host, trust)?,
+            None => Socket::Plain(stream),
+        };
+        let mut connection = Self { socket, input: Vec::new(), frame_max: FRAME_MAX };
+        connection.shake_hands(login)?;
         Ok(connection)
     }
 
-    fn log_in(&mut self, login: &Login) -> Result<(), String> {
+    fn shake_hands(&mut self, login: &Login) -> Result<(), String> {
         self.write(b"AMQP\0\0\x09\x01")?;
         self.wait_for((10, 10))?;
         let start_ok = connection::StartOk {
@@ -78,21 +75,60 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn declare(&mut self, name: &str, durable: bool) -> Result<(), String> {
-        let declare = queue::Declare { queue: name.into(), durable, ..Default::default() };
+    /// Declares what a load needs, and empties the queues unless they hold what shall be consumed.
+    pub(super) fn prepare(&mut self, topology: &Topology, purge: bool) -> Result<(), String> {
+        for (name, kind) in &topology.exchanges {
+            self.declare_exchange(name, kind, topology.durable)?;
+        }
+        for name in &topology.queues {
+            self.declare(name, topology)?;
+            if purge {
+                let purge = queue::Purge { queue: name.as_str().into(), nowait: false };
+                self.call(1, AMQPClass::Queue(queue::AMQPMethod::Purge(purge)), (50, 31))?;
+            }
+        }
+        for (name, to) in &topology.bindings {
+            let bind = queue::Bind {
+                queue: name.as_str().into(),
+                exchange: to.exchange.as_str().into(),
+                routing_key: to.key.as_str().into(),
+                ..Default::default()
+            };
+            self.call(1, AMQPClass::Queue(queue::AMQPMethod::Bind(bind)), (50, 21))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what [`prepare`](Self::prepare) declared.
+    pub(super) fn clear(&mut self, topology: &Topology) -> Result<(), String> {
+        for name in &topology.queues {
+            let delete = queue::Delete { queue: name.as_str().into(), ..Default::default() };
+            self.call(1, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)), (50, 41))?;
+        }
+        topology.exchanges.iter().try_for_each(|(name, _)| self.delete_exchange(name))
+    }
+
+    pub(super) fn delete_exchange(&mut self, name: &str) -> Result<(), String> {
+        let delete = exchange::Delete { exchange: name.into(), ..Default::default() };
+        self.call(1, AMQPClass::Exchange(exchange::AMQPMethod::Delete(delete)), (40, 21)).map(|_| ())
+    }
+
+    fn declare(&mut self, name: &str, topology: &Topology) -> Result<(), String> {
+        let declare = queue::Declare {
+            queue: name.into(),
+            durable: topology.durable,
+            arguments: topology.arguments.clone(),
+            ..Default::default()
+        };
         let reply = self.call(1, AMQPClass::Queue(queue::AMQPMethod::Declare(declare)), (50, 11));
-        let hint = if durable { "" } else { " (transient queues refused? try --durable)" };
+        let hint = if topology.durable { "" } else { " (transient queues refused? try --durable)" };
         reply.map(|_| ()).map_err(|error| format!("declare {name}: {error}{hint}"))
     }
 
-    pub(super) fn purge(&mut self, name: &str) -> Result<(), String> {
-        let purge = queue::Purge { queue: name.into(), nowait: false };
-        self.call(1, AMQPClass::Queue(queue::AMQPMethod::Purge(purge)), (50, 31)).map(|_| ())
-    }
-
-    pub(super) fn delete(&mut self, name: &str) -> Result<(), String> {
-        let delete = queue::Delete { queue: name.into(), ..Default::default() };
-        self.call(1, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)), (50, 41)).map(|_| ())
+    pub(super) fn declare_exchange(&mut self, name: &str, kind: &str, durable: bool) -> Result<(), String> {
+        let declare = exchange::Declare { exchange: name.into(), kind: kind.into(), durable, ..Default::default() };
+        let reply = self.call(1, AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)), (40, 11));
+        reply.map(|_| ()).map_err(|error| format!("declare exchange {name}: {error}"))
     }
 
     pub(super) fn confirm_select(&mut self) -> Result<(), String> {
@@ -105,26 +141,14 @@ impl Connection {
         self.call(1, AMQPClass::Basic(basic::AMQPMethod::Qos(qos)), (60, 11)).map(|_| ())
     }
 
-    /// Starts a consumer without waiting for its `-ok`: deliveries may come first.
-    pub(super) fn consume(&mut self, name: &str, no_ack: bool) -> Result<(), String> {
-        let consume = basic::Consume { queue: name.into(), no_ack, ..Default::default() };
-        self.send(1, AMQPClass::Basic(basic::AMQPMethod::Consume(consume)))
-    }
-
-    /// Closes the channel: its `-ok` says that the broker has handled everything sent before.
-    pub(super) fn close_channel(&mut self) -> Result<(), String> {
-        let close = channel::Close { reply_code: 200, ..Default::default() };
-        self.call(1, AMQPClass::Channel(channel::AMQPMethod::Close(close)), (20, 41)).map(|_| ())
-    }
-
-    pub(super) fn close(&mut self) -> Result<(), String> {
+    pub(super) fn close(mut self) -> Result<(), String> {
         let close = connection::Close { reply_code: 200, ..Default::default() };
         self.call(0, AMQPClass::Connection(connection::AMQPMethod::Close(close)), (10, 51)).map(|_| ())
     }
 
     fn send(&mut self, channel: u16, method: AMQPClass) -> Result<(), String> {
         let mut bytes = Vec::new();
-        append(&mut bytes, &AMQPFrame::Method(channel, method))?;
+        append_method(&mut bytes, channel, method)?;
         self.write(&bytes)
     }
 
@@ -135,69 +159,44 @@ impl Connection {
     }
 
     fn wait_for(&mut self, reply: MethodId) -> Result<Vec<u8>, String> {
-        let deadline = Instant::now() + REPLY_TIME;
-        while Instant::now() < deadline {
-            while let Some(frame) = self.input.next() {
-                match frame.method() {
-                    Some(method) if method == reply => return Ok(frame.payload.to_vec()),
-                    Some(CONNECTION_CLOSE | CHANNEL_CLOSE) => return Err(close_text(frame.payload)),
-                    _ => {}
+        loop {
+            while let Some(frame) = next(&self.input) {
+                let length = frame.len();
+                if let Some(refusal) = frame.refusal() {
+                    return Err(refusal);
+                }
+                let found = (frame.method() == Some(reply)).then(|| frame.payload.to_vec());
+                self.input.drain(..length);
+                if let Some(payload) = found {
+                    return Ok(payload);
                 }
             }
             self.fill()?;
         }
-        Err(format!("no reply within {} s", REPLY_TIME.as_secs()))
     }
 
-    /// Reads once, for at most [`READ_TIME`]. The end of the stream is an error.
-    pub(super) fn fill(&mut self) -> Result<Filled, String> {
-        let filled = self.input.fill(&mut self.stream);
-        open_still(filled)
-    }
-
-    /// Reads what is there without waiting.
-    pub(super) fn fill_now(&mut self) -> Result<Filled, String> {
-        let failed = |error: io::Error| format!("socket: {error}");
-        self.stream.set_nonblocking(true).map_err(failed)?;
-        let filled = self.input.fill(&mut self.stream);
-        self.stream.set_nonblocking(false).map_err(failed)?;
-        open_still(filled)
-    }
-
-    /// Writes once, for at most [`WRITE_TIME`]; how many bytes were taken, 0 if the broker does not read.
-    pub(super) fn write_some(&mut self, bytes: &[u8]) -> Result<usize, String> {
-        match self.stream.write(bytes) {
-            Ok(count) => Ok(count),
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(0),
-                _ => Err(self.reason(&error)),
-            },
+    fn fill(&mut self) -> Result<(), String> {
+        let mut room = [0; READ_BYTES];
+        match self.socket.read(&mut room) {
+            Ok(0) => Err("the broker closed the connection".to_owned()),
+            Ok(count) => {
+                self.input.extend_from_slice(room.get(..count).unwrap_or_default());
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(format!("no reply within {} s", REPLY_TIME.as_secs()))
+            }
+            Err(error) => Err(format!("read: {error}")),
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let deadline = Instant::now() + REPLY_TIME;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let taken = self.write_some(rest)?;
-            rest = rest.get(taken..).unwrap_or_default();
-            if taken == 0 && Instant::now() >= deadline {
-                return Err(format!("the broker reads nothing for {} s", REPLY_TIME.as_secs()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Why a write failed: the broker's close frame, if it is still to be read.
-    fn reason(&mut self, error: &io::Error) -> String {
-        while matches!(self.input.fill(&mut self.stream), Ok(Filled::Bytes)) {
-            while let Some(frame) = self.input.next() {
-                if matches!(frame.method(), Some(CONNECTION_CLOSE | CHANNEL_CLOSE)) {
-                    return close_text(frame.payload);
-                }
-            }
-        }
-        format!("write: {error}")
+        self.socket.write_all(bytes).map_err(|error| match self.wait_for((0, 0)) {
+            // Nothing answers to that id: what comes is the broker's reason, if it gave one.
+            Err(reason) if reason.starts_with("the broker refused") => reason,
+            _ => format!("write: {error}"),
+        })
     }
 }
 
@@ -214,15 +213,6 @@ fn client_properties() -> FieldTable {
     properties
 }
 
-/// A read's outcome; the end of the stream is an error here.
-fn open_still(filled: io::Result<Filled>) -> Result<Filled, String> {
-    match filled {
-        Ok(Filled::End) => Err("the broker closed the connection".to_owned()),
-        Ok(filled) => Ok(filled),
-        Err(error) => Err(format!("read: {error}")),
-    }
-}
-
 /// Channel-max and frame-max of `connection.tune`.
 fn limits_of(payload: &[u8]) -> Option<(u16, u32)> {
     let rest = payload.get(4..)?;
@@ -230,27 +220,9 @@ fn limits_of(payload: &[u8]) -> Option<(u16, u32)> {
     Some((u16::from_be_bytes(*channel_max), u32::from_be_bytes(*rest.first_chunk::<4>()?)))
 }
 
-/// The text of a close method's payload.
-pub(super) fn close_text(payload: &[u8]) -> String {
-    let text = payload.get(6..).and_then(|rest| {
-        let (length, rest) = rest.split_first()?;
-        rest.get(..usize::from(*length))
-    });
-    format!("the broker refused: {}", String::from_utf8_lossy(text.unwrap_or_default()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn closes_are_read() {
-        let mut bytes = Vec::new();
-        let close = channel::Close { reply_code: 404, reply_text: "NOT_FOUND - q".into(), class_id: 50, method_id: 10 };
-        append(&mut bytes, &AMQPFrame::Method(1, AMQPClass::Channel(channel::AMQPMethod::Close(close)))).unwrap();
-        assert_eq!(close_text(&bytes[7..bytes.len() - 1]), "the broker refused: NOT_FOUND - q");
-        assert_eq!(close_text(&[0, 20]), "the broker refused: ");
-    }
 
     #[test]
     fn tune_is_read() {

@@ -3,6 +3,7 @@
 
 mod access;
 mod alarms;
+mod allocations;
 mod channels;
 mod consuming;
 mod dead_letters;
