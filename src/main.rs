@@ -2,7 +2,7 @@
 
 use sd_notify::NotifyState;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use warren::cli::{self, Command};
 use warren::config::{Config, Loaded};
 use warren::node::{Node, NodeError};
@@ -46,10 +46,12 @@ fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
 }
 
 async fn run(config: &Config) -> Result<(), NodeError> {
+    // Before the port answers: whoever sees that the broker serves may stop it.
+    let told_to_stop = told_to_stop();
     let node = Node::start(config)?;
     tell_system(NotifyState::Ready);
     let stopped = tokio::select! {
-        () = told_to_stop() => None,
+        () = told_to_stop => None,
         error = node.failed() => Some(error),
     };
     tracing::info!("stopping");
@@ -68,17 +70,24 @@ fn tell_system(state: NotifyState<'_>) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT. Where no signal can be waited for, nothing ends the wait.
-async fn told_to_stop() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// A wait for SIGTERM or SIGINT, which are listened to from this call on. Where no signal can be waited for, nothing ends the
+/// wait.
+fn told_to_stop() -> impl Future<Output = ()> {
+    let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok());
+    async move {
+        tokio::select! {
+            () = heard(terminate) => {}
+            () = heard(interrupt) => {}
         }
-    };
-    tokio::select! {
-        _ = wait(SignalKind::terminate()) => {}
-        _ = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+async fn heard(signal: Option<Signal>) {
+    match signal {
+        Some(mut signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -396,7 +396,7 @@ impl std::task::Wake for Answers {
         let (route, mut batch) = (self.session.route("", b"a", b"").unwrap(), Batch::default());
         let (exchange_and_key, header, body) = (&b"\0\x01a"[..], &b""[..], &b"the answer"[..]);
         let (persistent, priority, deadline_ms, died) = (true, 0, 0, false);
-        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died };
+        let parts = Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died, detached: None };
         batch.push(broker, &route, &parts, None);
         let epoch = batch.flush(broker).unwrap();
         self.session.wake_at(epoch);
@@ -435,7 +435,7 @@ fn a_message_is_on_disk_when_its_epoch_is_done_whoever_changed_the_queue_before(
     // The consumer's connection is woken while this publish is still at work.
     let (route, mut batch) = (session.route("", b"a", b"").unwrap(), Batch::default());
     let (exchange_and_key, header, body, persistent, died) = (&b"\0\x01a"[..], &b""[..], &b"m"[..], true, false);
-    let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died };
+    let parts = Parts { exchange_and_key, header, body, persistent, priority: 0, deadline_ms: 0, died, detached: None };
     batch.push(&broker, &route, &parts, None);
     batch.flush(&broker);
     assert_eq!(*answers.on_disk.lock().unwrap(), Some(true));
