@@ -56,6 +56,9 @@ const ROWS: &[Row] = &[
 /// Figures of one machine differ by so much from run to run: a goal missed by less is met.
 const TOLERANCE: f64 = 1.05;
 
+/// Of the goals for 100 000 queues and 10 000 connections so much is the idle broker's, in bytes.
+const IDLE: f64 = 12e6;
+
 pub fn run(options: &Options) -> Result<(), String> {
     let started = Instant::now();
     println!("{}; {}.\n", machine::describe(), machine::note());
@@ -168,7 +171,10 @@ fn idle(options: &Options) -> Outcome {
     let queues =
         perf(&broker, &format!("queues --durable --keep --clients 32 --count {}", options.pick(10_000, 50_000)))?;
     let queue = queues.number("/declare/growth_bytes_each");
-    let connections = perf(&warren()?, &format!("connections --count {}", options.pick(1000, 5000)))?;
+    let broker = warren()?;
+    // A first login takes memory that is given back.
+    perf(&broker, "throughput -C 1")?;
+    let connections = perf(&broker, &format!("connections --count {}", options.pick(1000, 5000)))?;
     let connection = connections.number("/connect/growth_bytes_each");
     let met = idle <= 12e6 * TOLERANCE && queue <= 1500.0 * TOLERANCE && connection <= 12e3 * TOLERANCE;
     Ok(Found { text: format!("{}; {}; {}", bytes(idle), bytes(queue), bytes(connection)), met: Some(met) })
@@ -217,7 +223,7 @@ fn queues(options: &Options) -> Outcome {
     let rate_found = figures.number("/declare/per_second");
     let memory = figures.number("/bind/broker_rss_bytes");
     let ratio = figures.number("/beside_to_alone");
-    let met = rate_found * TOLERANCE >= 20_000.0 && memory <= 3000.0 * count as f64 && ratio >= 0.95;
+    let met = rate_found * TOLERANCE >= 20_000.0 && memory <= IDLE + 2880.0 * count as f64 && ratio >= 0.95;
     let text = format!("{}; {} for {count}; {ratio:.2} of its throughput alone", rate(rate_found), bytes(memory));
     Ok(Found { text, met: Some(met) })
 }
@@ -229,7 +235,7 @@ fn connections(options: &Options) -> Outcome {
     let memory = figures.number("/connect/broker_rss_bytes");
     let of = |part: &str| (figures.latency(part, "p50"), figures.latency(part, "p99"));
     let (alone, beside) = (of("/alone"), of("/beside the others"));
-    let met = memory <= 20_000.0 * count as f64 && beside.0 <= alone.0 * 1.1 && beside.1 <= alone.1 * 1.25;
+    let met = memory <= IDLE + 18_800.0 * count as f64 && beside.0 <= alone.0 * 1.1 && beside.1 <= alone.1 * 1.25;
     let text = format!(
         "{} for {count}; {} alone, {} beside",
         bytes(memory),
@@ -248,9 +254,10 @@ fn backlog(options: &Options) -> Outcome {
     };
     let (publish, drain) = (of("/publish"), of("/drain"));
     let peak = figures.number("/publish/broker_rss_peak_bytes").max(figures.number("/drain/broker_rss_peak_bytes"));
-    let met = publish >= 0.9 && drain >= 0.9;
+    let known = publish.is_finite() && drain.is_finite();
+    let met = known.then_some(publish >= 0.9 && drain >= 0.9);
     let text = format!("{publish:.2} publish, {drain:.2} drain, peak {} ({count} messages)", bytes(peak));
-    Ok(Found { text, met: Some(met) })
+    Ok(Found { text, met })
 }
 
 fn tls(options: &Options) -> Outcome {

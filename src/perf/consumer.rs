@@ -103,7 +103,8 @@ impl Consumer {
         self.consumed.messages += 1;
         self.tag = tag;
         self.unacked += 1;
-        if self.acks > 0 && self.unacked >= self.acks {
+        // Behind channel.close there is no channel to acknowledge on.
+        if self.acks > 0 && self.unacked >= self.acks && self.stage == Stage::Consuming {
             self.ack();
         }
     }
@@ -284,6 +285,15 @@ mod tests {
         consumer.stop().unwrap();
         assert_eq!(consumer.output[..ack(3, 0).len()], ack(3, 0));
         assert_eq!(shared.counts().consumed, 3);
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_on_a_closed_channel() {
+        let (mut consumer, shared) = started(&Load { acks: 1, ..load() });
+        consumer.stop().unwrap();
+        let closing = consumer.output.clone();
+        consumer.input(&deliveries(&[0, 1]), &shared).unwrap();
+        assert_eq!(consumer.output, closing);
     }
 
     #[test]

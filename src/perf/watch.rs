@@ -6,8 +6,15 @@ use super::shared::Counts;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Time between looks.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time between looks at the counts; looks at the broker are rarer.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOK_AT_BROKER: Duration = Duration::from_millis(100);
+
+/// Shortest time that a rate is told of.
+const EDGE: f64 = 0.03;
+
+/// How long a broker is given to return memory it no longer needs.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Time between progress lines.
 const LINE: Duration = Duration::from_secs(1);
@@ -27,6 +34,7 @@ pub(super) struct Looks {
     peak: u64,
     series: Series,
     looked: Duration,
+    looked_at_broker: Duration,
     line: (Duration, Counts, Duration),
 }
 
@@ -47,6 +55,13 @@ impl Watch {
         }
     }
 
+    /// Waits, where the broker's memory is looked at, until it has returned what it does not need.
+    pub(super) fn settle(&self) {
+        if self.pid.is_some() {
+            std::thread::sleep(SETTLE);
+        }
+    }
+
     /// Begins to look.
     pub(super) fn begin(&self) -> Result<Looks, String> {
         let before = self.usage()?;
@@ -57,6 +72,7 @@ impl Watch {
             peak: 0,
             series: Series::default(),
             looked: Duration::ZERO,
+            looked_at_broker: Duration::ZERO,
             line: (Duration::ZERO, Counts::default(), before.unwrap_or_default().cpu),
         })
     }
@@ -71,6 +87,10 @@ impl Looks {
         }
         self.looked = now;
         self.series.0.push((now, counts));
+        if now < self.looked_at_broker + LOOK_AT_BROKER {
+            return;
+        }
+        self.looked_at_broker = now;
         // A broker that is gone shows in what the workers say.
         let usage = self.watch.usage().ok().flatten();
         self.peak = self.peak.max(usage.map_or(0, |usage| usage.rss));
@@ -135,7 +155,7 @@ impl Series {
         // The last look may have missed the very end.
         let (end, last) = points.iter().rev().find(|(_, count)| *count <= total as f64).copied()?;
         let late = end - at(last - tenth as f64)?;
-        (early > 0.2 && late > 0.2).then(|| (tenth as f64 / early, tenth as f64 / late))
+        (early > EDGE && late > EDGE).then(|| (tenth as f64 / early, tenth as f64 / late))
     }
 }
 
@@ -151,7 +171,7 @@ mod tests {
     fn rates_at_the_edges_are_told_apart() {
         // 100 a second for 10 s, then 50 a second for 20 s.
         let at = |tick: u64| counts(if tick < 100 { tick * 10 } else { 1000 + (tick - 100) * 5 }, 0);
-        let series = Series((0..=300).map(|tick| (LOOK * tick as u32, at(tick))).collect());
+        let series = Series((0..=300).map(|tick| (Duration::from_millis(100 * tick), at(tick))).collect());
         let (first, last) = series.edges(|counts| counts.published, 2000).unwrap();
         assert!((first - 100.0).abs() < 1.0 && (last - 50.0).abs() < 1.0, "{first} {last}");
         assert!(series.edges(|counts| counts.consumed, 2000).is_none());

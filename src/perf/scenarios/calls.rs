@@ -50,6 +50,7 @@ pub(super) fn run(
         thread::sleep(Duration::from_millis(2));
         looks.look(shared.counts());
     }
+    watch.settle();
     let (broker, _) = looks.end()?;
     let mut calls = Calls { broker, ..Calls::default() };
     for (connection, called) in join(workers)?.0 {

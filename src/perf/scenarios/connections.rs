@@ -34,6 +34,7 @@ pub(super) fn run(args: &ConnectionsArgs) -> Result<Report, String> {
     };
     measure("alone", &mut report)?;
     watch.say("connect");
+    watch.settle();
     let (idle, section) = open(&login, args, &watch)?;
     report.parts.push(("connect", section));
     measure("beside the others", &mut report)?;
@@ -94,6 +95,7 @@ fn open(login: &Login, args: &ConnectionsArgs, watch: &Watch) -> Result<(Vec<Con
     });
     let connections: Vec<Connection> = parts?.into_iter().flatten().collect();
     let seconds = started.elapsed().as_secs_f64();
+    watch.settle();
     let (broker, _) = looks.end()?;
     let mut section = Section::default();
     let rate = each(count as f64, seconds);

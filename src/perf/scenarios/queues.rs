@@ -78,6 +78,7 @@ impl Queues<'_> {
     fn declare(&self, range: std::ops::Range<usize>) -> Result<Calls, String> {
         let (names, durable, arguments) = (Arc::clone(&self.names), self.args.durable, table(&self.args.queue_args)?);
         let first = range.start;
+        self.watch.settle();
         let request = move |index: usize, out: &mut Vec<u8>| {
             declare(out, names.get(first + index).map_or("", String::as_str), durable, &arguments)
         };
