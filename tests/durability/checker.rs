@@ -82,9 +82,33 @@ struct Slot {
     /// An ack was sent.
     acked: Bits,
     /// Delivered in the present life.
-    delivered_now: Bits,
+    delivered_now: HashMap<u64, Seen>,
     /// Settled since the last crash.
     settled_safely: Bits,
+}
+
+/// How a message was delivered in the present life.
+#[derive(Default)]
+struct Seen {
+    /// Without `redelivered`.
+    unflagged: bool,
+    /// By which sessions.
+    by: Vec<u64>,
+    /// The last session that had begun at its last delivery.
+    sessions: u64,
+}
+
+impl Seen {
+    /// Notes a delivery; returns whether it lacks the flag. The first one may be seen after the second: a broker that stops takes
+    /// the message from one session and gives it to another, and each of them reads its socket in its own time.
+    fn again(&mut self, session: u64, sessions: u64, redelivered: bool) -> bool {
+        let overtaken = !self.unflagged && session <= self.sessions && !self.by.contains(&session);
+        let lacks = !self.by.is_empty() && !redelivered && !overtaken;
+        self.unflagged |= !redelivered;
+        self.by.push(session);
+        self.sessions = sessions;
+        lacks
+    }
 }
 
 #[derive(Default)]
@@ -311,13 +335,13 @@ impl Checker {
         if !routed {
             return self.violation(Rule::Phantom, format!("{id:?} came out of queue {queue}"));
         }
-        self.check_repetition(queue, life, id, redelivered);
+        self.check_repetition(session, (queue, life), id, redelivered);
         if self.rules.unordered & 1 << queue == 0 {
             self.check_order(session, id, redelivered);
         }
     }
 
-    fn check_repetition(&mut self, queue: usize, life: u32, id: Id, redelivered: bool) {
+    fn check_repetition(&mut self, session: SessionId, (queue, life): (usize, u32), id: Id, redelivered: bool) {
         let now = life == self.life;
         let places = (self.rules.route)(id);
         let producer = &mut self.producers[id.producer as usize];
@@ -331,7 +355,9 @@ impl Checker {
         let passed = producer.slots.iter().any(|slot| slot.settled_safely.contains(id.seq));
         let slot = &mut producer.slots[queue];
         let first = slot.delivered.insert(id.seq);
-        let first_now = !now || slot.delivered_now.insert(id.seq);
+        let first_now = !now || !slot.delivered_now.contains_key(&id.seq);
+        let seen = now.then(|| slot.delivered_now.entry(id.seq).or_default());
+        let unflagged = seen.is_some_and(|seen| seen.again(session.0, self.sessions_ever, redelivered));
         let settled = slot.settled.contains(id.seq);
         let settled_safely = now && (slot.settled_safely.contains(id.seq) || (places.any != 0 && passed));
         self.stats.delivered += u64::from(first && !known);
@@ -346,7 +372,7 @@ impl Checker {
         if another && confirmed_before && once {
             self.violation(Rule::Twice, format!("{id:?} came again from queue {queue} as if for the first time"));
         }
-        if !first_now && !redelivered {
+        if unflagged {
             self.violation(Rule::Unflagged, format!("{id:?} came again from queue {queue} without redelivered"));
         }
         if settled_safely {

@@ -137,6 +137,21 @@ fn a_missing_redelivered_flag_is_found() {
 }
 
 #[test]
+fn only_a_session_that_was_there_may_see_the_first_delivery_late() {
+    let flagged_first = |late: fn(&mut Checker, [SessionId; 2]) -> SessionId| {
+        let mut checker = published(1);
+        let both = [consumer(&mut checker, None), consumer(&mut checker, None)];
+        checker.delivered(both[1], id(0), true);
+        let session = late(&mut checker, both);
+        checker.delivered(session, id(0), false);
+        rules(checker)
+    };
+    assert_eq!(flagged_first(|_, [first, _]| first), []);
+    assert_eq!(flagged_first(|_, [_, second]| second), [Rule::Unflagged]);
+    assert_eq!(flagged_first(|checker, _| consumer(checker, None)), [Rule::Unflagged]);
+}
+
+#[test]
 fn the_flag_may_be_lost_with_the_broker() {
     let mut checker = published(1);
     let former = consumer(&mut checker, None);
