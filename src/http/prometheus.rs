@@ -169,6 +169,9 @@ fn node(request: &Request, out: &mut Exposition) {
         "Sum of ready and unacknowledged messages - total queue depth",
         lengths.messages(),
     );
+    let [mut all, quorum] = request.broker.message_totals();
+    all += quorum;
+    objects::channels_together(request, out, &all);
 }
 
 fn node_without_sums(request: &Request, out: &mut Exposition) {
@@ -343,6 +346,8 @@ fn ours(request: &Request, out: &mut Exposition) {
     out.family("commit_seconds", Kind::Histogram, "Time of commits: an epoch written and synced");
     out.histogram(&[], &buckets, commits.sum_us as f64 / 1e6, commits.count());
     out.one("epochs_total", Kind::Counter, "Epochs that are on disk since the data directory was made", commits.epoch);
+    out.one("committed_bytes_total", Kind::Counter, "Bytes of messages appended to epochs", commits.bytes);
+    out.one("page_outs_total", Kind::Counter, "How often a queue paged out, as memory was short", commits.page_outs);
     let memory = u64::try_from(request.broker.memory_used()).unwrap_or(0);
     out.one("message_memory_bytes", Kind::Gauge, "Memory that messages take", memory);
 }

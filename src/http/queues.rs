@@ -4,7 +4,7 @@ use super::answer::{Answer, Failure, Outcome};
 use super::connections::consumer_of_queue;
 use super::exchanges::everywhere;
 use super::json;
-use super::list::{Ident, list, object};
+use super::list::{Ident, list_quick, object};
 use super::request::Request;
 use super::route::{Needs, Route, Type, delete, get, post, put};
 use super::stats::{self, Clock};
@@ -55,7 +55,19 @@ fn queues(request: &Request) -> Outcome {
         let definition = queue.definition();
         Ident::new(definition.vhost.as_str(), definition.name.as_str())
     };
-    list(request, all, ident, |queue| describe(request, clock, queue))
+    list_quick(request, all, ident, quick, |queue| describe(request, clock, queue))
+}
+
+/// What lists of queues are mostly sorted by.
+fn quick(queue: &Arc<QueueHandle>, member: &str) -> Option<Json> {
+    let counts = queue.counts();
+    match member {
+        "messages" => Some(Json::from(counts.ready + counts.unsettled)),
+        "messages_ready" => Some(Json::from(counts.ready)),
+        "messages_unacknowledged" => Some(Json::from(counts.unsettled)),
+        "consumers" => Some(Json::from(counts.consumers)),
+        _ => None,
+    }
 }
 
 /// A queue as lists show it.

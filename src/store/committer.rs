@@ -250,15 +250,16 @@ impl Writer {
                 inbox.dirty = late;
                 work.definitions.append(&mut inbox.definitions);
             }
-            self.committer.appended.store(0, Ordering::Relaxed);
+            let bytes = self.committer.appended.swap(0, Ordering::Relaxed);
             let begun = Instant::now();
             if let Err(error) = self.commit(epoch, &work, short) {
                 self.fail(&error);
                 return;
             }
-            self.committer.figures.note(begun.elapsed());
+            self.committer.figures.note(begun.elapsed(), bytes);
             self.finish(epoch);
             if short {
+                self.committer.figures.note_page_outs(work.dirty.len());
                 work.dirty.iter().for_each(|source| source.evict(epoch));
                 self.steward.evicted();
             }

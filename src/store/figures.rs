@@ -12,6 +12,8 @@ const BOUNDS: [u64; 12] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 5
 pub struct Figures {
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_us: AtomicU64,
+    bytes: AtomicU64,
+    page_outs: AtomicU64,
 }
 
 /// The same at one time.
@@ -20,26 +22,38 @@ pub struct Commits {
     counts: [u64; BOUNDS.len() + 1],
     /// Microseconds of all of them.
     pub sum_us: u64,
+    /// Bytes of messages in all of them.
+    pub bytes: u64,
+    /// How often a queue had to page out.
+    pub page_outs: u64,
     /// The last epoch that is on disk.
     pub epoch: Epoch,
 }
 
 impl Figures {
-    /// A commit has taken so long.
-    pub fn note(&self, took: Duration) {
+    /// A commit of so many bytes of messages has taken so long.
+    pub fn note(&self, took: Duration, bytes: u64) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let at = BOUNDS.iter().position(|bound| us <= *bound).unwrap_or(BOUNDS.len());
         if let Some(count) = self.counts.get(at) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.sum_us.fetch_add(us, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many queues page out, as memory is short.
+    pub fn note_page_outs(&self, queues: usize) {
+        self.page_outs.fetch_add(u64::try_from(queues).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The numbers as they are; `epoch`: the last that is on disk.
     pub fn commits(&self, epoch: Epoch) -> Commits {
-        let mut commits = Commits { sum_us: self.sum_us.load(Ordering::Relaxed), epoch, ..Commits::default() };
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let (sum_us, bytes, page_outs) = (read(&self.sum_us), read(&self.bytes), read(&self.page_outs));
+        let mut commits = Commits { sum_us, bytes, page_outs, epoch, ..Commits::default() };
         for (number, count) in commits.counts.iter_mut().zip(&self.counts) {
-            *number = count.load(Ordering::Relaxed);
+            *number = read(count);
         }
         commits
     }
@@ -69,9 +83,11 @@ mod tests {
     fn commits_by_their_time() {
         let figures = Figures::default();
         for us in [50, 100, 101, 3_000_000] {
-            figures.note(Duration::from_micros(us));
+            figures.note(Duration::from_micros(us), 3);
         }
+        figures.note_page_outs(2);
         let commits = figures.commits(7);
+        assert_eq!((commits.bytes, commits.page_outs), (12, 2));
         let buckets = commits.buckets();
         assert_eq!((buckets[0], buckets[1], buckets[11]), ((100, 2), (250, 3), (2_000_000, 3)));
         assert_eq!((commits.count(), commits.sum_us, commits.epoch), (4, 3_000_251, 7));

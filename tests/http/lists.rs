@@ -60,6 +60,8 @@ fn sorted_by_any_member() {
     let sorted = |query: &str| names(&api.json(&format!("/api/queues?{query}"))).join(" ");
     assert_eq!(sorted("sort=messages"), "sort-b sort-a sort-c");
     assert_eq!(sorted("sort=messages&sort_reverse=true"), "sort-c sort-a sort-b");
+    assert_eq!(sorted("sort=messages_ready"), "sort-b sort-a sort-c");
+    assert_eq!(sorted("sort=consumers&sort_reverse=true"), "sort-c sort-b sort-a");
     assert_eq!(sorted("sort=message_stats.publish"), "sort-b sort-a sort-c");
     let top = api.json(
         "/api/queues?sort=messages&sort_reverse=true&page=1&page_size=1&columns=name,messages,message_stats.publish",

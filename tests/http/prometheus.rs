@@ -75,6 +75,7 @@ const DASHBOARD: [&str; 38] = [
 
 #[test]
 fn what_the_dashboard_asks_for_is_there() {
+    assert!(guest().put("/api/queues/%2F/figures", serde_json::json!({})).status < 300);
     let text = guest().get("/metrics");
     assert_eq!(text.status, 200);
     assert!(text.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
@@ -127,6 +128,9 @@ fn counted_by_protocol_and_queue_type() {
         value(&now, &format!("rabbitmq_message_size_bytes_bucket{{protocol=\"amqp091\",le=\"{bound}\"}}"))
     };
     assert_eq!((size("100"), size("1000"), size("10000"), size("+Inf")), (2.0, 2.0, 3.0, 3.0));
+    let sums = ["channel_messages_published_total", "queue_messages_published_total", "channel_get_total"];
+    assert_eq!(sums.map(|name| value(&now, &format!("rabbitmq_{name}"))), [3.0, 2.0, 1.0]);
+    assert!(value(&now, "warren_committed_bytes_total") >= value(&now, "warren_page_outs_total"));
 
     let each = samples(&api.get("/metrics/per-object").body);
     assert_eq!(value(&each, "rabbitmq_queue_messages_ready{vhost=\"/\",queue=\"p-q\"}"), 1.0);

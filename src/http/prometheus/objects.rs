@@ -322,6 +322,45 @@ pub(super) fn channels(request: &Request, out: &mut Exposition, chosen: &Chosen)
     );
 }
 
+/// Sums over all channels, under the names that dashboards from before RabbitMQ 3.9 ask for.
+pub(super) fn channels_together(request: &Request, out: &mut Exposition, all: &Totals) {
+    let connections = request.broker.connections();
+    let channels: Vec<_> = connections.iter().flat_map(|connection| connection.channels()).collect();
+    let sum = |number: fn(&ChannelRecord) -> f64| channels.iter().map(|channel| number(channel)).sum::<f64>();
+    let gauges: [(&str, &str, f64); 3] = [
+        ("channel_consumers", "Consumers on a channel", sum(|channel| channel.consumer_count() as f64)),
+        (
+            "channel_messages_unacked",
+            "Delivered but not yet acknowledged messages",
+            sum(|channel| gauge(&channel.gauges.unacknowledged)),
+        ),
+        (
+            "channel_messages_unconfirmed",
+            "Published but not yet confirmed messages",
+            sum(|channel| gauge(&channel.gauges.unconfirmed)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.one(name, Kind::Gauge, help, value);
+    }
+    for (name, help, count) in [
+        ("channel_messages_published_total", "Messages published into an exchange on a channel", Count::Publish),
+        ("channel_messages_confirmed_total", "Messages published and confirmed on the channel", Count::Confirm),
+        ("channel_messages_unroutable_returned_total", "Messages returned as unroutable", Count::ReturnUnroutable),
+        ("channel_messages_unroutable_dropped_total", "Messages dropped as unroutable", Count::DropUnroutable),
+        ("channel_get_ack_total", "Messages fetched with basic.get, to be acknowledged", Count::Get),
+        ("channel_get_total", "Messages fetched with basic.get, acknowledged by that", Count::GetNoAck),
+        ("channel_get_empty_total", "basic.get without a message", Count::GetEmpty),
+        ("channel_messages_delivered_ack_total", "Messages delivered, to be acknowledged", Count::Deliver),
+        ("channel_messages_delivered_total", "Messages delivered, acknowledged by that", Count::DeliverNoAck),
+        ("channel_messages_redelivered_total", "Messages redelivered to consumers", Count::Redeliver),
+        ("channel_messages_acked_total", "Messages acknowledged by consumers", Count::Ack),
+        ("queue_messages_published_total", "Messages published into a queue", Count::PublishOut),
+    ] {
+        out.one(name, Kind::Counter, help, all.get(count));
+    }
+}
+
 fn channel_totals(request: &Request, chosen: &Chosen) -> Vec<(Owned, Totals)> {
     all_channels(request, chosen).into_iter().map(|(labels, channel)| (labels, channel.totals())).collect()
 }
