@@ -189,6 +189,7 @@ impl From<Refusal> for Failure {
             | Refusal::InUse(_)
             | Refusal::NotEmpty(_)
             | Refusal::InvalidArgument(..)
+            | Refusal::ArgumentType(..)
             | Refusal::ForeignArgument(..)
             | Refusal::InvalidProperty(..)
             | Refusal::ServerNamed(_)

@@ -95,7 +95,16 @@ mod tests {
         for identity in identities.chars() {
             let (header, body) = (&header(identity, ttl)[..], &b""[..]);
             let (exchange_and_key, persistent, priority, deadline_ms, died) = (&b"\0\0"[..], true, 0, 0, false);
-            builder.push(&Parts { exchange_and_key, header, body, persistent, priority, deadline_ms, died });
+            builder.push(&Parts {
+                exchange_and_key,
+                header,
+                body,
+                persistent,
+                priority,
+                deadline_ms,
+                died,
+                detached: None,
+            });
         }
         first_ones(window, &builder.finish(true, &std::sync::Arc::default()), 0).0
     }
