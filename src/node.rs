@@ -11,7 +11,7 @@ use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
-use crate::engine::{Broker, FirstStart, Found, Options};
+use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::Service;
 use crate::store::StoreError;
@@ -95,7 +95,7 @@ impl Node {
         let definitions = config.definitions.file.as_deref().map(|file| Ok((file, definitions::read(file)?)));
         let definitions = definitions.transpose().map_err(NodeError::Definitions)?;
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
-        let broker = Broker::start(storage, options(config)?)?;
+        let broker = Broker::start(storage, options(config))?;
         if let Some((file, definitions)) = definitions {
             let imported = definitions::import(&broker, definitions);
             let failed = |fault| NodeError::Definitions(DefinitionsError::new(file, fault));
@@ -183,16 +183,15 @@ fn tell_start(config: &Config, found: Found, started: Instant) {
 }
 
 /// The engine's settings.
-fn options(config: &Config) -> Result<Options, NodeError> {
+fn options(config: &Config) -> Options {
     let sync = match config.durability.sync {
         SyncMode::Always => SyncPolicy::Always,
         SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
         SyncMode::Never => SyncPolicy::Never,
     };
     // The definitions say what there is to be.
-    let wanted = config.definitions.file.is_none().then(|| first_start(config));
-    let first_start = wanted.transpose().map_err(|error| NodeError::Failed(error.to_string()))?;
-    Ok(Options {
+    let first_start = config.definitions.file.is_none().then(|| first_start(config));
+    Options {
         memory_budget: config.memory.budget(),
         held_publishes: config.memory.held(),
         event_vhost: config.server.event_vhost.clone(),
@@ -204,7 +203,7 @@ fn options(config: &Config) -> Result<Options, NodeError> {
             QueueType::Quorum => QueueKind::Quorum,
         },
         first_start,
-    })
+    }
 }
 
 /// What connections are told.
@@ -225,11 +224,11 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// What a node has before anybody has made anything.
-fn first_start(config: &Config) -> std::io::Result<FirstStart> {
-    let auth = &config.auth;
-    let (name, password) = (auth.default_user.as_str(), auth.default_password.reveal());
-    let user = auth::user_hashed(name, password, &["administrator"], logins::hashing(config))?;
-    Ok(FirstStart { vhost: auth.default_vhost.clone(), user })
+fn first_start(config: &Config) -> FirstStart {
+    let (vhost, hashing) = (config.auth.default_vhost.clone(), logins::hashing(config));
+    let (name, password) = (config.auth.default_user.clone(), config.auth.default_password.clone());
+    let make = move || auth::user_hashed(name.as_str(), password.reveal(), &["administrator"], hashing);
+    FirstStart { vhost, user: FirstUser::new(make) }
 }
 
 /// Sets and clears the disk alarm. It clears with a tenth more than the limit, so that it does not flutter.

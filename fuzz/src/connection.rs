@@ -227,7 +227,7 @@ fn guest() -> User {
 
 fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let clock = Arc::new(warren::clock::SystemClock);
-    let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest() });
+    let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest().into() });
     let (sync, connection_max, default_queue_type) = (SyncPolicy::Always, None, QueueKind::Classic);
     let options = Options {
         memory_budget,

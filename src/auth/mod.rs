@@ -109,7 +109,7 @@ impl Authenticator {
     pub fn new(loopback_users: &[Name]) -> io::Result<Authenticator> {
         let hashing = HashAlgorithm::default();
         Ok(Authenticator {
-            nobody: password::hash(&[], hashing)?,
+            nobody: password::of_nobody(hashing)?,
             loopback_users: loopback_users.iter().cloned().collect(),
             anonymous: None,
             mechanisms: Mechanism::ALL.to_vec(),
@@ -140,7 +140,7 @@ impl Authenticator {
     /// # Errors
     /// The system gives no randomness.
     pub fn with_hashing(mut self, hashing: HashAlgorithm) -> io::Result<Authenticator> {
-        self.nobody = password::hash(&[], hashing)?;
+        self.nobody = password::of_nobody(hashing)?;
         self.hashing = hashing;
         Ok(self)
     }

@@ -14,6 +14,9 @@ const SALT_BYTES: usize = 4;
 /// What a hash by Argon2id costs: memory in KiB, and passes over it (OWASP's recommendation).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
+/// Characters of a salt of 16 bytes and of a hash of 32, in base64.
+const ARGON2_SALT_CHARS: usize = 22;
+const ARGON2_OUTPUT_CHARS: usize = 43;
 /// What a hash from elsewhere may cost at most.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
 const PASSES_MAX: u32 = 16;
@@ -35,6 +38,19 @@ pub fn hash(password: &[u8], algorithm: HashAlgorithm) -> io::Result<PasswordHas
     let mut salted = salt.to_vec();
     salted.extend(digest(algorithm, &salt, password));
     Ok(PasswordHash { algorithm, salted })
+}
+
+/// A hash for users who do not exist: nobody is let in by it, and it takes as long to compare with as others of its kind.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn of_nobody(algorithm: HashAlgorithm) -> io::Result<PasswordHash> {
+    if algorithm != HashAlgorithm::Argon2id {
+        return hash(&[], algorithm);
+    }
+    let (salt, output) = ("A".repeat(ARGON2_SALT_CHARS), "A".repeat(ARGON2_OUTPUT_CHARS));
+    let text = format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1${salt}${output}");
+    Ok(PasswordHash { algorithm, salted: text.into_bytes() })
 }
 
 /// Whether this is the password. It takes the same time wherever the difference is.
@@ -112,6 +128,18 @@ mod tests {
         // One that would take all memory is not tried.
         let huge = text.replace("m=65536", "m=4194304");
         assert!(!matches(&PasswordHash { algorithm: HashAlgorithm::Argon2id, salted: huge.into() }, b"password"));
+    }
+
+    #[test]
+    fn a_stranger_is_not_told_by_the_time_it_takes() {
+        let shape = |hash: &PasswordHash| {
+            let text = std::str::from_utf8(&hash.salted).unwrap();
+            let parsed = Phc::new(text).unwrap();
+            (Params::try_from(&parsed).unwrap(), text.len())
+        };
+        let nobody = of_nobody(HashAlgorithm::Argon2id).unwrap();
+        assert_eq!(shape(&nobody), shape(&hash(b"hunter", HashAlgorithm::Argon2id).unwrap()));
+        assert!(!matches(&nobody, b"") && !matches(&nobody, b"x"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Clock for OwnClock {
 }
 
 fn start(storage: &Arc<MemoryStorage>, clock: &Arc<OwnClock>) -> Arc<Broker> {
-    let first_start = Some(FirstStart { vhost: name("/"), user: user() });
+    let first_start = Some(FirstStart { vhost: name("/"), user: user().into() });
     let options = Options {
         memory_budget: 1 << 30,
         held_publishes: 0,

@@ -53,7 +53,7 @@ mod ways;
 
 pub use crate::store::committer::Epoch;
 pub use broker::{Broker, Found, Options};
-pub use catalog::{FirstStart, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
+pub use catalog::{FirstStart, FirstUser, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
 pub use connections::{
     ChannelRecord, Churn, ConnectionInfo, ConnectionRecord, ConsumerRecord, TlsInfo, Traffic, TrafficTotals,
 };

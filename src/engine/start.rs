@@ -43,7 +43,7 @@ impl Broker {
         let memory = Memory::new(options.memory_budget, options.held_publishes);
         let mut restored = Restored::new(&recovered);
         restored.catalog(&recovered)?;
-        let made = restored.make_first(options.first_start.as_ref(), &recovered);
+        let made = restored.make_first(options.first_start.as_ref(), &recovered)?;
         if !made.is_empty() {
             storage.write(&made, Logging::Synced)?;
         }
@@ -159,9 +159,9 @@ impl Restored {
 
     /// With neither users nor virtual hosts it is a first start: what is to be made then is made. A data directory that was
     /// written before virtual hosts were stored has its definitions in one that goes without saying.
-    fn make_first(&mut self, first: Option<&FirstStart>, recovered: &Recovered) -> Vec<Change> {
+    fn make_first(&mut self, first: Option<&FirstStart>, recovered: &Recovered) -> Result<Vec<Change>, StoreError> {
         if !self.vhosts.is_empty() || !self.users.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let implied = Name::new(DEFAULT_VHOST).filter(|_| !recovered.definitions.is_empty());
         let wanted = implied.into_iter().chain(first.map(|first| first.vhost.clone()));
@@ -171,13 +171,15 @@ impl Restored {
             self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata.clone(), limits));
         }
         if let Some(FirstStart { vhost, user }) = first {
+            let user = user.make().map_err(|fault| StoreError::Failed(format!("the first user: {fault}")))?;
             let permissions = Permissions::all();
-            changes.push(catalog::put_user(user));
+            changes.push(catalog::put_user(&user));
             changes.push(catalog::put_permissions(vhost, &user.name, Some(&permissions)));
-            self.users.put(user.clone());
-            self.users.set_permissions(user.name.as_str(), vhost, Some(permissions));
+            let name = user.name.clone();
+            self.users.put(user);
+            self.users.set_permissions(name.as_str(), vhost, Some(permissions));
         }
-        changes
+        Ok(changes)
     }
 
     fn into_catalog(self) -> Catalog {

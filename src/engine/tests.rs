@@ -28,7 +28,7 @@ pub(super) fn user() -> User {
 }
 
 fn first_start() -> FirstStart {
-    FirstStart { vhost: Name::new("/").unwrap(), user: user() }
+    FirstStart { vhost: Name::new("/").unwrap(), user: user().into() }
 }
 
 pub(super) fn declare(session: &Session, name: &str) {

@@ -57,7 +57,10 @@ fn anonymous() -> Anonymous {
 
 /// guest with everything on "/".
 pub fn first_start() -> FirstStart {
-    FirstStart { vhost: Name::new("/").unwrap(), user: auth::user("guest", "guest", &["administrator"]).unwrap() }
+    FirstStart {
+        vhost: Name::new("/").unwrap(),
+        user: auth::user("guest", "guest", &["administrator"]).unwrap().into(),
+    }
 }
 
 /// The options of a broker that may hold this many bytes of messages in memory.

@@ -24,6 +24,7 @@ use crate::store::Change;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// What a node has made on its first start.
 #[derive(Clone, Debug)]
@@ -31,7 +32,35 @@ pub struct FirstStart {
     /// The virtual host.
     pub vhost: Name,
     /// The user, with all permissions there.
-    pub user: User,
+    pub user: FirstUser,
+}
+
+/// A user that is made when it is wanted: to hash its password takes time that only a first start shall spend.
+#[derive(Clone)]
+pub struct FirstUser(Arc<dyn Fn() -> io::Result<User> + Send + Sync>);
+
+impl FirstUser {
+    /// A user made by a function.
+    pub fn new(make: impl Fn() -> io::Result<User> + Send + Sync + 'static) -> FirstUser {
+        FirstUser(Arc::new(make))
+    }
+
+    /// Makes it.
+    pub(super) fn make(&self) -> io::Result<User> {
+        (self.0)()
+    }
+}
+
+impl From<User> for FirstUser {
+    fn from(user: User) -> FirstUser {
+        FirstUser::new(move || Ok(user.clone()))
+    }
+}
+
+impl fmt::Debug for FirstUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstUser")
+    }
 }
 
 /// Virtual hosts and users.
