@@ -161,8 +161,7 @@ impl fmt::Display for Refusal {
             Refusal::TopicRefused { access, key, exchange, user } => {
                 write!(f, "{access} access to topic '{key}' in {exchange} refused for user '{user}'")
             }
-            Refusal::QueueLimit(queue, limit) => {
-                let Resource { name, vhost, .. } = queue;
+            Refusal::QueueLimit(Resource { name, vhost, .. }, limit) => {
                 write!(f, "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
             }
             Refusal::InvalidPattern(pattern, fault) => write!(f, "invalid regular expression '{pattern}': {fault}"),
