@@ -213,6 +213,8 @@ fn command(kind: Kind, program: &Path, directory: &Path, port: u16) -> Command {
         Kind::Warren => {
             command.arg("serve").arg("--data-dir").arg(data).args(["--listen", &format!("127.0.0.1:{port}")]);
             command.args(["--log-level", "warn"]);
+            // Two brokers may run beside each other, and RabbitMQ's management plugin is off as well.
+            command.env("WARREN_MANAGEMENT_ADDRESS", "").env("WARREN_PROMETHEUS_ADDRESS", "");
             if directory.join(KEY).exists() {
                 command
                     .env("WARREN_LISTENER_TLS_ADDRESS", format!("127.0.0.1:{}", port + 1))
