@@ -150,6 +150,8 @@ impl Outlet for Taken {
 
     fn cancelled(&self, _: ConsumerId) {}
 
+    fn acknowledged(&self, _: u64) {}
+
     fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -226,7 +228,7 @@ impl Machine {
         let durable = self.builder.persistent();
         let chunk = self.builder.finish(durable, &self.ledger);
         let mut effects = Effects::default();
-        self.queue.apply(Command::Enqueue(chunk, 0), 0, &mut effects);
+        self.queue.apply(Command::Enqueue(chunk, 0, None), 0, &mut effects);
         black_box(effects);
     }
 }

@@ -63,6 +63,13 @@ pub const HEAD_BYTES: usize = 1024 * 1024;
 /// Appended bytes that make the committer close an epoch though nobody waits for it.
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Publishes of a queue that consumers hold and whose publishers are told when they are acknowledged. Of more, the oldest wait for
+/// the disk.
+pub const RECEIPTS_MAX: usize = 64;
+
+/// Most messages that a publisher hands over at once to be told when they are acknowledged.
+pub const RECEIPT_MESSAGES: u32 = 8;
+
 /// Chunk bytes that one write to disk takes: RocksDB copies them twice, and the smallest memory budgets feel it.
 pub const WRITE_BYTES: usize = 4 * 1024 * 1024;
 

@@ -31,11 +31,8 @@ fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
     for key in unused {
         tracing::warn!("RabbitMQ's setting means nothing here: {key}");
     }
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if config.server.worker_threads > 0 {
-        runtime.worker_threads(config.server.worker_threads);
-    }
-    let runtime = match runtime.enable_all().build() {
+    // For what is not on the way of messages; connections have threads of their own (`listener::Lanes`).
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(format!("cannot start: {error}"))),
     };
@@ -50,6 +47,7 @@ async fn run(config: &Config) -> Result<(), NodeError> {
     let told_to_stop = told_to_stop();
     let node = Node::start(config)?;
     tell_system(NotifyState::Ready);
+    forget_start();
     let stopped = tokio::select! {
         () = told_to_stop => None,
         error = node.failed() => Some(error),
@@ -60,6 +58,25 @@ async fn run(config: &Config) -> Result<(), NodeError> {
     match stopped {
         Some(error) => Err(error),
         None => outcome,
+    }
+}
+
+/// Takes the program's own pages out of this process's memory: most were needed for the start only, RocksDB's above all. What is
+/// needed again comes from the system's cache.
+#[allow(unsafe_code, reason = "madvise")]
+fn forget_start() {
+    use rustix::mm::{Advice, madvise};
+    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::env::current_exe()) else { return };
+    let program = program.to_string_lossy();
+    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(&*program)) {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let ends = range.map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)));
+        if let Some((Ok(from), Ok(to))) = ends {
+            // SAFETY: code is never written to, so that what comes back is what was there.
+            let advised =
+                unsafe { madvise(std::ptr::with_exposed_provenance_mut(from), to - from, Advice::LinuxDontNeed) };
+            tracing::debug!(?advised, bytes = to - from, "the start's code is not kept in memory");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Config, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
 use crate::limits::HANDSHAKES_MAX;
-use crate::listener::Service;
+use crate::listener::{Lanes, Service};
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
@@ -77,7 +77,17 @@ pub struct Node {
     http_addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    lanes: Ending,
     shutdown_timeout: Duration,
+}
+
+/// Ends the lanes with the node, however it ends.
+struct Ending(Arc<Lanes>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Node {
@@ -120,8 +130,9 @@ impl Node {
             proxies: listeners::proxies(&config.listener.proxies),
             nodelay: config.listener.nodelay,
             stop: stop.clone(),
-            tasks: tasks.clone(),
+            lanes: Lanes::new(lane_count(config), tasks.clone()),
         };
+        let lanes = Ending(service.lanes.clone());
         tell_start(config, broker.found(), started);
         let http_addresses = management.serve(config, started, &service);
         let addresses = listeners.serve(&service);
@@ -129,7 +140,8 @@ impl Node {
             let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);
             tokio::spawn(watch_disk(path, limit, broker.clone(), stop.clone()));
         }
-        Ok(Node { broker, addresses, http_addresses, stop, tasks, shutdown_timeout: config.server.shutdown_timeout })
+        let shutdown_timeout = config.server.shutdown_timeout;
+        Ok(Node { broker, addresses, http_addresses, stop, tasks, lanes, shutdown_timeout })
     }
 
     /// Where it listens, port 0 replaced by what the system gave.
@@ -158,8 +170,12 @@ impl Node {
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
         }
-        let broker = self.broker;
-        let stopped = tokio::task::spawn_blocking(move || broker.stop());
+        let (broker, lanes) = (self.broker, self.lanes);
+        let stopped = tokio::task::spawn_blocking(move || {
+            // Whoever has not closed does nothing any more that the last commit would miss.
+            drop(lanes);
+            broker.stop()
+        });
         let Ok(stopped) = tokio::time::timeout_at(deadline + LAST_COMMIT, stopped).await else {
             return Err(NodeError::Failed("the disk did not take the last commit in time".to_owned()));
         };
@@ -180,6 +196,14 @@ fn tell_start(config: &Config, found: Found, started: Instant) {
     let milliseconds = Now::read().monotonic.saturating_duration_since(started).as_millis() as u64;
     let (version, data_dir) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
     tracing::info!(version, %data_dir, sync, queues, messages, clean_stop, milliseconds, "started");
+}
+
+/// Threads for connections: as many as the settings say, or as there are processors.
+fn lane_count(config: &Config) -> usize {
+    match config.server.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
 }
 
 /// The engine's settings.

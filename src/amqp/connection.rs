@@ -292,6 +292,16 @@ impl Connection {
         }
     }
 
+    /// Whether what its user may do is asked of another machine, in the middle of a turn.
+    pub fn waits_for_others(&self) -> bool {
+        let identity = match &self.phase {
+            Phase::ExpectTuneOk(login) | Phase::ExpectOpen(login, _) => &login.identity,
+            Phase::Open(open) => open.link.session.identity(),
+            _ => return false,
+        };
+        identity.authority.as_ref().is_some_and(|authority| authority.waits())
+    }
+
     /// Why the connection ends, if not by the client's wish: for the log.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()

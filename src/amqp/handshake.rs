@@ -26,7 +26,7 @@ const NAME_MAX: usize = 255;
 /// What is known of a client that has logged in.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
-    identity: Identity,
+    pub(super) identity: Identity,
     capabilities: Capabilities,
     introduction: Introduction,
 }

@@ -10,7 +10,13 @@ impl Open {
     /// What was published and settled so far reaches the queues.
     pub(super) fn commit(&mut self) {
         let bytes = self.link.batch.bytes();
-        let epoch = self.link.batch.flush(self.link.session.broker());
+        // Messages of several channels would have to be told apart.
+        let publisher = match self.link.publishers[..] {
+            [channel] => Some(self.link.session.outlet(channel)),
+            _ => None,
+        };
+        let flushed = self.link.batch.flush_for(self.link.session.broker(), publisher.as_ref());
+        let epoch = flushed.epoch;
         if let Some(epoch) = epoch {
             self.link.flight.add(epoch, bytes);
         }
@@ -27,18 +33,23 @@ impl Open {
         }
         self.link.counting = counting;
         let mut publishers = std::mem::take(&mut self.link.publishers);
-        let mut waits = false;
+        let (mut waits, mut patient) = (false, true);
         for number in publishers.drain(..) {
             if let Some(Slot::Open(channel)) = self.slots.get_mut(&number) {
                 waits |= epoch.is_some();
-                if channel.published(&mut self.link, epoch) {
+                patient &= channel.expects_acks();
+                if channel.published(&mut self.link, flushed) {
                     self.unconfirmed.push(number);
                 }
             }
         }
         self.link.publishers = publishers;
         if let Some(epoch) = epoch.filter(|_| waits) {
-            self.link.session.wake_at(epoch);
+            self.tell_awaited();
+            match flushed.receipt.filter(|_| patient) {
+                Some(receipt) => self.link.session.wake_soon(epoch, receipt),
+                None => self.link.session.wake_at(epoch),
+            }
         }
         self.link.settlements.flush(&self.link.session);
         let mut sharers = std::mem::take(&mut self.link.sharers);
@@ -108,6 +119,8 @@ impl Open {
             Some(Slot::Open(channel)) => channel.confirm(link, done),
             _ => false,
         });
+        self.tell_awaited();
+        let (slots, link) = (&mut self.slots, &mut self.link);
         let mut waiting = std::mem::take(&mut link.waiting);
         waiting.retain(|number| match slots.get_mut(number) {
             Some(Slot::Open(channel)) => {
@@ -120,6 +133,15 @@ impl Open {
             _ => false,
         });
         self.link.waiting = waiting;
+    }
+
+    /// Says which receipts are not waited for any more.
+    fn tell_awaited(&self) {
+        let awaited = self.unconfirmed.iter().filter_map(|number| match self.slots.get(number) {
+            Some(Slot::Open(channel)) => channel.awaited(),
+            _ => None,
+        });
+        self.link.session.outbox().await_receipt(awaited.min().unwrap_or(u64::MAX));
     }
 
     /// Writes deliveries as long as the socket keeps up.
@@ -144,11 +166,18 @@ impl Open {
     fn take_item(&mut self, item: Item) -> Option<(u16, AmqpError)> {
         let (Item::Run { channel: number, .. }
         | Item::Cancelled { channel: number, .. }
+        | Item::Acknowledged { channel: number, .. }
         | Item::Loaded { channel: number }) = item;
         let Some(Slot::Open(channel)) = self.slots.get_mut(&number) else { return None };
         match item {
             Item::Run { consumer, run, .. } => channel.deliver(&mut self.link, consumer, run),
             Item::Cancelled { consumer, .. } => channel.on_queue_gone(&mut self.link, consumer),
+            Item::Acknowledged { receipt, .. } => {
+                if channel.acknowledged(&mut self.link, receipt) {
+                    self.unconfirmed.retain(|unconfirmed| *unconfirmed != number);
+                }
+                self.tell_awaited();
+            }
             Item::Loaded { .. } => match channel.on_loaded(&mut self.link) {
                 Ok(true) => self.resumed.push(number),
                 Ok(false) => {}

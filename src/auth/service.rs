@@ -133,6 +133,10 @@ impl Asked {
 }
 
 impl Authority for Asked {
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn enters(&self, vhost: &Name) -> bool {
         let tags = self.tags();
         let parameters =

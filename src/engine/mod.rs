@@ -60,7 +60,7 @@ pub use connections::{
 pub use events::{EVENT_EXCHANGE, INTERNAL_USER, listed};
 pub use listing::{BindingRecord, Bindings, ExchangeRecord, ObjectTotals};
 pub use outbox::{Item, Order, Outbox};
-pub use publish::{Batch, PublishTag, Route};
+pub use publish::{Batch, Flushed, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
 pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series};

@@ -7,7 +7,7 @@ use crate::broker::queue;
 use crate::store::committer::Waiter;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// One thing for a connection.
@@ -28,6 +28,13 @@ pub enum Item {
         channel: u16,
         /// The consumer.
         consumer: ConsumerId,
+    },
+    /// Consumers have acknowledged what the connection published under this number ([`Batch::flush_for`](super::Batch::flush_for)).
+    Acknowledged {
+        /// The publishing channel.
+        channel: u16,
+        /// The number.
+        receipt: u64,
     },
     /// The head of a queue was read from disk: a waiting `basic.get` is to be repeated.
     Loaded {
@@ -58,12 +65,21 @@ pub struct Outbox {
     orders: Mutex<Vec<Order>>,
     state: AtomicU8,
     bell: Notify,
+    /// The oldest receipt that some publish of the connection waits for; 0 when one waits for an epoch.
+    awaited: AtomicU64,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
         let (ordered, state) = (AtomicBool::new(false), AtomicU8::new(AWAKE));
-        Outbox { items: Mutex::default(), ordered, orders: Mutex::default(), state, bell: Notify::new() }
+        Outbox {
+            items: Mutex::default(),
+            ordered,
+            orders: Mutex::default(),
+            state,
+            bell: Notify::new(),
+            awaited: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -120,6 +136,12 @@ impl Outbox {
         self.state.swap(AWAKE, Ordering::SeqCst) == RUNG
     }
 
+    /// The oldest receipt that publishes wait for, 0 for an epoch, `u64::MAX` for nothing: no epoch is closed for what does not
+    /// wait any more.
+    pub fn await_receipt(&self, oldest: u64) {
+        self.awaited.store(oldest, Ordering::Release);
+    }
+
     /// Waits for the bell.
     pub async fn rung(&self) {
         self.bell.notified().await;
@@ -129,6 +151,10 @@ impl Outbox {
 impl Waiter for Outbox {
     fn wake(&self) {
         self.ring();
+    }
+
+    fn still_waits(&self, receipt: u64) -> bool {
+        self.awaited.load(Ordering::Acquire) <= receipt
     }
 }
 
@@ -148,6 +174,10 @@ impl queue::Outlet for Outlet {
 
     fn cancelled(&self, consumer: ConsumerId) {
         self.outbox.push(Item::Cancelled { channel: self.channel, consumer });
+    }
+
+    fn acknowledged(&self, receipt: u64) {
+        self.outbox.push(Item::Acknowledged { channel: self.channel, receipt });
     }
 
     fn same(&self, other: &Self) -> bool {

@@ -4,6 +4,7 @@ use super::broker::Broker;
 use super::delays::DelayHandle;
 use super::gates::{self, GateRoute};
 use super::history::SharedHistory;
+use super::outbox::Outlet;
 use super::replies::ReplyTarget;
 use super::{Epoch, QueueHandle};
 use crate::broker::body::DETACHED_BYTES;
@@ -11,8 +12,8 @@ use crate::broker::count::Throughput;
 use crate::broker::delayed;
 use crate::broker::identity::QueueId;
 use crate::broker::message::{ChunkBuilder, Parts};
-use crate::broker::queue::Command;
-use crate::limits::TURN_BYTES;
+use crate::broker::queue::{Command, Receipt};
+use crate::limits::{RECEIPT_MESSAGES, TURN_BYTES};
 use crate::name::Name;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -129,6 +130,17 @@ pub struct Batch {
     /// Messages that wait, and the time from which they do.
     waiting: Vec<Waiting>,
     now: u64,
+    /// Number of the last receipt.
+    receipts: u64,
+}
+
+/// What became of what a connection packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// The epoch that a confirm of these messages waits for; None when none is durable.
+    pub epoch: Option<Epoch>,
+    /// Number of the [`Item::Acknowledged`](super::Item::Acknowledged) that may come before that epoch, and means as much.
+    pub receipt: Option<u64>,
 }
 
 /// Messages that are due together, packed for the exchange that delays them.
@@ -289,13 +301,24 @@ impl Batch {
 
     /// Hands everything over. Returns the epoch that a confirm of these messages waits for; None when none is durable.
     pub fn flush(&mut self, broker: &Broker) -> Option<Epoch> {
+        self.flush_for(broker, None).epoch
+    }
+
+    /// As [`Batch::flush`]; `publisher` is told if all of it is acknowledged before it is on disk. That is for who publishes a
+    /// few messages to one queue, and then waits.
+    pub fn flush_for(&mut self, broker: &Broker, publisher: Option<&Outlet>) -> Flushed {
         if self.bytes == 0 {
-            return None;
+            return Flushed::default();
         }
+        let mut receipt = publisher.filter(|_| self.is_small()).map(|outlet| {
+            self.receipts += 1;
+            Receipt { outlet: outlet.clone(), number: self.receipts }
+        });
+        let number = receipt.as_ref().map(|receipt| receipt.number);
         let mut used = 0;
         for pending in self.pending.iter_mut().filter(|pending| !pending.builder.is_empty()) {
             used += 1;
-            self.durable |= pending.hand_over(broker, &mut self.refused).durable;
+            self.durable |= pending.hand_over_for(broker, &mut self.refused, receipt.take()).durable;
         }
         self.let_wait(broker);
         let kept = if used * 2 > self.pending.len() { KEPT_WIDE } else { KEPT };
@@ -310,7 +333,15 @@ impl Batch {
             committer.nudge();
         }
         // Read after the appends: see store::committer.
-        std::mem::take(&mut self.durable).then(|| committer.open_epoch())
+        let epoch = std::mem::take(&mut self.durable).then(|| committer.open_epoch());
+        Flushed { epoch, receipt: number.filter(|_| epoch.is_some()) }
+    }
+
+    /// Whether all that was pushed since the last flush are a few messages for one queue.
+    fn is_small(&self) -> bool {
+        let mut pending = self.pending.iter().filter(|pending| !pending.builder.is_empty());
+        let one = pending.next().is_some_and(|pending| pending.builder.count() <= RECEIPT_MESSAGES);
+        one && pending.next().is_none() && !self.durable && self.refused.is_empty() && self.waiting.is_empty()
     }
 
     /// Messages that queues have refused since the last call.
@@ -371,6 +402,15 @@ struct Handed {
 impl Pending {
     /// Hands the chunk to its queue.
     fn hand_over(&mut self, broker: &Broker, refused: &mut Vec<PublishTag>) -> Handed {
+        self.hand_over_for(broker, refused, None)
+    }
+
+    fn hand_over_for(
+        &mut self,
+        broker: &Broker,
+        refused: &mut Vec<PublishTag>,
+        receipt: Option<Receipt<Outlet>>,
+    ) -> Handed {
         if self.builder.is_empty() {
             return Handed::default();
         }
@@ -379,7 +419,7 @@ impl Pending {
         if durable {
             broker.committer().appended(chunk.bytes().len() as u64);
         }
-        let from = self.queue.apply(broker, Command::Enqueue(chunk, self.level));
+        let from = self.queue.apply(broker, Command::Enqueue(chunk, self.level, receipt.filter(|_| durable)));
         if let Some(from) = from {
             refused.extend(self.tags.iter().skip(from as usize).flatten());
         }

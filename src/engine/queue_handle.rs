@@ -391,7 +391,7 @@ impl QueueHandle {
 #[inline]
 fn time_for(queue: &Queue<Outlet>, command: &Command<Outlet>, broker: &Broker) -> u64 {
     let timed = match command {
-        Command::Enqueue(chunk, _) => chunk.is_timed(),
+        Command::Enqueue(chunk, ..) => chunk.is_timed(),
         Command::Loaded { .. } | Command::Configure(_) => true,
         _ => false,
     };

@@ -442,6 +442,16 @@ impl Session {
         self.broker.committer().wake_at(epoch, self.outbox.clone());
     }
 
+    /// As [`Session::wake_at`], but the epoch need not close at once: the receipt is likely to come first.
+    pub fn wake_soon(&self, epoch: Epoch, receipt: u64) {
+        self.broker.committer().wake_soon(epoch, self.outbox.clone(), receipt);
+    }
+
+    /// The way to one of the connection's channels.
+    pub fn outlet(&self, channel: u16) -> Outlet {
+        Outlet { outbox: self.outbox.clone(), channel }
+    }
+
     /// Why publishers are held, as `connection.blocked` says it. The outbox is rung when it changes.
     pub fn alarm(&self) -> Option<&'static str> {
         self.broker.alarms().reason()

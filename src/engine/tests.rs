@@ -129,7 +129,7 @@ fn consume(broker: &Arc<Broker>, name: &str, no_ack: bool, stop: &AtomicBool, se
                     }
                 }
                 Item::Cancelled { .. } => held = None,
-                Item::Loaded { .. } => {}
+                Item::Loaded { .. } | Item::Acknowledged { .. } => {}
             }
         }
     }

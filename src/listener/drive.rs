@@ -1,12 +1,15 @@
 //! One task a connection: bytes from the socket to the machine, the machine's output to the socket.
 
 use super::input::Input;
+use super::lanes::{Lanes, Place, Share};
+use super::place;
 use super::socket::Socket;
 use crate::amqp::Connection;
 use crate::auth::Denied;
 use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::Outbox;
+use crate::limits::READ_BYTES;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,27 +17,34 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+/// A socket that gives so many bytes at once is likely to have more.
+const LONG_READ: usize = READ_BYTES / 2;
 /// Where the alarm clock stands while the machine has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
-/// Drives `connection` until either side is done.
-pub(super) async fn drive(socket: Socket, connection: Connection, stop: CancellationToken) {
+/// What a connection is driven with.
+pub(super) struct Surroundings {
+    pub lanes: Arc<Lanes>,
+    /// Cancelled when the node stops.
+    pub stop: CancellationToken,
+    /// Free for another connection when this one is over.
+    pub _place: place::Place,
+}
+
+/// Drives `connection` until either side is done, or it is to go on elsewhere.
+pub(super) async fn drive(socket: Socket, connection: Connection, surroundings: Surroundings) {
     tracing::info!(connection = %connection.name(), "accepted");
-    let mut driver = Driver { socket, connection, input: Input::default(), asked: None };
-    let end = driver.run(&stop).await;
-    driver.connection.on_disconnect();
-    tell(&driver.connection, &end, stop.is_cancelled());
-    if matches!(end, Ok(End::Orderly)) {
-        if driver.connection.was_closed_by_client() {
-            // It was answered, and closes the socket itself. Clients take an end of the stream that comes together with
-            // the answer for the loss of the connection; RabbitMQ waits too.
-            tokio::select! {
-                () = driver.socket.await_end() => {}
-                () = stop.cancelled() => {}
-            }
+    let (input, share, elsewhere) = (Input::default(), Share::default(), false);
+    go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings).await;
+}
+
+fn go_on(mut driver: Driver, surroundings: Surroundings) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        match driver.run(&surroundings).await {
+            Ok(End::Moved(place)) => driver.move_to(place, surroundings),
+            end => driver.finish(end, &surroundings.stop).await,
         }
-        driver.socket.linger().await;
-    }
+    })
 }
 
 /// Logs how a connection ended. While the node stops, clients that fail are expected.
@@ -58,6 +68,8 @@ enum End {
     Orderly,
     /// A deadline came: nobody waits for what was not written or read.
     Expired,
+    /// It goes on there.
+    Moved(Place),
 }
 
 /// A login that is being decided.
@@ -68,12 +80,28 @@ struct Driver {
     connection: Connection,
     input: Input,
     asked: Option<Asked>,
+    /// Its part in its lane's load.
+    share: Share,
+    /// It is driven where it may wait for other machines.
+    elsewhere: bool,
+}
+
+/// What a task wakes for.
+enum Event {
+    Readable,
+    Rung,
+    Writable,
+    Alarm,
+    Verdict(Result<Identity, Denied>),
+    Stop,
 }
 
 impl Driver {
-    async fn run(&mut self, stop: &CancellationToken) -> Result<End, Gone> {
+    async fn run(&mut self, surroundings: &Surroundings) -> Result<End, Gone> {
+        let Surroundings { lanes, stop, .. } = surroundings;
         let mut alarm = Box::pin(tokio::time::sleep(NO_DEADLINE));
         let mut stopping = false;
+        let mut begun = None;
         loop {
             self.write()?;
             if self.input.is_stalled() && self.connection.wants_read() {
@@ -83,35 +111,41 @@ impl Driver {
             if self.connection.is_finished() && self.connection.output().is_empty() {
                 return Ok(End::Orderly);
             }
+            if let Some(place) = self.look_around(lanes, begun.take()) {
+                return Ok(End::Moved(place));
+            }
             if let Some(request) = self.connection.take_question() {
                 self.asked = Some(Box::pin(self.connection.authenticator().clone().judge(request)));
             }
             let outbox = self.connection.outbox().cloned();
             if outbox.as_ref().is_some_and(|outbox| !outbox.rest()) {
-                self.wake();
+                self.connection.on_wake(Now::read());
                 continue;
             }
             set_alarm(&mut alarm, self.connection.deadline());
             let reads = self.connection.wants_read();
             let writes = !self.connection.output().is_empty() || self.socket.waits();
-            tokio::select! {
-                ready = self.socket.readable(), if reads => {
-                    ready.map_err(|_| Gone)?;
-                    rise(outbox.as_deref()).then(|| self.wake());
-                    self.read()?;
+            let event = tokio::select! {
+                ready = self.socket.readable(), if reads => ready.map(|()| Event::Readable).map_err(|_| Gone)?,
+                () = rung(outbox.as_ref()) => Event::Rung,
+                ready = self.socket.writable(), if writes => ready.map(|()| Event::Writable).map_err(|_| Gone)?,
+                () = alarm.as_mut() => Event::Alarm,
+                verdict = decided(&mut self.asked) => Event::Verdict(verdict),
+                () = stop.cancelled(), if !stopping => Event::Stop,
+            };
+            let now = Now::read();
+            begun = Some(now.monotonic);
+            if rise(outbox.as_deref()) {
+                self.connection.on_wake(now);
+            }
+            match event {
+                Event::Readable if self.read(now)? >= LONG_READ => {
+                    // There is likely to be more: others of this thread come first.
+                    tokio::task::yield_now().await;
                 }
-                () = rung(outbox.as_ref()) => {
-                    rise(outbox.as_deref());
-                    self.wake();
-                }
-                ready = self.socket.writable(), if writes => {
-                    ready.map_err(|_| Gone)?;
-                    rise(outbox.as_deref()).then(|| self.wake());
-                }
-                () = alarm.as_mut() => {
-                    rise(outbox.as_deref()).then(|| self.wake());
-                    alarm.as_mut().reset(tokio::time::Instant::from_std(Now::read().monotonic) + NO_DEADLINE);
-                    let now = Now::read();
+                Event::Readable | Event::Writable | Event::Rung => {}
+                Event::Alarm => {
+                    alarm.as_mut().reset(tokio::time::Instant::from_std(now.monotonic) + NO_DEADLINE);
                     if self.connection.deadline().is_some_and(|deadline| deadline <= now.monotonic) {
                         self.connection.on_deadline(now);
                         if self.connection.is_finished() {
@@ -119,33 +153,68 @@ impl Driver {
                         }
                     }
                 }
-                verdict = decided(&mut self.asked) => {
+                Event::Verdict(verdict) => {
                     self.asked = None;
-                    rise(outbox.as_deref()).then(|| self.wake());
-                    self.connection.on_verdict(verdict, Now::read());
+                    self.connection.on_verdict(verdict, now);
                 }
-                () = stop.cancelled(), if !stopping => {
+                Event::Stop => {
                     stopping = true;
-                    rise(outbox.as_deref());
-                    self.connection.shut_down(Now::read());
+                    self.connection.shut_down(now);
                 }
             }
         }
     }
 
-    /// The outbox was rung.
-    fn wake(&mut self) {
-        self.connection.on_wake(Now::read());
+    /// Where the connection is to go on, if not here. `begun`: when its turn did, if it had one.
+    fn look_around(&mut self, lanes: &Lanes, begun: Option<Instant>) -> Option<Place> {
+        if self.elsewhere || self.asked.is_some() {
+            return None;
+        }
+        if self.connection.waits_for_others() {
+            return Some(Place::Elsewhere);
+        }
+        let (begun, now) = (begun?, Instant::now());
+        lanes.after_turn(&mut self.share, now.saturating_duration_since(begun), now)
     }
 
-    fn read(&mut self) -> Result<(), Gone> {
-        if !self.connection.wants_read() {
-            return Ok(());
+    /// Goes on at another place.
+    fn move_to(self, place: Place, surroundings: Surroundings) {
+        let Driver { socket, connection, input, share, .. } = self;
+        // A socket that cannot be moved is lost, and with it the connection.
+        let Ok(socket) = socket.loosen() else { return };
+        let lanes = surroundings.lanes.clone();
+        lanes.spawn(place, async move {
+            let Ok(socket) = socket.tie() else { return };
+            let elsewhere = place == Place::Elsewhere;
+            go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings).await;
+        });
+    }
+
+    /// The connection is over.
+    async fn finish(mut self, end: Result<End, Gone>, stop: &CancellationToken) {
+        self.connection.on_disconnect();
+        tell(&self.connection, &end, stop.is_cancelled());
+        if matches!(end, Ok(End::Orderly)) {
+            if self.connection.was_closed_by_client() {
+                // It was answered, and closes the socket itself. Clients take an end of the stream that comes together with
+                // the answer for the loss of the connection; RabbitMQ waits too.
+                tokio::select! {
+                    () = self.socket.await_end() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            self.socket.linger().await;
         }
-        match self.input.read(&mut self.socket, &mut self.connection) {
+    }
+
+    fn read(&mut self, now: Now) -> Result<usize, Gone> {
+        if !self.connection.wants_read() {
+            return Ok(0);
+        }
+        match self.input.read(&mut self.socket, &mut self.connection, now) {
             Ok(0) => Err(Gone),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Ok(read) => Ok(read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(_) => Err(Gone),
         }
     }

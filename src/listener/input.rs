@@ -37,7 +37,7 @@ impl Input {
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn read(&mut self, socket: &mut Socket, connection: &mut Connection) -> std::io::Result<usize> {
+    pub fn read(&mut self, socket: &mut Socket, connection: &mut Connection, now: Now) -> std::io::Result<usize> {
         SCRATCH.with_borrow_mut(|scratch| {
             let carried = if self.is_large() { 0 } else { self.unused.len() };
             let Some((front, back)) = scratch.split_at_mut_checked(carried) else { return Ok(0) };
@@ -46,11 +46,11 @@ impl Input {
                 return Ok(0);
             }
             if self.is_large() {
-                self.extend(back.get(..read).unwrap_or_default(), |bytes| connection.on_bytes(bytes, Now::read()));
+                self.extend(back.get(..read).unwrap_or_default(), |bytes| connection.on_bytes(bytes, now));
             } else {
                 front.copy_from_slice(&self.unused);
                 let bytes = scratch.get(..carried + read).unwrap_or_default();
-                let used = connection.on_bytes(bytes, Now::read());
+                let used = connection.on_bytes(bytes, now);
                 self.replace(bytes.get(used..).unwrap_or_default());
             }
             self.stalled = !self.unused.is_empty() && !connection.wants_read();

@@ -2,10 +2,12 @@
 
 mod drive;
 mod input;
+mod lanes;
 mod place;
 mod proxy;
 mod socket;
 
+pub use lanes::Lanes;
 pub use proxy::Network;
 
 use crate::amqp::{Connection, Peer, Settings};
@@ -13,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::engine::Broker;
 use crate::tls;
+use drive::Surroundings;
 use place::Place;
 use proxy::Told;
 use socket::Socket;
@@ -22,7 +25,6 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Pause after the system refused a socket (out of file descriptors): the listener backs off instead of spinning.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -46,8 +48,8 @@ pub struct Service {
     pub nodelay: bool,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
-    /// The connections' tasks.
-    pub tasks: TaskTracker,
+    /// The threads that drive connections.
+    pub lanes: Arc<Lanes>,
 }
 
 /// Binds an address. `only_ipv6`: an IPv6 address without an interface does not stand for IPv4's as well.
@@ -97,9 +99,10 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
     };
     // Without TCP_NODELAY the connection is slower, not wrong.
     let _ = stream.set_nodelay(service.nodelay);
+    let Ok(stream) = stream.into_std() else { return };
     let (accepted, task) = (Now::read(), service.clone());
-    service.tasks.spawn(async move {
-        let _place = place;
+    service.lanes.spawn(service.lanes.begin(), async move {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         let arrival = Arrival { stream, address: canonical(address), tls };
         let prepared = tokio::select! {
             () = task.stop.cancelled() => return,
@@ -107,8 +110,9 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
         };
         match prepared {
             Ok((socket, peer)) => {
-                let connection = Connection::new(task.settings, task.broker, task.auth, peer, accepted);
-                drive::drive(socket, connection, task.stop).await;
+                let Service { settings, broker, auth, lanes, stop, .. } = task;
+                let connection = Connection::new(settings, broker, auth, peer, accepted);
+                drive::drive(socket, connection, Surroundings { lanes, stop, _place: place }).await;
             }
             Err(fault) => tracing::info!(connection = %address, "closed before AMQP: {fault}"),
         }

@@ -45,7 +45,31 @@ struct Secure {
     sent: usize,
 }
 
+/// A socket between two event loops.
+pub(super) struct Loose {
+    stream: std::net::TcpStream,
+    tls: Option<Box<Secure>>,
+}
+
+impl Loose {
+    /// Puts it into the event loop of this thread.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn tie(self) -> Result<Socket> {
+        Ok(Socket { stream: TcpStream::from_std(self.stream)?, tls: self.tls })
+    }
+}
+
 impl Socket {
+    /// Takes it out of its event loop.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn loosen(self) -> Result<Loose> {
+        Ok(Loose { stream: self.stream.into_std()?, tls: self.tls })
+    }
+
     /// A socket without TLS.
     pub fn plain(stream: TcpStream) -> Socket {
         Socket { stream, tls: None }

@@ -46,6 +46,29 @@ pub trait Source: Send + Sync {
 pub trait Waiter: Send + Sync {
     /// The epoch is done, or will never be.
     fn wake(&self);
+    /// Whether it still has to know what it asked for with a receipt ([`Committer::wake_soon`]).
+    fn still_waits(&self, _receipt: u64) -> bool {
+        true
+    }
+}
+
+/// A [`Waiter`], and what it waits for.
+struct Waiting {
+    epoch: Epoch,
+    waiter: Arc<dyn Waiter>,
+    /// It has time until then, and may come to know by a receipt of this number.
+    patience: Option<(Instant, u64)>,
+}
+
+impl Waiting {
+    /// Whether its epoch has to be closed at `now`, and it still waits.
+    fn is_over(&self, now: Instant) -> bool {
+        self.patience.is_none_or(|(until, _)| until <= now) && self.still_waits()
+    }
+
+    fn still_waits(&self) -> bool {
+        self.patience.is_none_or(|(_, receipt)| self.waiter.still_waits(receipt))
+    }
 }
 
 /// What the committer asks of the engine.
@@ -70,12 +93,19 @@ const RETRY: Duration = Duration::from_millis(250);
 /// is opened again.
 const REOPEN: u32 = 60;
 const SWEEP: Duration = Duration::from_millis(20);
+/// How long an epoch stays open for who is likely to get a receipt: as long as a commit takes of late, within these bounds. The
+/// lower one keeps the thread from waking for nearly every message of a steady load.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(2));
 
 #[derive(Default)]
 struct Inbox {
     dirty: Vec<Arc<dyn Source>>,
     definitions: Vec<Change>,
-    waiters: Vec<(Epoch, Arc<dyn Waiter>)>,
+    waiters: Vec<Waiting>,
+    /// The thread sleeps, and wakes by itself at this time.
+    sleeps_until: Option<Instant>,
+    /// How long commits take of late.
+    patience: Duration,
     urgent: bool,
     stop: bool,
 }
@@ -191,9 +221,22 @@ impl Committer {
             waiter.wake();
             return;
         }
-        let mut inbox = self.inbox.lock();
-        inbox.waiters.push((epoch, waiter));
+        self.inbox.lock().waiters.push(Waiting { epoch, waiter, patience: None });
         self.bell.notify_one();
+    }
+
+    /// As [`Committer::wake_at`], but the epoch stays open for a while, since `waiter` is likely to get a receipt first.
+    pub fn wake_soon(&self, epoch: Epoch, waiter: Arc<dyn Waiter>, receipt: u64) {
+        if self.done_epoch() >= epoch || self.has_failed() {
+            waiter.wake();
+            return;
+        }
+        let mut inbox = self.inbox.lock();
+        let until = Instant::now() + inbox.patience.clamp(PATIENCE.0, PATIENCE.1);
+        inbox.waiters.push(Waiting { epoch, waiter, patience: Some((until, receipt)) });
+        if inbox.sleeps_until.is_none_or(|wakes| wakes > until) {
+            self.bell.notify_one();
+        }
     }
 
     /// Commits what is there and ends the thread.
@@ -252,12 +295,13 @@ impl Writer {
             }
             let bytes = self.committer.appended.swap(0, Ordering::Relaxed);
             let begun = Instant::now();
-            if let Err(error) = self.commit(epoch, &work, short) {
-                self.fail(&error);
-                return;
-            }
-            self.committer.figures.note(begun.elapsed(), bytes);
-            self.finish(epoch);
+            let synced = match self.commit(epoch, &work, short) {
+                Ok(synced) => synced,
+                Err(error) => return self.fail(&error),
+            };
+            let took = begun.elapsed();
+            self.committer.figures.note(took, bytes);
+            self.finish(epoch, synced.then_some(took));
             if short {
                 self.committer.figures.note_page_outs(work.dirty.len());
                 work.dirty.iter().for_each(|source| source.evict(epoch));
@@ -275,12 +319,14 @@ impl Writer {
         let mut lazy_until = None;
         loop {
             let idle = inbox.dirty.is_empty() && inbox.definitions.is_empty();
-            if inbox.stop || inbox.urgent || !inbox.waiters.is_empty() {
+            let now = Instant::now();
+            if inbox.stop || inbox.urgent || inbox.waiters.iter().any(|waiting| waiting.is_over(now)) {
                 break;
             }
-            let now = Instant::now();
+            inbox.waiters.retain(Waiting::still_waits);
+            let patient = inbox.waiters.iter().filter_map(|waiting| Some(waiting.patience?.0)).min();
             let short = self.steward.memory_is_short();
-            if idle && !short && !self.unsynced {
+            if idle && !short && !self.unsynced && patient.is_none() {
                 lazy_until = None;
                 self.committer.bell.wait(&mut inbox);
                 continue;
@@ -292,7 +338,10 @@ impl Writer {
             if now >= due {
                 break;
             }
+            let due = patient.map_or(due, |patient| patient.min(due));
+            inbox.sleeps_until = Some(due);
             self.committer.bell.wait_for(&mut inbox, due.saturating_duration_since(now));
+            inbox.sleeps_until = None;
         }
         inbox.urgent = false;
         Work {
@@ -302,8 +351,9 @@ impl Writer {
         }
     }
 
-    /// Writes an epoch: in pieces of bounded size, the last one synced. Each piece leaves the queues' states consistent.
-    fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<(), StoreError> {
+    /// Writes an epoch: in pieces of bounded size, the last one synced. Each piece leaves the queues' states consistent. Returns
+    /// whether the log was synced.
+    fn commit(&mut self, epoch: Epoch, work: &Work, spill: bool) -> Result<bool, StoreError> {
         let fresh = !work.definitions.is_empty();
         let mut piece = Piece { logged: work.definitions.clone(), unlogged: Vec::new(), fresh };
         let (mut late, mut sources): (Vec<_>, Vec<_>) = work.dirty.iter().partition(|source| source.is_late());
@@ -345,7 +395,7 @@ impl Writer {
             self.synced_epoch = self.marked_epoch;
             self.committer.storage.note_synced(self.synced_epoch);
         }
-        Ok(())
+        Ok(synced)
     }
 
     /// Writes a batch; on a full disk it waits for room, for as long as it takes.
@@ -382,21 +432,24 @@ impl Writer {
         }
     }
 
-    fn finish(&self, epoch: Epoch) {
+    fn finish(&self, epoch: Epoch, sync: Option<Duration>) {
         self.committer.done.store(epoch, Ordering::Release);
         let mut inbox = self.committer.inbox.lock();
-        let (due, later) = std::mem::take(&mut inbox.waiters).into_iter().partition(|(at, _)| *at <= epoch);
+        if let Some(took) = sync {
+            inbox.patience = (inbox.patience * 7 + took.min(PATIENCE.1)) / 8;
+        }
+        let (due, later) = std::mem::take(&mut inbox.waiters).into_iter().partition(|waiting| waiting.epoch <= epoch);
         inbox.waiters = later;
         drop(inbox);
-        let due: Vec<(Epoch, Arc<dyn Waiter>)> = due;
-        due.iter().for_each(|(_, waiter)| waiter.wake());
+        let due: Vec<Waiting> = due;
+        due.iter().filter(|waiting| waiting.still_waits()).for_each(|waiting| waiting.waiter.wake());
     }
 
     fn fail(&self, error: &StoreError) {
         self.committer.failed.store(true, Ordering::Release);
         self.steward.failed(error);
         let waiters = std::mem::take(&mut self.committer.inbox.lock().waiters);
-        waiters.iter().for_each(|(_, waiter)| waiter.wake());
+        waiters.iter().for_each(|waiting| waiting.waiter.wake());
     }
 }
 

@@ -22,6 +22,7 @@ struct Nowhere;
 impl Outlet for Nowhere {
     fn deliver(&self, _: crate::broker::identity::ConsumerId, _: crate::broker::message::Run) {}
     fn cancelled(&self, _: crate::broker::identity::ConsumerId) {}
+    fn acknowledged(&self, _: u64) {}
     fn same(&self, _: &Self) -> bool {
         true
     }
@@ -56,7 +57,7 @@ impl OneQueue {
             });
         }
         let mut effects = Effects::default();
-        self.queue.lock().apply(Command::Enqueue(builder.finish(true, &self.ledger), 0), 0, &mut effects);
+        self.queue.lock().apply(Command::Enqueue(builder.finish(true, &self.ledger), 0, None), 0, &mut effects);
         if effects.dirty {
             committer.dirty(self.clone());
         }
@@ -93,6 +94,20 @@ impl Steward for Notes {
     }
     fn failed(&self, _: &StoreError) {
         self.failed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Has got its receipt, and is not to be woken.
+#[derive(Default)]
+struct Content(AtomicBool);
+
+impl Waiter for Content {
+    fn wake(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn still_waits(&self, receipt: u64) -> bool {
+        receipt > 1
     }
 }
 
@@ -165,6 +180,24 @@ fn whatever_write_fails_nothing_at_or_after_it_is_done() {
         // The sixth is the sync of the stop, when everything is confirmed.
         assert!(confirmed < 50 || nth > 5, "write {nth} failed and everything was confirmed");
     }
+}
+
+#[test]
+fn an_epoch_closes_for_who_can_wait_unless_a_receipt_came_first() {
+    let committer = Committer::new(Arc::new(MemoryStorage::default()), 0);
+    let thread = committer.start(SyncPolicy::Always, Arc::new(Notes::default())).unwrap();
+    let (content, sleeper) = (Arc::new(Content::default()), Arc::new(Sleeper::default()));
+    committer.wake_soon(committer.open_epoch(), content.clone(), 1);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(committer.done_epoch(), 0, "an epoch was closed for nobody");
+    committer.wake_soon(committer.open_epoch(), content.clone(), 1);
+    committer.wake_soon(committer.open_epoch(), sleeper.clone(), 1);
+    sleeper.sleep();
+    assert!(committer.done_epoch() > 0 && !content.0.load(Ordering::SeqCst));
+    committer.wake_soon(committer.open_epoch(), content.clone(), 2);
+    until("who still waits is woken", || content.0.load(Ordering::SeqCst));
+    committer.stop();
+    thread.join().unwrap();
 }
 
 #[test]

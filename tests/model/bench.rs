@@ -28,6 +28,7 @@ impl Outlet for Journal {
         self.0.borrow_mut().push((consumer, run));
     }
     fn cancelled(&self, _consumer: ConsumerId) {}
+    fn acknowledged(&self, _receipt: u64) {}
     fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -421,7 +422,7 @@ impl Bench {
     /// Applies a command as the engine does, and mirrors what time does before it.
     pub fn act(&mut self, command: Command<Journal>) -> Seen {
         let timed = match &command {
-            Command::Enqueue(chunk, _) => chunk.is_timed(),
+            Command::Enqueue(chunk, ..) => chunk.is_timed(),
             Command::Loaded { .. } | Command::Configure(_) => true,
             _ => false,
         };

@@ -165,7 +165,7 @@ impl Bench {
         let message = |id: u64| Message { id, durable, delivered: Some(false), chunk_end: 0, returns };
         let messages: Vec<(Message, Verdict)> = packed.iter().map(|(id, verdict)| (message(*id), *verdict)).collect();
         let chunk = builder.finish(durable, &self.ledger);
-        self.enqueue(Command::Enqueue(chunk, level), level, &messages);
+        self.enqueue(Command::Enqueue(chunk, level, None), level, &messages);
     }
 
     /// The relay carries dead letters. The queue hears of it when they are on disk where they went.

@@ -257,7 +257,7 @@ impl Channel {
             Item::Run { channel, consumer, .. } | Item::Cancelled { channel, consumer } => {
                 *channel == number && *consumer == id
             }
-            Item::Loaded { .. } => false,
+            Item::Loaded { .. } | Item::Acknowledged { .. } => false,
         });
         unsent.into_iter().filter_map(|item| if let Item::Run { run, .. } = item { Some(run) } else { None }).collect()
     }

@@ -26,7 +26,7 @@ use super::kept::Kept;
 use super::link::Link;
 use crate::broker::count::Count;
 use crate::broker::queue::QueueKind;
-use crate::engine::{ChannelRecord, Epoch, Item};
+use crate::engine::{ChannelRecord, Epoch, Flushed, Item};
 use crate::limits::WAITING_REPLIES;
 use crate::name::Name;
 use crate::wire::hot::{write_ack, write_nack};
@@ -166,12 +166,11 @@ impl Channel {
         }
     }
 
-    /// What this channel published since the last time is in its queues, durable with `epoch`. True when the channel
-    /// begins to wait for an epoch.
-    pub fn published(&mut self, link: &mut Link, epoch: Option<Epoch>) -> bool {
+    /// What this channel published since the last time is in its queues. True when the channel begins to wait for an epoch.
+    pub fn published(&mut self, link: &mut Link, flushed: Flushed) -> bool {
         let Some(confirms) = &mut self.confirms else { return false };
         let waited = confirms.is_waiting();
-        let due = confirms.note(epoch);
+        let due = confirms.note(flushed);
         write_confirms(link, self.number, &due);
         let waits = !waited && confirms.is_waiting();
         self.count_confirms();
@@ -186,6 +185,26 @@ impl Channel {
         let waits = confirms.is_waiting();
         self.count_confirms();
         waits
+    }
+
+    /// Whether consumers are likely to acknowledge what is published before the disk has it.
+    pub fn expects_acks(&self) -> bool {
+        self.confirms.as_ref().is_some_and(Confirms::expects_acks)
+    }
+
+    /// See [`Confirms::awaited`].
+    pub fn awaited(&self) -> Option<u64> {
+        self.confirms.as_ref().and_then(Confirms::awaited)
+    }
+
+    /// Consumers have acknowledged all that was published under a receipt. True when nothing waits for an epoch any more.
+    pub fn acknowledged(&mut self, link: &mut Link, receipt: u64) -> bool {
+        let Some(confirms) = &mut self.confirms else { return false };
+        let due = confirms.acknowledged(receipt);
+        write_confirms(link, self.number, &due);
+        let done = !confirms.is_waiting();
+        self.count_confirms();
+        done
     }
 
     /// What was published since the last time is counted.
@@ -253,6 +272,7 @@ impl Channel {
             Item::Run { channel, .. } | Item::Cancelled { channel, .. } | Item::Loaded { channel } => {
                 *channel == number
             }
+            Item::Acknowledged { .. } => false,
         });
         let mut returned = settle::Returned::new(settle::Fate::Failed);
         for held in self.unacked.drain() {

@@ -71,6 +71,25 @@ fn a_durable_publish_is_confirmed_when_it_is_on_disk() {
 }
 
 #[test]
+fn what_consumers_have_acknowledged_is_confirmed_before_the_disk_has_it() {
+    let node = node();
+    let (mut client, mut worker) = (node.channel(), node.channel());
+    client.queue("q", true);
+    worker.consume("q", "c", false);
+    client.confirms();
+    node.storage.fail_at(1, Fault::Full);
+    client.persist("", "q", b"1");
+    client.persist("", "q", b"2");
+    assert_eq!(worker.delivered(2).len(), 2);
+    worker.ack(2, false);
+    client.connection.on_wake(client.now);
+    assert_eq!(acks(&client.read()), [], "confirms come in order");
+    worker.ack(1, false);
+    assert_eq!(acks(&client.read_until(|seen| !acks(seen).is_empty())), [(2, true)]);
+    node.storage.heal();
+}
+
+#[test]
 fn a_return_precedes_its_confirm() {
     let node = node();
     let mut client = node.channel();

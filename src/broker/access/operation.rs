@@ -48,6 +48,11 @@ pub trait Authority: Send + Sync + std::fmt::Debug {
     fn is_renewed(&self) -> bool {
         false
     }
+
+    /// Whether its answers come from another machine, and so take their time.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// Where it stands what a client may do in a virtual host.

@@ -15,6 +15,8 @@ pub trait Outlet: Clone {
     fn deliver(&self, consumer: ConsumerId, run: Run);
     /// Tells the consumer that the queue has gone.
     fn cancelled(&self, consumer: ConsumerId);
+    /// Tells a publisher that consumers have acknowledged all messages of the chunk for which it gave this number.
+    fn acknowledged(&self, receipt: u64);
     /// Whether two outlets lead to the same connection.
     fn same(&self, other: &Self) -> bool;
 }

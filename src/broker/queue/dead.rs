@@ -59,6 +59,7 @@ impl<O: Outlet> Queue<O> {
 
     /// Messages that are neither ready nor unsettled any more are to go.
     pub(super) fn doom(&mut self, first: u64, count: u32, reason: Reason, effects: &mut Effects<O>) {
+        self.forgo_receipt(first);
         if self.settings.dead_letters.is_none() {
             self.settle(first, count);
             return;
@@ -85,6 +86,7 @@ impl<O: Outlet> Queue<O> {
     }
 
     fn bury(&mut self, run: Run, reason: Reason, effects: &mut Effects<O>) {
+        self.forgo_receipt(run.first());
         if self.settings.dead_letters.is_none() {
             self.settle(run.first(), run.count);
             return;

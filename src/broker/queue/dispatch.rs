@@ -41,11 +41,9 @@ impl<O: Outlet> Queue<O> {
             if run.redelivered {
                 self.totals.add(Count::Redeliver, u64::from(run.count));
             }
-            self.hand_out(&run, no_ack);
+            self.hand_out(&run, no_ack, effects);
             outlet.deliver(id, run);
-            if !effects.wake.iter().any(|other| other.same(&outlet)) {
-                effects.wake.push(outlet);
-            }
+            effects.rouse(outlet);
         }
         effects.load |= self.wants_read_ahead() && self.consumers.next().is_some() && self.wants_load();
     }
@@ -108,11 +106,11 @@ impl<O: Outlet> Queue<O> {
     }
 
     /// Takes a run, the front of [`Queue::next_span`], out of the ready messages.
-    pub(super) fn hand_out(&mut self, run: &Run, no_ack: bool) {
+    pub(super) fn hand_out(&mut self, run: &Run, no_ack: bool, effects: &mut Effects<O>) {
         self.take_out(run);
         self.unsettled += u64::from(run.count);
         if no_ack {
-            let settled = self.settle(run.first(), run.count);
+            let settled = self.acknowledge(run.first(), run.count, effects);
             self.unsettled = self.unsettled.saturating_sub(u64::from(settled));
         }
     }

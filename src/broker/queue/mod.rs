@@ -16,10 +16,12 @@ mod counted;
 mod dead;
 mod dispatch;
 mod duplicates;
+mod effects;
 mod entry;
 mod expiry;
 mod level;
 mod paging;
+mod receipts;
 mod returned;
 mod settings;
 mod status;
@@ -29,8 +31,10 @@ mod tests;
 
 pub use consumers::{ConsumerSpec, Outlet, SharedCredit};
 pub use dead::{Dead, Reason};
+pub use effects::Effects;
 pub use entry::Settled;
 pub use paging::{LoadRequest, StoredChunk};
+pub use receipts::Receipt;
 pub use settings::{DeadLetters, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Retry, RetryKind};
 pub use status::Status;
 pub use storage::{Collected, Deleted, QueueState};
@@ -43,8 +47,8 @@ use consumers::Consumers;
 use counted::Counted;
 use entry::Entry;
 use level::Levels;
+use receipts::Receipts;
 use returned::Returned;
-use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,8 +57,9 @@ use storage::Disk;
 /// What can be asked of a queue.
 #[derive(Debug)]
 pub enum Command<O> {
-    /// Appends a chunk of messages to a level ([`QueueSettings::level_of`]).
-    Enqueue(Chunk, usize),
+    /// Appends a chunk of messages to a level ([`QueueSettings::level_of`]), and who is told if consumers acknowledge all of it
+    /// before the disk has it.
+    Enqueue(Chunk, usize, Option<Receipt<O>>),
     /// Adds a consumer; the caller has checked exclusiveness with [`Queue::may_consume`].
     Consume(ConsumerSpec<O>),
     /// Removes a consumer. What it holds unsettled stays with its channel.
@@ -108,49 +113,6 @@ pub enum Command<O> {
     Touch,
     /// Time has passed: [`Effects::timer`] was due.
     Tick,
-}
-
-/// What has to be done after the lock is released.
-#[derive(Debug)]
-pub struct Effects<O> {
-    /// Outlets that were given something, each once.
-    pub wake: SmallVec<[O; 2]>,
-    /// The head is on disk: [`Queue::load_request`] says what to read.
-    pub load: bool,
-    /// The queue has something for the disk and was not listed as dirty before. To be done under the lock: whoever finds it
-    /// listed relies on that.
-    pub dirty: bool,
-    /// The last consumer of an auto-delete queue has gone, or nobody used the queue for as long as `x-expires` says.
-    pub unused: bool,
-    /// What is on disk cannot be read; the text says what. The consumers were told that there is nothing more.
-    pub damage: Option<String>,
-    /// Transient messages that are not where they were paged out to: a full disk took them.
-    pub lost: u64,
-    /// Messages for the dead-letter exchange, in order.
-    pub dead: Vec<Dead>,
-    /// The chunk that was to be appended was refused from this index on: the queue is full.
-    pub refused: Option<u32>,
-    /// [`Command::Tick`] is due at this time, in wall clock ms.
-    pub timer: Option<u64>,
-    /// The queue was asked something for the first time since it was last looked at ([`Queue::look`]).
-    pub stirred: bool,
-}
-
-impl<O> Default for Effects<O> {
-    fn default() -> Self {
-        Effects {
-            wake: SmallVec::new(),
-            load: false,
-            dirty: false,
-            unused: false,
-            damage: None,
-            lost: 0,
-            dead: Vec::new(),
-            refused: None,
-            timer: None,
-            stirred: false,
-        }
-    }
 }
 
 /// What `basic.get` finds.
@@ -215,6 +177,7 @@ pub struct Queue<O> {
     favoured: u32,
     /// Which messages came before; boxed, since most queues do not ask.
     window: Option<Box<Window>>,
+    receipts: Receipts<O>,
     /// What was done with its messages.
     totals: Totals,
     /// Something was asked of it since [`Queue::look`] last looked.
@@ -246,6 +209,7 @@ impl<O: Outlet> Queue<O> {
             unused_since: None,
             favoured: 0,
             window: settings.deduplication.clone().map(|settings| Box::new(Window::new(settings))),
+            receipts: Receipts::default(),
             totals: Totals::default(),
             stirred: false,
             settings,
@@ -260,14 +224,20 @@ impl<O: Outlet> Queue<O> {
         }
         self.pass_time(now, effects);
         match command {
-            Command::Enqueue(chunk, level) => self.enqueue(chunk, level, now, effects),
+            Command::Enqueue(chunk, level, receipt) => {
+                let receipt = receipt.filter(|_| self.goes_straight());
+                self.enqueue(chunk, level, now, effects);
+                if let Some(receipt) = receipt {
+                    self.expect(level, receipt);
+                }
+            }
             Command::Consume(spec) => self.consumers.add(spec),
             Command::Cancel(consumer) => {
                 let removed = self.consumers.remove(consumer).is_some();
                 effects.unused |= removed && self.auto_delete && self.consumers.len() == 0;
             }
             Command::Settle { spans, consumer } => {
-                let settled = spans.iter().map(|(first, count)| self.settle(*first, *count)).sum();
+                let settled = spans.iter().map(|(first, count)| self.acknowledge(*first, *count, effects)).sum();
                 self.unsettled = self.unsettled.saturating_sub(u64::from(settled));
                 self.totals.add(Count::Ack, u64::from(settled));
                 self.free_credit(consumer, settled);
@@ -304,7 +274,7 @@ impl<O: Outlet> Queue<O> {
                 let run = run.part(0, 1);
                 self.totals.add(if no_ack { Count::GetNoAck } else { Count::Get }, 1);
                 self.totals.add(Count::Redeliver, u64::from(run.redelivered));
-                self.hand_out(&run, no_ack);
+                self.hand_out(&run, no_ack, effects);
                 Taken::Message(run, self.ready)
             }
             None if self.ready > 0 => {
@@ -351,6 +321,7 @@ impl<O: Outlet> Queue<O> {
     /// Drops all ready messages; returns how many.
     pub fn purge(&mut self, effects: &mut Effects<O>) -> u64 {
         let purged = self.ready;
+        self.receipts.clear();
         for (first, count) in self.returned.drain() {
             self.settle(first, count);
         }
@@ -406,6 +377,7 @@ impl<O: Outlet> Queue<O> {
     pub fn close(&mut self) -> Vec<O> {
         self.closed = true;
         self.entries.clear();
+        self.receipts.clear();
         self.returned.drain();
         self.counted.clear();
         self.delayed.clear();

@@ -2,6 +2,7 @@
 //! test's (`tests/model`).
 
 mod features;
+mod receipts;
 
 use super::*;
 use crate::broker::message::{ChunkBuilder, Ledger, Parts};
@@ -16,6 +17,7 @@ type Deliveries = Vec<(u64, u64, u32, bool)>;
 struct Journal {
     deliveries: Rc<RefCell<Deliveries>>,
     cancelled: Rc<RefCell<Vec<u64>>>,
+    receipts: Rc<RefCell<Vec<u64>>>,
 }
 
 impl Outlet for Journal {
@@ -24,6 +26,9 @@ impl Outlet for Journal {
     }
     fn cancelled(&self, consumer: ConsumerId) {
         self.cancelled.borrow_mut().push(consumer.0);
+    }
+    fn acknowledged(&self, receipt: u64) {
+        self.receipts.borrow_mut().push(receipt);
     }
     fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.deliveries, &other.deliveries)
@@ -62,12 +67,12 @@ impl Stage {
     }
 
     /// Messages for a level, with a deadline or 0.
-    fn enqueue_at(
-        &mut self,
-        level: usize,
-        deadline_ms: u64,
-        (count, size, durable): (u32, usize, bool),
-    ) -> Effects<Journal> {
+    fn enqueue_at(&mut self, level: usize, deadline_ms: u64, messages: (u32, usize, bool)) -> Effects<Journal> {
+        let chunk = self.chunk(deadline_ms, messages);
+        self.apply(Command::Enqueue(chunk, level, None))
+    }
+
+    fn chunk(&self, deadline_ms: u64, (count, size, durable): (u32, usize, bool)) -> Chunk {
         let mut builder = ChunkBuilder::default();
         let body = vec![b'x'; size];
         for _ in 0..count {
@@ -82,8 +87,7 @@ impl Stage {
                 detached: None,
             });
         }
-        let chunk = builder.finish(durable, &self.ledger);
-        self.apply(Command::Enqueue(chunk, level))
+        builder.finish(durable, &self.ledger)
     }
 
     fn spec(&self, id: u64) -> ConsumerSpec<Journal> {
