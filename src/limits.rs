@@ -51,6 +51,9 @@ pub const READ_BYTES: usize = 128 * 1024;
 /// A connection's output is not filled further while this many bytes wait for the socket.
 pub const OUTPUT_BYTES: usize = 256 * 1024;
 
+/// Longest frames before a body that are remembered to recognise them when they come again, in bytes.
+pub const REPEATED_BYTES: usize = 1024;
+
 /// Frames of a channel that wait behind an unfinished definition, in bytes; past it the socket is not read.
 pub const DEFERRED_BYTES: usize = 256 * 1024;
 

@@ -25,6 +25,8 @@ pub(super) struct Open {
     pub(super) slots: BTreeMap<u16, Slot>,
     /// Channels in `slots` that are open.
     open_channels: usize,
+    /// The channel of the last publish; 0: there was none.
+    publisher: u16,
     /// Channels with publishes that wait for an epoch.
     pub(super) unconfirmed: Vec<u16>,
     pub(super) last_done: Epoch,
@@ -93,6 +95,7 @@ impl Open {
             link,
             slots: BTreeMap::new(),
             open_channels: 0,
+            publisher: 0,
             unconfirmed: Vec::new(),
             last_done: 0,
             resumed: Vec::new(),
@@ -142,6 +145,7 @@ impl Open {
             if self.link.is_choked() {
                 return (used, None);
             }
+            used += self.take_repeats(bytes.get(used..).unwrap_or_default());
             let rest = bytes.get(used..).unwrap_or_default();
             let (frame, length) = match read_frame(rest, self.link.tuned.read_max) {
                 Ok(Some(complete)) => complete,
@@ -155,6 +159,15 @@ impl Open {
                 Ok(Step::ClientCloses) => return (used + length, Some(Stop::ClientCloses)),
                 Err(error) => return (used + length, Some(Stop::Fault(frame.channel, error))),
             }
+        }
+    }
+
+    /// Takes messages of the last publisher that repeat one of its earlier ones; returns the bytes used.
+    #[inline]
+    fn take_repeats(&mut self, bytes: &[u8]) -> usize {
+        match self.slots.get_mut(&self.publisher) {
+            Some(Slot::Open(channel)) if self.publisher != 0 => channel.on_repeats(&mut self.link, bytes),
+            _ => 0,
         }
     }
 
@@ -190,9 +203,9 @@ impl Open {
                 if self.link.must_wait() {
                     return Ok(self.on_held_publish(frame, rest.get(..length).unwrap_or_default()));
                 }
-                let behind = rest.get(length..).unwrap_or_default();
+                self.publisher = frame.channel;
                 let publish = Publish { exchange_and_key, mandatory, immediate };
-                channel.on_publish(&mut self.link, publish, behind).map(|used| length + used)
+                channel.on_publish(&mut self.link, publish, (rest, length))
             }
             Some(Hot::Ack { tag, multiple }) => channel.on_ack(&mut self.link, tag, multiple).map(|()| length),
             Some(Hot::Nack { tag, multiple, requeue }) => {

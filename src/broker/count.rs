@@ -151,15 +151,15 @@ pub struct Publishes {
 }
 
 impl Publishes {
-    /// A message was published.
+    /// So many messages of one size were published.
     #[inline]
-    pub fn add(&mut self, bytes: u64, confirmable: bool) {
+    pub fn add(&mut self, count: u64, bytes: u64, confirmable: bool) {
         let at = SIZE_BOUNDS.iter().position(|bound| bytes <= *bound).unwrap_or(SIZE_BOUNDS.len());
         if let Some(size) = self.sizes.get_mut(at) {
-            *size += 1;
+            *size += count;
         }
-        self.bytes += bytes;
-        self.confirmable += u64::from(confirmable);
+        self.bytes += bytes * count;
+        self.confirmable += if confirmable { count } else { 0 };
     }
 
     /// How many were at most so large as each bound.
@@ -230,7 +230,7 @@ mod tests {
     fn sizes_are_told_apart_by_their_bounds() {
         let mut publishes = Publishes::default();
         for (bytes, confirmable) in [(0, false), (100, true), (101, true), (1_000, false), (1 << 30, true)] {
-            publishes.add(bytes, confirmable);
+            publishes.add(1, bytes, confirmable);
         }
         let buckets = publishes.buckets();
         assert_eq!((buckets[0], buckets[1], buckets[7]), ((100, 2), (1_000, 4), (100_000_000, 4)));

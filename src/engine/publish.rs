@@ -64,6 +64,16 @@ impl Route {
         self.targets.is_empty() && self.reply.is_none() && self.delays.is_empty() && !gated
     }
 
+    /// The queue that is all there is of it.
+    #[inline]
+    pub fn only_queue(&self) -> Option<&Arc<QueueHandle>> {
+        let only = self.reply.is_none() && self.histories.is_empty() && self.gates.is_empty() && self.delays.is_empty();
+        match &self.targets[..] {
+            [queue] if only => Some(queue),
+            _ => None,
+        }
+    }
+
     /// Counts messages that went this way. Returns how many reached a queue, once for each.
     pub fn count(&self, broker: &Broker, messages: u64) -> u64 {
         let handed_on = messages * self.targets.len() as u64;
@@ -162,6 +172,15 @@ struct Pending {
 }
 
 impl Batch {
+    /// Adds a message for one queue, as [`Batch::push`] does for a route of which that is all ([`Route::only_queue`]).
+    #[inline]
+    pub fn push_to(&mut self, broker: &Broker, queue: &Arc<QueueHandle>, parts: &Parts<'_>, tag: Option<PublishTag>) {
+        let length = parts.record_len();
+        self.add(broker, queue, parts, tag);
+        self.bytes += length;
+        self.spread += length;
+    }
+
     /// Adds a message for every queue of `route`. A queue that may refuse it says so under `tag`.
     pub fn push(&mut self, broker: &Broker, route: &Route, parts: &Parts<'_>, tag: Option<PublishTag>) {
         let (shared, own);

@@ -1,6 +1,6 @@
 //! A channel: publishes in, deliveries out, and the methods in between.
 //!
-//! - [`publish`]: basic.publish and its checks. [`confirms`]: when publishes are acknowledged.
+//! - [`publish`]: basic.publish and its checks; [`repeat`]: messages that differ in their bodies only. [`confirms`]: when publishes are acknowledged.
 //! - [`consume`]: consumers and deliveries. [`credit`]: prefetch. [`get`]: basic.get.
 //! - [`address`]: CC, BCC, direct reply-to. [`transaction`]: tx.
 //! - [`settle`]: ack, nack, reject, recover. [`unacked`]: what they refer to.
@@ -13,6 +13,7 @@ mod credit;
 mod definitions;
 mod get;
 mod publish;
+mod repeat;
 mod settle;
 mod trace;
 mod transaction;
@@ -35,6 +36,7 @@ use confirms::{Confirm, Confirms};
 use consume::Consumers;
 use credit::SharedLimit;
 use publish::RouteCache;
+use repeat::Repeat;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +50,7 @@ pub(super) struct Channel {
     record: Arc<ChannelRecord>,
     assembly: Assembly,
     route: RouteCache,
+    repeat: Repeat,
     confirms: Option<Confirms>,
     transaction: Option<Transaction>,
     unacked: Unacked,
@@ -80,6 +83,7 @@ impl Channel {
             record,
             assembly: Assembly::default(),
             route: RouteCache::default(),
+            repeat: Repeat::default(),
             confirms: None,
             transaction: None,
             unacked: Unacked::default(),

@@ -2,18 +2,20 @@
 
 use super::Channel;
 use super::address::{Address, is_special};
+use super::repeat::Whole;
 use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
 use crate::broker::count::{Count, Publishes};
 use crate::broker::queue::QueueKind;
-use crate::engine::{PublishTag, Route};
+use crate::engine::{PublishTag, QueueHandle, Route};
 use crate::limits::BODY_SIZE_CEILING;
 use crate::value::Reader;
 use crate::wire::WireError;
 use crate::wire::hot::{text, write_return};
 use crate::wire::output::write_content;
 use crate::wire::properties::{ContentHeader, PERSISTENT, Properties, read_content_header};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Class and method of basic.publish, for errors that its content causes.
@@ -40,7 +42,9 @@ pub(super) struct Admitted {
     pub priority: u8,
     pub deadline_ms: u64,
     /// The content header to keep, where it is not the publisher's.
-    header: Option<Vec<u8>>,
+    pub(super) header: Option<Vec<u8>>,
+    /// A property says something about who publishes, or where else the message goes.
+    pub(super) special: bool,
 }
 
 /// The last route of a channel.
@@ -74,24 +78,35 @@ pub(super) struct Counted {
 }
 
 impl Channel {
-    /// A publish came; `rest` are the bytes behind it. Returns how many of them it used: all the message's frames if they
-    /// are there, else none.
+    /// A publish came, in a frame of `length` bytes at the beginning of `frames`. Returns how many it used: all the message's
+    /// frames if they are there, else the first.
     ///
     /// # Errors
     /// As compat.md 1.9.
     #[inline]
-    pub fn on_publish(&mut self, link: &mut Link, publish: Publish<'_>, rest: &[u8]) -> Result<usize, AmqpError> {
+    pub fn on_publish(
+        &mut self,
+        link: &mut Link,
+        publish: Publish<'_>,
+        (frames, length): (&[u8], usize),
+    ) -> Result<usize, AmqpError> {
         let Publish { exchange_and_key, mandatory, immediate } = publish;
         if immediate {
             return Err(AmqpError::new(Code::NotImplemented, "immediate=true"));
         }
+        let rest = frames.get(length..).unwrap_or_default();
         let Some((payload, header, body, used)) = whole(rest, self.number, link.tuned.read_max) else {
             self.assembly.begin(exchange_and_key, mandatory);
-            return Ok(0);
+            return Ok(length);
         };
         let admitted = self.admit(link, exchange_and_key, payload, &header)?;
+        if admitted.is_plain() {
+            let Admitted { persistent, priority, .. } = admitted;
+            let (names, header, body_size) = (exchange_and_key.len(), payload.len(), body.len());
+            self.remember(link, frames, Whole { method: length, names, header, body_size, persistent, priority });
+        }
         self.complete(link, exchange_and_key, mandatory, payload, body, admitted)?;
-        Ok(used)
+        Ok(length + used)
     }
 
     /// The content header of a publish came.
@@ -188,7 +203,8 @@ impl Channel {
             }
             kept = header;
         }
-        if let Some(user) = properties.user_id()
+        let user = properties.user_id();
+        if let Some(user) = user
             && user != link.session.identity().user.as_str().as_bytes()
             && !link.session.identity().has_tag(IMPERSONATOR)
         {
@@ -201,6 +217,7 @@ impl Channel {
             priority: properties.priority().unwrap_or(0),
             deadline_ms,
             header: kept,
+            special: special || user.is_some(),
         })
     }
 
@@ -220,7 +237,7 @@ impl Channel {
             return self.complete_traced(link, exchange_and_key, mandatory, (header, body), admitted);
         };
         self.route.messages += 1;
-        self.route.counted.sizes.add(body.len() as u64, self.confirms.is_some());
+        self.route.counted.sizes.add(1, body.len() as u64, self.confirms.is_some());
         if !self.route.listed {
             self.route.listed = true;
             link.counting.push(self.number);
@@ -277,6 +294,30 @@ impl Channel {
 }
 
 impl RouteCache {
+    /// The queue that is all of the route for these names, if that is what is kept.
+    #[inline]
+    pub(super) fn only_queue(&self, exchange_and_key: &[u8], version: u64) -> Option<&Arc<QueueHandle>> {
+        let fits = self.reusable && self.version == version && self.exchange_and_key == exchange_and_key;
+        self.route.as_ref().filter(|_| fits)?.only_queue()
+    }
+
+    /// So many messages of one size went the way that is kept.
+    pub(super) fn count_repeats(
+        &mut self,
+        link: &mut Link,
+        channel: u16,
+        (count, size): (u64, u64),
+        confirmable: bool,
+    ) {
+        self.messages += count;
+        self.counted.sizes.add(count, size, confirmable);
+        if !self.listed {
+            self.listed = true;
+            link.counting.push(channel);
+        }
+        link.has_published = true;
+    }
+
     /// Counts what went the way that is kept.
     fn count(&mut self, link: &Link) {
         let messages = std::mem::take(&mut self.messages);

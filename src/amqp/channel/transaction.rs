@@ -161,6 +161,16 @@ impl Channel {
 }
 
 impl Admitted {
+    /// A message without anything special.
+    pub(super) fn plain(persistent: bool, priority: u8) -> Admitted {
+        Admitted { persistent, priority, deadline_ms: 0, header: None, special: false }
+    }
+
+    /// Whether only its frames say what becomes of it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.deadline_ms == 0 && !self.special
+    }
+
     /// The message as queues take it.
     pub(super) fn parts<'a>(&self, exchange_and_key: &'a [u8], header: &'a [u8], body: &'a [u8]) -> Parts<'a> {
         let (persistent, priority, deadline_ms) = (self.persistent, self.priority, self.deadline_ms);

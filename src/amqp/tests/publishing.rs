@@ -24,6 +24,64 @@ fn every_way_of_cutting_the_bytes_gives_the_same_messages() {
 }
 
 #[test]
+fn messages_that_look_like_those_before_them_go_their_own_ways() {
+    let node = node();
+    let mut client = node.channel();
+    ["q", "r"].into_iter().for_each(|queue| client.queue(queue, false));
+    client.confirms();
+    let plain = PropertiesBuilder::default();
+    let other = PropertiesBuilder { priority: Some(7), ..Default::default() };
+    let expired = PropertiesBuilder { expiration: Some(b"0"), ..Default::default() };
+    let mut bytes = Vec::new();
+    let mut publish = |key, properties: &PropertiesBuilder<'_>, body: &str| {
+        bytes.extend(message(1, "", key, false, properties, body.as_bytes()));
+    };
+    for turn in 0..3 {
+        ["a", "b", "c"].into_iter().for_each(|body| publish("q", &plain, &format!("{body}{turn}")));
+        publish("r", &plain, "r1");
+        publish("r", &plain, "r2");
+        publish("q", &other, &format!("d{turn}"));
+        publish("q", &expired, &format!("e{turn}"));
+        publish("q", &plain, "");
+        publish("q", &plain, "longer");
+        publish("nowhere", &plain, "n1");
+        publish("nowhere", &plain, "n2");
+        publish("q", &plain, &format!("f{turn}"));
+    }
+    // Whole, and cut where nothing is whole.
+    for size in [bytes.len(), 30] {
+        bytes.chunks(size).for_each(|piece| client.send(piece));
+        let confirmed = acks(&client.read());
+        assert!(confirmed.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let mut worker = node.channel();
+        worker.consume("q", "c", true);
+        let found = worker.delivered(3 * 7);
+        let bodies: Vec<String> = found.iter().map(|(.., body)| String::from_utf8_lossy(body).into_owned()).collect();
+        let expected = (0..3).flat_map(|turn| {
+            let numbered = |body: &str| format!("{body}{turn}");
+            ["a", "b", "c", "d"].map(numbered).into_iter().chain([String::new(), "longer".into(), numbered("f")])
+        });
+        assert_eq!(bodies, expected.collect::<Vec<_>>(), "pieces of {size}");
+        worker.consume("r", "d", true);
+        assert_eq!(worker.delivered(6).len(), 6);
+    }
+    client.publish("", "q", b"last");
+    assert_eq!(acks(&client.read()), [(73, false)], "every one has its number");
+    // What was remembered ends with what it was remembered of.
+    let delete = queue::Delete { queue: "r".into(), nowait: true, ..Default::default() };
+    client.publish("", "r", b"r3");
+    client.method(1, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)));
+    client.send(&message(1, "", "r", true, &plain, b"r3"));
+    client.publish("", "r", b"r3");
+    assert_eq!(acks(&client.read()).len(), 3);
+    client.queue("r", false);
+    client.publish("", "r", b"r4");
+    let mut worker = node.channel();
+    worker.consume("r", "d", true);
+    assert_eq!(worker.delivered(1)[0].2, b"r4");
+}
+
+#[test]
 fn property_bytes_pass_through() {
     let node = node();
     let mut client = node.channel();
