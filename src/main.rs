@@ -66,18 +66,30 @@ async fn run(config: &Config) -> Result<(), NodeError> {
 #[allow(unsafe_code, reason = "madvise")]
 fn forget_start() {
     use rustix::mm::{Advice, madvise};
-    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::env::current_exe()) else { return };
-    let program = program.to_string_lossy();
-    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(&*program)) {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
-        let ends = range.map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)));
-        if let Some((Ok(from), Ok(to))) = ends {
-            // SAFETY: code is never written to, so that what comes back is what was there.
-            let advised =
-                unsafe { madvise(std::ptr::with_exposed_provenance_mut(from), to - from, Advice::LinuxDontNeed) };
-            tracing::debug!(?advised, bytes = to - from, "the start's code is not kept in memory");
+    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/smaps"), std::env::current_exe()) else {
+        return;
+    };
+    for (from, to) in clean_pages(&maps, &program.to_string_lossy()) {
+        // SAFETY: these pages are the file's and were never written to: what comes back is what was there.
+        let advised = unsafe { madvise(std::ptr::with_exposed_provenance_mut(from), to - from, Advice::LinuxDontNeed) };
+        tracing::debug!(?advised, bytes = to - from, "what only the start needs is not kept in memory");
+    }
+}
+
+/// The address ranges of a file's pages that this process only reads and has no copy of, as `/proc/PID/smaps` tells.
+fn clean_pages(smaps: &str, file: &str) -> Vec<(usize, usize)> {
+    let (mut clean, mut place) = (Vec::new(), None);
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if let Some((from, to)) = first.split_once('-') {
+            let ends = usize::from_str_radix(from, 16).ok().zip(usize::from_str_radix(to, 16).ok());
+            place = ends.filter(|_| line.ends_with(file) && second.starts_with('r') && !second.contains('w'));
+        } else if first == "Anonymous:" && second == "0" {
+            clean.extend(place.take());
         }
     }
+    clean
 }
 
 /// Tells systemd, if it has started us.

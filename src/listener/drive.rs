@@ -32,10 +32,14 @@ pub(super) struct Surroundings {
 }
 
 /// Drives `connection` until either side is done, or it is to go on elsewhere.
-pub(super) async fn drive(socket: Socket, connection: Connection, surroundings: Surroundings) {
+pub(super) fn drive(
+    socket: Socket,
+    connection: Connection,
+    surroundings: Surroundings,
+) -> impl Future<Output = ()> + Send {
     tracing::info!(connection = %connection.name(), "accepted");
     let (input, share, elsewhere) = (Input::default(), Share::default(), false);
-    go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings).await;
+    go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings)
 }
 
 fn go_on(mut driver: Driver, surroundings: Surroundings) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -186,7 +190,9 @@ impl Driver {
         lanes.spawn(place, async move {
             let Ok(socket) = socket.tie() else { return };
             let elsewhere = place == Place::Elsewhere;
-            go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings).await;
+            let lanes = surroundings.lanes.clone();
+            lanes
+                .spawn(place, go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings));
         });
     }
 

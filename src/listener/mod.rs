@@ -101,7 +101,8 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
     let _ = stream.set_nodelay(service.nodelay);
     let Ok(stream) = stream.into_std() else { return };
     let (accepted, task) = (Now::read(), service.clone());
-    service.lanes.spawn(service.lanes.begin(), async move {
+    let lane = service.lanes.begin();
+    service.lanes.spawn(lane, async move {
         let Ok(stream) = TcpStream::from_std(stream) else { return };
         let arrival = Arrival { stream, address: canonical(address), tls };
         let prepared = tokio::select! {
@@ -112,7 +113,10 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
             Ok((socket, peer)) => {
                 let Service { settings, broker, auth, lanes, stop, .. } = task;
                 let connection = Connection::new(settings, broker, auth, peer, accepted);
-                drive::drive(socket, connection, Surroundings { lanes, stop, _place: place }).await;
+                // A task of its own: it has no room for what came before.
+                lanes
+                    .clone()
+                    .spawn(lane, drive::drive(socket, connection, Surroundings { lanes, stop, _place: place }));
             }
             Err(fault) => tracing::info!(connection = %address, "closed before AMQP: {fault}"),
         }
