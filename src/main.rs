@@ -7,6 +7,9 @@ use warren::cli::{self, Command};
 use warren::config::{Config, Loaded};
 use warren::node::{Node, NodeError};
 
+/// A start is over, its threads have begun their work.
+const START_OVER: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// One heap for Rust and RocksDB; it gives memory back to the system.
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -47,7 +50,10 @@ async fn run(config: &Config) -> Result<(), NodeError> {
     let told_to_stop = told_to_stop();
     let node = Node::start(config)?;
     tell_system(NotifyState::Ready);
-    forget_start();
+    tokio::spawn(async {
+        tokio::time::sleep(START_OVER).await;
+        forget_start();
+    });
     let stopped = tokio::select! {
         () = told_to_stop => None,
         error = node.failed() => Some(error),
