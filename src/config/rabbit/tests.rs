@@ -42,6 +42,10 @@ fn management_and_figures() {
     assert_eq!(found.management.address, ["[::]:15673".parse().unwrap()]);
     assert_eq!(found.management.tls_address, ["[::]:15674".parse().unwrap()]);
     assert_eq!(found.prometheus.address, ["[::]:1".parse().unwrap()]);
+    let cors = "management.cors.allow_origins.1 = https://a.example\nmanagement.cors.allow_origins.2 = *\nmanagement.cors.max_age = 60\n";
+    let found = config(cors).management;
+    let origins: Vec<&str> = found.cors_origins.iter().map(crate::name::Name::as_str).collect();
+    assert_eq!((origins, found.cors_max_age.as_secs()), (vec!["https://a.example", "*"], 60));
 }
 
 #[test]
