@@ -155,6 +155,15 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
         // What dies is on its way out of the queue, and counts until it has left.
         let counts = status.counts;
         let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
+        if request.flag("disable_stats") {
+            let totals = [
+                ("messages", lengths.messages()),
+                ("messages_ready", lengths.ready),
+                ("messages_unacknowledged", lengths.unacknowledged),
+            ];
+            members.extend(totals.map(|(name, total)| (name.to_owned(), Json::from(total))));
+            return shown;
+        }
         members.extend(stats::queue(clock, queue, lengths, &status.totals));
         members.extend(numbers(&status));
         if let Some(since) = queue.idle_since() {
@@ -212,6 +221,11 @@ fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut 
         let found = consumer.and_then(|id| consumer_of_queue(request, queue, id));
         members.insert(key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag)));
     }
+    if queue.kind() == QueueKind::Classic {
+        let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
+        let store = json!({"mode": "default", "version": 2, "len": ready, "num_pending_acks": unsettled});
+        members.insert("backing_queue_status".to_owned(), store);
+    }
     if queue.kind() == QueueKind::Quorum {
         let node = request.place.node.as_str();
         let settings = queue.settings();
@@ -223,6 +237,9 @@ fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut 
             settings.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit)),
         );
         members.insert("messages_dlx".to_owned(), Json::from(status.counts.dying));
+        let of_others = status.bytes_ready + status.bytes_unsettled;
+        let dying = if status.counts.dying == 0 { 0 } else { status.bytes.saturating_sub(of_others) };
+        members.insert("message_bytes_dlx".to_owned(), Json::from(dying));
         members.insert("messages_delayed".to_owned(), Json::from(status.counts.delayed));
         members.insert("open_files".to_owned(), json!({node: 0}));
     }

@@ -188,6 +188,7 @@ fn uploads_and_downloads() {
 fn files_of_several_versions() {
     for (name, text) in [
         ("3.8", include_str!("samples/rabbitmq-3.8.json")),
+        ("3.10", include_str!("samples/rabbitmq-3.10.json")),
         ("3.13", include_str!("samples/rabbitmq-3.13.json")),
         ("4.2", include_str!("samples/rabbitmq-4.2.json")),
     ] {

@@ -84,6 +84,7 @@ pub const CASES: &[Case] = &[
     ("GET", "/api/queues", "/api/queues", ""),
     ("GET", "/api/queues", "/api/queues?page=1&page_size=1&columns=name,messages", ""),
     ("GET", "/api/queues", "/api/queues?disable_stats=true", ""),
+    ("GET", "/api/queues", "/api/queues?disable_stats=true&enable_queue_totals=true", ""),
     ("GET", "/api/queues/detailed", "/api/queues/detailed?sort=messages&sort_reverse=true&page=1&page_size=1", ""),
     ("GET", "/api/queues/{vhost}", "/api/queues/golden", ""),
     ("GET", "/api/queues/{vhost}/{queue}", "/api/queues/golden/orders", ""),
