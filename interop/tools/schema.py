@@ -10,6 +10,19 @@ from node import Node, main, venv
 HOOKS = '''
 import schemathesis
 
+# Names of things that are there: half of the requests are about them.
+KNOWN = {"vhost": "/", "queue": "q", "exchange": "amq.topic", "source": "amq.topic", "destination": "q", "user": "ada",
+         "component": "shovel", "name": "n"}
+
+@schemathesis.hook
+def map_path_parameters(context, path_parameters):
+    operation = context.operation
+    if path_parameters and (operation.method.upper(), operation.path) != ("DELETE", "/api/vhosts/{vhost}"):
+        for name, there in KNOWN.items():
+            if name in path_parameters and len(str(path_parameters[name])) % 2 == 0:
+                path_parameters[name] = there
+    return path_parameters
+
 @schemathesis.check
 def no_server_error(ctx, response, case):
     allowed = response.status_code == 503 and "/health/checks/" in case.path
@@ -20,8 +33,10 @@ def no_server_error(ctx, response, case):
 
 def check():
     python = venv("schemathesis")
-    examples = sys.argv[1] if len(sys.argv) > 1 else "20"
+    examples = sys.argv[1] if len(sys.argv) > 1 else "8"
     with Node() as node:
+        node.api.put("/api/queues/%2F/q", {})
+        node.api.put("/api/users/ada", {"password": "x", "tags": "management"})
         (node.folder / "hooks.py").write_text(HOOKS)
         command = [python, "-m", "schemathesis.cli", "run", f"{node.api.url}/api/openapi.json", "--auth", "guest:guest",
                    "--checks", "no_server_error,status_code_conformance", "--max-examples", examples, "--workers", "2",
