@@ -5,6 +5,7 @@
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
 //! - [`connections`], [`channels`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
 //!   [`samples`]: how fast it grows. [`letters`]: how many messages were dead-lettered.
+//!   [`sums`]: what all queues have together.
 //! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
 //! - [`ways`]: ways through its exchanges.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
@@ -47,6 +48,7 @@ pub mod session;
 mod sessions;
 mod start;
 mod stored;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -69,4 +71,5 @@ pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
 pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series, VhostSample};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};
 pub use sessions::VhostTotals;
+pub use sums::QueueSums;
 pub use vhost::TRACE_EXCHANGE;

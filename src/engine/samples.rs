@@ -10,6 +10,7 @@ use super::channels::ChannelRecord;
 use super::connections::{Churn, ConnectionRecord, TrafficTotals};
 use super::queue_handle::QueueHandle;
 use super::sessions::VhostTotals;
+use super::sums::Sums;
 use crate::broker::count::{Throughput, Totals};
 use crate::limits::{SERIES_MAX, SERIES_SAMPLES, SERIES_SAMPLES_NODE};
 use crate::name::Name;
@@ -175,6 +176,8 @@ pub(super) struct Samples {
     watched: Mutex<Vec<Weak<QueueHandle>>>,
     /// Messages in the queues of each virtual host, as of the last look.
     lengths: Mutex<HashMap<Name, Lengths>>,
+    /// What else all queues have together.
+    sums: Sums,
     exchanges: Mutex<HashMap<usize, WatchedExchange>>,
     node: Mutex<Series<NodeSample>>,
     /// Virtual hosts in which something was done lately.
@@ -208,6 +211,15 @@ impl Samples {
         if self.series.load(Ordering::Relaxed) < SERIES_MAX { SERIES_SAMPLES } else { 2 }
     }
 
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Queues that were asked for something since the last look.
+    pub(super) fn stirred_queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.stirred.lock().clone()
+    }
+
     /// Looks at a queue. `keep`: whether a sample is kept. Returns how its lengths have changed.
     fn look(&self, queue: &QueueHandle, now: u64) -> (Lengths, Lengths) {
         let mut samples = queue.samples().lock();
@@ -232,6 +244,7 @@ impl Samples {
         for queue in &stirred {
             let (before, after) = self.look(queue, now);
             self.lengths.lock().entry(queue.definition().vhost.clone()).or_default().follow(before, after);
+            self.sums.look(queue);
             next.push(Arc::downgrade(queue));
         }
         let fresh: std::collections::HashSet<_> = stirred.iter().map(|queue| queue.id()).collect();
@@ -336,7 +349,7 @@ impl Broker {
             }
         }
         // What has changed since the last look is looked at now.
-        let stirred: Vec<Arc<QueueHandle>> = self.samples().stirred.lock().clone();
+        let stirred = self.samples().stirred_queues();
         for queue in stirred.iter().filter(|queue| vhost.is_none_or(|vhost| queue.definition().vhost == *vhost)) {
             let (before, counts) = (queue.samples().lock().lengths, queue.counts());
             lengths.follow(before, Lengths { ready: counts.ready, unacknowledged: counts.unsettled });

@@ -129,6 +129,9 @@ fn counted_by_protocol_and_queue_type() {
         value(&now, &format!("rabbitmq_message_size_bytes_bucket{{protocol=\"amqp091\",le=\"{bound}\"}}"))
     };
     assert_eq!((size("100"), size("1000"), size("10000"), size("+Inf")), (2.0, 2.0, 3.0, 3.0));
+    let of_queues =
+        ["queue_messages_bytes", "queue_messages_ready_bytes", "queue_messages_unacked_bytes", "queue_messages_ram"];
+    assert_eq!(of_queues.map(|name| value(&now, &format!("rabbitmq_{name}"))), [5000.0, 5000.0, 0.0, 1.0]);
     let sums = ["channel_messages_published_total", "queue_messages_published_total", "channel_get_total"];
     assert_eq!(sums.map(|name| value(&now, &format!("rabbitmq_{name}"))), [3.0, 2.0, 1.0]);
     assert!(value(&now, "warren_committed_bytes_total") >= value(&now, "warren_page_outs_total"));
@@ -166,6 +169,9 @@ fn counted_by_protocol_and_queue_type() {
         "also when the channel is gone"
     );
     assert_eq!(value(&after, "rabbitmq_connections"), 0.0);
+    assert_eq!(value(&after, "rabbitmq_queue_messages_bytes"), 5000.0);
+    assert_eq!(api.delete("/api/queues/%2F/p-q").status, 204);
+    assert_eq!(value(&samples(&api.get("/metrics").body), "rabbitmq_queue_messages_bytes"), 0.0);
 }
 
 #[test]

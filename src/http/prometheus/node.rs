@@ -21,7 +21,34 @@ pub(super) fn sums(request: &Request, out: &mut Exposition) {
         "Sum of ready and unacknowledged messages - total queue depth",
         lengths.messages(),
     );
+    queues_together(request, out);
     channels::together(request, out);
+}
+
+/// Sums over queues under the names that single queues have, as of the last sample and what was asked of queues since.
+fn queues_together(request: &Request, out: &mut Exposition) {
+    let sums = request.broker.queue_sums();
+    let channels = request.broker.connections().into_iter().flat_map(|connection| connection.channels());
+    let consumers = channels.map(|channel| channel.consumer_count() as u64).sum();
+    for (name, help, value) in [
+        ("queue_messages_ram", "Ready and unacknowledged messages stored in memory", sums.ram),
+        ("queue_messages_ram_bytes", "Size of ready and unacknowledged messages stored in memory", sums.bytes_ram),
+        ("queue_messages_persistent", "Persistent messages", sums.persistent),
+        ("queue_messages_persistent_bytes", "Size in bytes of persistent messages", sums.bytes_persistent),
+        ("queue_messages_bytes", "Size in bytes of ready and unacknowledged messages", sums.bytes),
+        ("queue_messages_ready_bytes", "Size in bytes of ready messages", sums.bytes_ready),
+        ("queue_messages_unacked_bytes", "Size in bytes of all unacknowledged messages", sums.bytes_unsettled),
+        ("queue_messages_paged_out", "Messages paged out to disk", sums.paged_out),
+        (
+            "queue_messages_paged_out_bytes",
+            "Size in bytes of messages paged out to disk",
+            sums.bytes.saturating_sub(sums.bytes_ram),
+        ),
+        ("queue_process_memory_bytes", "Memory in bytes used by queues' messages", sums.bytes_ram),
+        ("queue_consumers", "Consumers on queues", consumers),
+    ] {
+        out.one(name, Kind::Gauge, help, value);
+    }
 }
 
 /// The node.
