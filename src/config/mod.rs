@@ -345,6 +345,8 @@ settings! {
         timeout: Duration = r#""5s""#, Span { min_ms: 10, max_ms: 60_000, unit: Unit::Seconds };
         /// How long an answer about rights is good.
         cache_ttl: Duration = r#""15s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// Whether an allowed login is good for as long: until then the service is not asked about the same name and password.
+        cache_logins: bool = "false", Flag;
         /// Who signs the certificates of https:// services, PEM; "" for whom the system trusts.
         authorities: Option<PathBuf> = r#""""#, OptionalLocation;
     }

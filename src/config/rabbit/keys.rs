@@ -220,7 +220,7 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
     let name = value.trim_start_matches("rabbit_auth_backend_");
     match name {
         "internal" | "http" | "oauth2" => Ok(Meaning::Part("auth.backends", name.to_owned())),
-        "cache" => Ok(Meaning::Default),
+        "cache" => Ok(Meaning::Setting("auth_http.cache_logins", Input::Bool(true))),
         "dummy" | "ldap" | "amqp" => Ok(Meaning::Unused(" (this back end is not there)")),
         _ => Err("internal, http, oauth2 or cache"),
     }

@@ -120,6 +120,7 @@ fn back_ends() {
                   auth_http.http_method = post\nauth_http.user_path = http://a/u\n";
     let found = config(cached);
     assert_eq!((&found.auth.backends[..], found.auth_http.cache_ttl), (&["http"][..], Duration::from_secs(5)));
+    assert!(found.auth_http.cache_logins && !config("auth_backends.1 = http").auth_http.cache_logins);
     assert_eq!(
         (found.auth_http.method, &found.auth_http.user_url[..]),
         (crate::config::HttpMethod::Post, "http://a/u")
