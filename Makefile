@@ -18,7 +18,7 @@ CARGO = $(COMPILERS) cargo
 
 TOOLS := rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-upgrade rabbitmq-plugins
 
-.PHONY: help install uninstall build run test lint interop suites crash model fuzz bench bench-peers bench-parts portable clean needs needs-lint
+.PHONY: help install uninstall build run test lint interop tools suites crash model fuzz bench bench-peers bench-parts portable clean needs needs-lint
 
 help:
 	@echo 'make run [ARGS="..."]  build, and serve on 127.0.0.1:5672 with ./data'
@@ -26,6 +26,7 @@ help:
 	@echo 'make install           the program, RabbitMQ'\''s tool names for it, a systemd unit [PREFIX=$(PREFIX)] [DESTDIR=]'
 	@echo 'make test              format, lints, tests, and the interop clients whose toolchain is present'
 	@echo 'make interop           install every interop client, and run them all'
+	@echo 'make tools             rabbitmqadmin, Terraform'\''s client, Flower, Prometheus, RabbitMQ itself: with the management API'
 	@echo 'make suites            the broker tests of client libraries, and PerfTest, unmodified'
 	@echo 'make crash [N=200]     kill -9 under load, N times, and check that nothing confirmed is lost'
 	@echo 'make model [N=10000000] N random commands for the queue machine and a naive queue [SEED=1]'
@@ -67,6 +68,9 @@ lint: needs needs-lint
 
 interop: build
 	interop/run
+
+tools: build
+	interop/tools/run
 
 suites: build
 	interop/suites/run

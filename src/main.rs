@@ -4,7 +4,7 @@ use sd_notify::NotifyState;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use warren::cli::{self, Command};
-use warren::config::{Config, Loaded};
+use warren::config::{Config, Effective, Loaded};
 use warren::node::{Node, NodeError};
 
 /// A start is over, its threads have begun their work.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
+fn serve(Loaded { config, unused, effective }: &Loaded) -> ExitCode {
     if let Err(error) = cli::logging::start(&config.log) {
         return report(Err(error.to_string()));
     }
@@ -39,16 +39,16 @@ fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(format!("cannot start: {error}"))),
     };
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(run(config, effective));
     // A stuck disk must not keep the process.
     runtime.shutdown_background();
     report(outcome.map_err(|error| error.to_string()))
 }
 
-async fn run(config: &Config) -> Result<(), NodeError> {
+async fn run(config: &Config, effective: &[Effective]) -> Result<(), NodeError> {
     // Before the port answers: whoever sees that the broker serves may stop it.
     let told_to_stop = told_to_stop();
-    let node = Node::start(config)?;
+    let node = Node::start(config, effective)?;
     tell_system(NotifyState::Ready);
     tokio::spawn(async {
         tokio::time::sleep(START_OVER).await;

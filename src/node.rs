@@ -9,7 +9,7 @@ use crate::amqp::Settings;
 use crate::auth;
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
-use crate::config::{Config, QueueType, SyncMode};
+use crate::config::{Config, Effective, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
 use crate::limits::HANDSHAKES_MAX;
@@ -91,11 +91,11 @@ impl Drop for Ending {
 }
 
 impl Node {
-    /// Starts a broker. To be called within a tokio runtime.
+    /// Starts a broker. To be called within a tokio runtime. `effective`: the settings as administrators are shown them.
     ///
     /// # Errors
     /// When the data directory is in use or damaged, or an address cannot be listened on.
-    pub fn start(config: &Config) -> Result<Node, NodeError> {
+    pub fn start(config: &Config, effective: &[Effective]) -> Result<Node, NodeError> {
         let started = Now::read().monotonic;
         tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
@@ -107,7 +107,7 @@ impl Node {
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config))?;
         if let Some((file, definitions)) = definitions {
-            let imported = definitions::import(&broker, definitions);
+            let imported = definitions::import(&broker, definitions, logins::hashing(config));
             let failed = |fault| NodeError::Definitions(DefinitionsError::new(file, fault));
             imported.map_err(failed)?;
             tracing::info!(file = %file.display(), "definitions imported");
@@ -134,7 +134,7 @@ impl Node {
         };
         let lanes = Ending(service.lanes.clone());
         tell_start(config, broker.found(), started);
-        let http_addresses = management.serve(config, started, &service);
+        let http_addresses = management.serve(config, effective, started, &service);
         let addresses = listeners.serve(&service);
         if config.disk.free_limit > 0 {
             let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);

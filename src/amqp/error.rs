@@ -1,6 +1,6 @@
 //! What ends a channel or a connection: one error type, whose scope one table decides (compat.md 1.4).
 
-use crate::broker::refusal::Refusal;
+use crate::broker::refusal::{Refusal, RefusalKind};
 use crate::limits::SHORT_STRING_MAX;
 use crate::wire::WireError;
 use amq_protocol::types::ShortString;
@@ -72,36 +72,14 @@ impl Code {
     }
 
     fn of_refusal(refusal: &Refusal) -> Code {
-        match refusal {
-            Refusal::NotFound(_) | Refusal::NoQueueDeclared | Refusal::Damaged(..) => Code::NotFound,
-            Refusal::VhostNotFound(_) | Refusal::VhostRefused(..) | Refusal::LimitReached(_) => Code::NotAllowed,
-            Refusal::Locked(_) | Refusal::NoGet(_) => Code::ResourceLocked,
-            Refusal::AccessRefused { .. }
-            | Refusal::TopicRefused { .. }
-            | Refusal::ReservedName(..)
-            | Refusal::SystemExchange(_)
-            | Refusal::DefaultExchange
-            | Refusal::InternalExchange(_)
-            | Refusal::ExclusiveUse(_) => Code::AccessRefused,
-            Refusal::Inequivalent { .. }
-            | Refusal::UnknownExchangeType(_)
-            | Refusal::DelayedType(_)
-            | Refusal::InUse(_)
-            | Refusal::NotEmpty(_)
-            | Refusal::InvalidArgument(..)
-            | Refusal::ArgumentType(..)
-            | Refusal::ForeignArgument(..)
-            | Refusal::InvalidProperty(..)
-            | Refusal::ServerNamed(_)
-            | Refusal::InvalidXMatch(_)
-            | Refusal::QueueLimit(..)
-            | Refusal::NoSuchUser(_)
-            | Refusal::InvalidPattern(..)
-            | Refusal::ProtectedVhost(_)
-            | Refusal::Unacceptable(_)
-            | Refusal::InvalidMessage(_) => Code::PreconditionFailed,
-            Refusal::NotImplemented(_) => Code::NotImplemented,
-            Refusal::Unavailable(_) => Code::InternalError,
+        match refusal.kind() {
+            RefusalKind::NotFound => Code::NotFound,
+            RefusalKind::NotAllowed => Code::NotAllowed,
+            RefusalKind::Locked => Code::ResourceLocked,
+            RefusalKind::Refused => Code::AccessRefused,
+            RefusalKind::Unfit => Code::PreconditionFailed,
+            RefusalKind::NotImplemented => Code::NotImplemented,
+            RefusalKind::Unavailable => Code::InternalError,
         }
     }
 }

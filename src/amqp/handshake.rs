@@ -63,7 +63,7 @@ impl Connection {
 
     fn write_start(&mut self) {
         let mechanisms = sasl::mechanisms(&self.auth, self.peer.certificate_name.as_deref());
-        let properties = server_properties(&self.settings, self.broker.cluster_name());
+        let properties = server_properties(&self.settings, &self.broker.cluster_name());
         let start = connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,

@@ -153,6 +153,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_serves_connections_goes_before_passwords() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (hasher, stored) = (Hasher::new().unwrap(), password::hash(b"hunter", HashAlgorithm::Argon2id).unwrap());
+        let both = async { tokio::join!(hasher.matches(&stored, b"hunter"), hasher.matches(&stored, b"wrong")) };
+        assert_eq!(runtime.block_on(both), (true, false));
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.join("stat")).ok());
+        let hashers: Vec<String> = stats.filter(|stat| stat.contains("(passwords)")).collect();
+        assert!(!hashers.is_empty());
+        for stat in hashers {
+            // Behind the name, the niceness is the seventeenth.
+            let behind = stat.rsplit_once(')').unwrap().1;
+            assert_eq!(behind.split_whitespace().nth(16), Some(NICENESS.to_string().as_str()), "{stat}");
+        }
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let hasher = Hasher::new().unwrap();
         for number in 0..2 * REMEMBERED as u64 + 10 {

@@ -7,7 +7,9 @@ use crate::broker::refusal::ResourceKind;
 use crate::clock::Now;
 use crate::name::Name;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,20 +33,37 @@ pub struct ServiceSettings {
     pub post: bool,
     /// How long an answer about rights is good.
     pub remember: Duration,
+    /// Whether an allowed login is good for as long, as with RabbitMQ's cache; refusals are never remembered.
+    pub remember_logins: bool,
 }
 
 /// The service.
-#[derive(Debug)]
 pub struct Service {
     settings: ServiceSettings,
     outside: Outside,
     answers: Mutex<HashMap<String, (bool, Instant)>>,
+    /// Allowed logins by their prints, with their tags.
+    logins: Mutex<HashMap<Print, (Vec<Name>, Instant)>>,
+    /// Prints are made with it; new with each start. None: the system gives no randomness, and nothing is remembered.
+    key: Option<Print>,
 }
+
+/// Without what is remembered of logins.
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A name with its password, as nobody can read it.
+type Print = [u8; 32];
 
 impl Service {
     /// The service of these settings.
     pub fn new(settings: ServiceSettings, outside: Outside) -> Service {
-        Service { settings, outside, answers: Mutex::default() }
+        let mut key = Print::default();
+        let key = getrandom::fill(&mut key).ok().map(|()| key).filter(|_| settings.remember_logins);
+        Service { settings, outside, answers: Mutex::default(), logins: Mutex::default(), key }
     }
 
     /// Whether somebody may log in: None, or the tags. `password`: None for who is known by a certificate. Waits for the
@@ -53,15 +72,34 @@ impl Service {
     /// # Errors
     /// The service does not answer, or not with one of its words.
     pub fn login(&self, user: &str, password: Option<&str>) -> Result<Option<Vec<Name>>, String> {
+        let print = password.and_then(|password| self.print(user, password));
+        let now = Now::read().monotonic;
+        if let Some((tags, until)) = print.and_then(|print| self.logins.lock().get(&print).cloned())
+            && now < until
+        {
+            return Ok(Some(tags));
+        }
         let parameters = [Some(("username", user)), password.map(|password| ("password", password))];
         let parameters: Vec<_> = parameters.into_iter().flatten().collect();
         let answer = self.ask(&self.settings.user_url, &parameters)?;
         let mut words = answer.split_whitespace();
         match words.next().map(str::to_ascii_lowercase).as_deref() {
-            Some("allow") => Ok(Some(words.filter_map(Name::new).collect())),
+            Some("allow") => {
+                let tags: Vec<Name> = words.filter_map(Name::new).collect();
+                if let Some(print) = print {
+                    remember(&mut self.logins.lock(), print, (tags.clone(), now + self.settings.remember), now);
+                }
+                Ok(Some(tags))
+            }
             Some("deny") => Ok(None),
             _ => Err(format!("{}: neither allow nor deny", self.settings.user_url)),
         }
+    }
+
+    /// None: logins are not remembered.
+    fn print(&self, user: &str, password: &str) -> Option<Print> {
+        let print = Sha256::new().chain_update(self.key?).chain_update((user.len() as u64).to_be_bytes());
+        Some(print.chain_update(user).chain_update(password).finalize().into())
     }
 
     fn ask(&self, url: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
@@ -95,16 +133,20 @@ impl Service {
                 return false;
             }
         };
-        let mut answers = self.answers.lock();
-        if answers.len() >= REMEMBERED {
-            answers.retain(|_, (_, until)| now < *until);
-            if answers.len() >= REMEMBERED {
-                answers.clear();
-            }
-        }
-        answers.insert(question, (answer, now + self.settings.remember));
+        remember(&mut self.answers.lock(), question, (answer, now + self.settings.remember), now);
         answer
     }
+}
+
+/// Remembers an answer until its time; when there are too many, those whose time is over go, or all.
+fn remember<K: Hash + Eq, V>(answers: &mut HashMap<K, (V, Instant)>, question: K, answer: (V, Instant), now: Instant) {
+    if answers.len() >= REMEMBERED {
+        answers.retain(|_, (_, until)| now < *until);
+        if answers.len() >= REMEMBERED {
+            answers.clear();
+        }
+    }
+    answers.insert(question, answer);
 }
 
 /// Does what waits for another machine; others that this thread serves go on elsewhere meanwhile.

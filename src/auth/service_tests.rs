@@ -6,6 +6,14 @@ use std::net::TcpListener;
 
 /// A service that answers by the first of these parts that a question holds; it keeps what it was asked.
 fn service(post: bool, answers: &'static [(&'static str, &'static str)]) -> (Arc<Service>, Arc<Mutex<Vec<String>>>) {
+    service_that(post, false, answers)
+}
+
+fn service_that(
+    post: bool,
+    remember_logins: bool,
+    answers: &'static [(&'static str, &'static str)],
+) -> (Arc<Service>, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -38,6 +46,7 @@ fn service(post: bool, answers: &'static [(&'static str, &'static str)]) -> (Arc
         topic_url: format!("{url}/topic"),
         post,
         remember: Duration::from_secs(60),
+        remember_logins,
     };
     (Arc::new(Service::new(settings, Outside::new(Duration::from_secs(10), None).unwrap())), asked)
 }
@@ -64,6 +73,25 @@ fn logins_by_get_and_post() {
             assert!(asked[0].contains(part), "{}", asked[0]);
         }
         assert!(!asked[1].contains("password"), "{}", asked[1]);
+    }
+}
+
+#[test]
+fn allowed_logins_are_asked_once_where_the_settings_say_so() {
+    let answers = &[("username=app&password=right", "allow management")];
+    for (remembers, wanted) in [(true, 1), (false, 3)] {
+        let (service, asked) = service_that(true, remembers, answers);
+        for _ in 0..3 {
+            assert_eq!(tags(service.login("app", Some("right"))), Some(vec!["management".to_owned()]));
+        }
+        // What is refused is asked each time, and so is who needs no password.
+        for password in [Some("wrong"), Some("wrong"), None, None] {
+            assert_eq!(tags(service.login("app", password)), None);
+        }
+        assert_eq!(tags(service.login("apprigh", Some("t"))), None, "another name, another password");
+        let count = |part: &str| asked.lock().iter().filter(|question| question.contains(part)).count();
+        assert_eq!((count("password=right"), count("password=wrong")), (wanted, 2));
+        assert!(!format!("{service:?}").contains("right"));
     }
 }
 

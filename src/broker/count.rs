@@ -187,6 +187,52 @@ impl AddAssign for Publishes {
     }
 }
 
+/// Bounds of how many messages a channel takes at a time.
+pub const BATCH_BOUNDS: [u64; 7] = [1, 4, 16, 64, 256, 1024, 4096];
+
+/// Turns of channels by how many messages each brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batches {
+    /// How many brought at most so many as each bound and more than the one before; the last: more than all.
+    counts: [u64; BATCH_BOUNDS.len() + 1],
+    /// Messages of all.
+    pub messages: u64,
+}
+
+impl Batches {
+    /// A turn brought so many.
+    pub fn add(&mut self, messages: u64) {
+        let at = BATCH_BOUNDS.iter().position(|bound| messages <= *bound).unwrap_or(BATCH_BOUNDS.len());
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+        }
+        self.messages += messages;
+    }
+
+    /// How many brought at most so many as each bound.
+    pub fn buckets(&self) -> Vec<(u64, u64)> {
+        let below = self.counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        BATCH_BOUNDS.into_iter().zip(below).collect()
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl AddAssign for Batches {
+    fn add_assign(&mut self, other: Batches) {
+        for (all, own) in self.counts.iter_mut().zip(other.counts) {
+            *all = all.wrapping_add(own);
+        }
+        self.messages = self.messages.wrapping_add(other.messages);
+    }
+}
+
 /// Messages through an exchange, counted by many.
 #[derive(Debug, Default)]
 pub struct Throughput {
@@ -238,6 +284,18 @@ mod tests {
         let mut twice = publishes;
         twice += publishes;
         assert_eq!(twice.count(), 10);
+    }
+
+    #[test]
+    fn turns_by_their_messages() {
+        let mut batches = Batches::default();
+        [1, 4, 5, 10_000].into_iter().for_each(|messages| batches.add(messages));
+        let buckets = batches.buckets();
+        assert_eq!((buckets[0], buckets[1], buckets[6]), ((1, 1), (4, 2), (4096, 3)));
+        assert_eq!((batches.count(), batches.messages), (4, 10_010));
+        let mut twice = batches;
+        twice += batches;
+        assert_eq!((twice.count(), twice.messages), (8, 20_020));
     }
 
     #[test]

@@ -51,6 +51,25 @@ impl fmt::Display for Resource {
     }
 }
 
+/// What a refusal is about: protocols have a code for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// What is named is not there.
+    NotFound,
+    /// The client may not be here, or be more.
+    NotAllowed,
+    /// Somebody else has it.
+    Locked,
+    /// The client may not do this.
+    Refused,
+    /// What there is, or what was sent, does not fit.
+    Unfit,
+    /// Nobody can do this.
+    NotImplemented,
+    /// Not now.
+    Unavailable,
+}
+
 /// Why the domain refuses an operation. `Display` gives the explanation without the code's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -145,6 +164,43 @@ pub enum Refusal {
     NotImplemented(String),
     /// The node cannot take the operation now (stopping, storage failed).
     Unavailable(String),
+}
+
+impl Refusal {
+    /// What it is about.
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::NotFound(_) | Refusal::NoQueueDeclared | Refusal::Damaged(..) => RefusalKind::NotFound,
+            Refusal::VhostNotFound(_) | Refusal::VhostRefused(..) | Refusal::LimitReached(_) => RefusalKind::NotAllowed,
+            Refusal::Locked(_) | Refusal::NoGet(_) => RefusalKind::Locked,
+            Refusal::AccessRefused { .. }
+            | Refusal::TopicRefused { .. }
+            | Refusal::ReservedName(..)
+            | Refusal::SystemExchange(_)
+            | Refusal::DefaultExchange
+            | Refusal::InternalExchange(_)
+            | Refusal::ExclusiveUse(_) => RefusalKind::Refused,
+            Refusal::Inequivalent { .. }
+            | Refusal::UnknownExchangeType(_)
+            | Refusal::DelayedType(_)
+            | Refusal::InUse(_)
+            | Refusal::NotEmpty(_)
+            | Refusal::InvalidArgument(..)
+            | Refusal::ArgumentType(..)
+            | Refusal::ForeignArgument(..)
+            | Refusal::InvalidProperty(..)
+            | Refusal::ServerNamed(_)
+            | Refusal::InvalidXMatch(_)
+            | Refusal::QueueLimit(..)
+            | Refusal::NoSuchUser(_)
+            | Refusal::InvalidPattern(..)
+            | Refusal::ProtectedVhost(_)
+            | Refusal::Unacceptable(_)
+            | Refusal::InvalidMessage(_) => RefusalKind::Unfit,
+            Refusal::NotImplemented(_) => RefusalKind::NotImplemented,
+            Refusal::Unavailable(_) => RefusalKind::Unavailable,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -288,7 +288,7 @@ impl Kind for OptionalName {
     }
 }
 
-/// Names of users; none is fine.
+/// Names; none is fine.
 pub(super) struct Names;
 
 impl Kind for Names {

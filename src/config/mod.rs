@@ -230,6 +230,10 @@ settings! {
         tls_address: Vec<SocketAddr> = "[]", OptionalAddresses;
         /// Time between two samples of the numbers that rates are made of.
         sample_interval: Duration = r#""5s""#, Span { min_ms: 100, max_ms: 60_000, unit: Unit::Seconds };
+        /// Sites whose pages may use it from a browser, such as "https://example.org", or "*" for all; [] for none.
+        cors_origins: Vec<Name> = "[]", Names;
+        /// How long a browser may remember that.
+        cors_max_age: Duration = r#""30m""#, Span { min_ms: 0, max_ms: 86_400_000, unit: Unit::Seconds };
     }
 
     /// Figures for Prometheus.
@@ -341,6 +345,8 @@ settings! {
         timeout: Duration = r#""5s""#, Span { min_ms: 10, max_ms: 60_000, unit: Unit::Seconds };
         /// How long an answer about rights is good.
         cache_ttl: Duration = r#""15s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// Whether an allowed login is good for as long: until then the service is not asked about the same name and password.
+        cache_logins: bool = "false", Flag;
         /// Who signs the certificates of https:// services, PEM; "" for whom the system trusts.
         authorities: Option<PathBuf> = r#""""#, OptionalLocation;
     }

@@ -8,15 +8,15 @@ use crate::broker::access::HashAlgorithm;
 use crate::broker::refusal::Refusal;
 use crate::engine::Broker;
 
-/// Makes everything.
+/// Makes everything. `hashing`: how passwords are hashed that are given as they are.
 ///
 /// # Errors
 /// The place of the first thing that cannot be made, and why. What was made before it stays.
-pub fn import(broker: &Broker, definitions: Definitions) -> Result<(), Fault> {
+pub fn import(broker: &Broker, definitions: Definitions, hashing: HashAlgorithm) -> Result<(), Fault> {
     let failed = |place: &str, problem: String| Fault { place: place.to_owned(), problem };
     for (mut user, given) in definitions.users {
         if let Some(given) = given {
-            let hashed = password::hash(given.as_bytes(), HashAlgorithm::default());
+            let hashed = password::hash(given.as_bytes(), hashing);
             user.password = hashed.map_err(|fault| failed("users", fault.to_string()))?;
         }
         broker.put_user(user);

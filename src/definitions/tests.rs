@@ -78,7 +78,7 @@ fn an_export_is_imported_and_stays() {
     for round in 0..3 {
         let broker = start(&storage);
         if round < 2 {
-            import(&broker, Definitions::parse(EXPORTED.as_bytes()).unwrap()).unwrap();
+            import(&broker, Definitions::parse(EXPORTED.as_bytes()).unwrap(), HashAlgorithm::default()).unwrap();
         }
         check(&broker);
         broker.stop().unwrap();
@@ -126,13 +126,13 @@ fn what_exists_stays_as_it_is() {
         "exchanges": [{"name": "x", "vhost": "/", "type": "fanout"}], "users": [{"name": "u", "tags": "a, b"}]}"#;
     let other = r#"{"queues": [{"name": "q", "vhost": "/", "durable": false}],
         "exchanges": [{"name": "x", "vhost": "/", "type": "topic"}], "users": [{"name": "u", "tags": ["c"]}]}"#;
-    import(&broker, Definitions::parse(first.as_bytes()).unwrap()).unwrap();
+    import(&broker, Definitions::parse(first.as_bytes()).unwrap(), HashAlgorithm::default()).unwrap();
     assert_eq!(broker.user("u").unwrap().tags.len(), 2);
-    import(&broker, Definitions::parse(other.as_bytes()).unwrap()).unwrap();
+    import(&broker, Definitions::parse(other.as_bytes()).unwrap(), HashAlgorithm::default()).unwrap();
     assert_eq!(broker.user("u").unwrap().tags.len(), 1, "users are overwritten");
     let again =
         r#"{"queues": [{"name": "q", "vhost": "/"}], "exchanges": [{"name": "x", "vhost": "/", "type": "fanout"}]}"#;
-    import(&broker, Definitions::parse(again.as_bytes()).unwrap()).unwrap();
+    import(&broker, Definitions::parse(again.as_bytes()).unwrap(), HashAlgorithm::default()).unwrap();
     broker.stop().unwrap();
 }
 
@@ -208,7 +208,8 @@ fn what_cannot_be_made_has_its_place() {
         (r#"{"queues": [{"name": "q", "vhost": "v"}]}"#, "queues[0]", "vhost v not found"),
     ];
     for (text, place, problem) in cases {
-        let fault = import(&broker, Definitions::parse(text.as_bytes()).unwrap()).unwrap_err();
+        let fault =
+            import(&broker, Definitions::parse(text.as_bytes()).unwrap(), HashAlgorithm::default()).unwrap_err();
         assert_eq!((fault.place.as_str(), fault.problem.as_str()), (place, problem));
     }
     broker.stop().unwrap();

@@ -269,8 +269,8 @@ impl Broker {
         self.found
     }
 
-    /// The node's name in server-properties.
-    pub fn cluster_name(&self) -> &str {
+    /// The node's name, as events and traced messages bear it; the cluster's, until it is given one.
+    pub fn node_name(&self) -> &str {
         "warren"
     }
 

@@ -1,17 +1,19 @@
-//! Who is connected, for whoever lists it: connections, their channels, their consumers, and what each has done. A
+//! Who is connected, for whoever lists it: connections, and what each has done; their channels are in [`super::channels`]. A
 //! connection's own task writes the numbers; listings read them without asking it anything.
 
 use super::broker::Broker;
+use super::channels::ChannelRecord;
+use super::letters::LetterCounts;
 use super::samples::Carried;
-use crate::broker::count::{Count, Counters, Publishes, Totals};
-use crate::broker::identity::{ConnectionId, ConsumerId};
-use crate::broker::queue::QueueKind;
+use super::sessions::VhostTotals;
+use crate::broker::count::{Batches, Count, Publishes, Totals};
+use crate::broker::identity::ConnectionId;
 use crate::name::Name;
-use crate::store::figures::Commits;
+use crate::store::figures::{Commits, IoTotals};
 use crate::value::Table;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What a connection is, as it was opened.
@@ -190,7 +192,7 @@ impl ConnectionRecord {
     }
 
     pub(super) fn open_channel(&self, number: u16) -> Arc<ChannelRecord> {
-        let record = Arc::new(ChannelRecord { number, ..ChannelRecord::default() });
+        let record = Arc::new(ChannelRecord::new(number));
         self.channels.lock().insert(number, record.clone());
         record
     }
@@ -202,123 +204,6 @@ impl ConnectionRecord {
     /// Whether something was published on one of its channels.
     pub fn has_published(&self) -> bool {
         self.channels.lock().values().any(|channel| channel.totals().get(Count::Publish) > 0)
-    }
-}
-
-/// What a channel is at the moment; only its connection's task writes it.
-#[derive(Debug, Default)]
-pub struct ChannelGauges {
-    /// Deliveries that are not settled.
-    pub unacknowledged: AtomicU64,
-    /// Publishes that are not confirmed.
-    pub unconfirmed: AtomicU64,
-    /// Publishes of the open transaction.
-    pub uncommitted: AtomicU64,
-    /// Acknowledgements of the open transaction.
-    pub acks_uncommitted: AtomicU64,
-    /// Prefetch of consumers that start from now on; 0 = no limit.
-    pub prefetch: AtomicU32,
-    /// Prefetch of the whole channel; 0 = no limit.
-    pub global_prefetch: AtomicU32,
-    /// 1 in confirm mode.
-    pub confirm: AtomicU32,
-    /// 1 in tx mode.
-    pub transactional: AtomicU32,
-}
-
-/// A channel.
-#[derive(Debug, Default)]
-pub struct ChannelRecord {
-    number: u16,
-    /// Of classic queues and of publishes; of quorum queues.
-    counters: [Counters; 2],
-    /// What it is at the moment.
-    pub gauges: ChannelGauges,
-    consumers: Mutex<BTreeMap<ConsumerId, ConsumerRecord>>,
-    samples: Carried<Totals>,
-    /// Added to once a turn.
-    publishes: Mutex<Publishes>,
-}
-
-/// A consumer.
-#[derive(Clone, Debug)]
-pub struct ConsumerRecord {
-    /// Its number.
-    pub id: ConsumerId,
-    /// Its tag.
-    pub tag: String,
-    /// Its queue.
-    pub queue: Name,
-    /// Its deliveries count as acknowledged.
-    pub no_ack: bool,
-    /// No other consumer beside it.
-    pub exclusive: bool,
-    /// Messages it may hold unsettled; 0 = no limit.
-    pub prefetch: u32,
-    /// Its arguments.
-    pub arguments: Table,
-    /// Milliseconds that it may hold a message, if it said so itself.
-    pub timeout: Option<u64>,
-}
-
-impl ChannelRecord {
-    /// Its number.
-    pub fn number(&self) -> u16 {
-        self.number
-    }
-
-    pub(super) fn samples(&self) -> &Carried<Totals> {
-        &self.samples
-    }
-
-    /// Counts something that has to do with a queue of this kind; publishes are a classic one's.
-    #[inline]
-    pub fn count(&self, kind: QueueKind, count: Count, by: u64) {
-        let [classic, quorum] = &self.counters;
-        if kind == QueueKind::Quorum { quorum.add(count, by) } else { classic.add(count, by) }
-    }
-
-    /// Adds publishes by their size.
-    pub fn add_publishes(&self, publishes: Publishes) {
-        *self.publishes.lock() += publishes;
-    }
-
-    /// Publishes by their size.
-    pub fn publishes(&self) -> Publishes {
-        *self.publishes.lock()
-    }
-
-    /// What it has done, by queue type: classic, quorum.
-    pub fn totals_by_kind(&self) -> [Totals; 2] {
-        let [classic, quorum] = &self.counters;
-        [classic.totals(), quorum.totals()]
-    }
-
-    /// What it has done.
-    pub fn totals(&self) -> Totals {
-        let [mut all, quorum] = self.totals_by_kind();
-        all += quorum;
-        all
-    }
-
-    /// A consumer has begun.
-    pub fn add_consumer(&self, consumer: ConsumerRecord) {
-        self.consumers.lock().insert(consumer.id, consumer);
-    }
-
-    /// A consumer has ended.
-    pub fn remove_consumer(&self, id: ConsumerId) {
-        self.consumers.lock().remove(&id);
-    }
-
-    /// Its consumers.
-    pub fn consumers(&self) -> Vec<ConsumerRecord> {
-        self.consumers.lock().values().cloned().collect()
-    }
-
-    /// How many consumers it has.
-    pub fn consumer_count(&self) -> usize {
-        self.consumers.lock().len()
     }
 }
 
@@ -375,6 +260,21 @@ impl Broker {
         self.committer().commits()
     }
 
+    /// What was read from and written to the disk.
+    pub fn io(&self) -> IoTotals {
+        self.committer().io()
+    }
+
+    /// Messages that were dead-lettered since the start.
+    pub fn dead_letters(&self) -> &LetterCounts {
+        self.relay().letters()
+    }
+
+    /// How many messages channels took at a time since the start.
+    pub fn publish_batches(&self) -> Batches {
+        self.sessions().publish_batches()
+    }
+
     /// The publishes of all channels since the start, by size.
     pub fn publish_sizes(&self) -> Publishes {
         self.sessions().publish_sizes()
@@ -385,10 +285,8 @@ impl Broker {
         self.sessions().totals(|_| true)
     }
 
-    /// The same of one virtual host, all types together.
-    pub fn message_totals_in(&self, vhost: &Name) -> Totals {
-        let [mut all, quorum] = self.sessions().totals(|name| name == vhost);
-        all += quorum;
-        all
+    /// What was done in each virtual host where something was, all types together.
+    pub fn totals_by_vhost(&self) -> HashMap<Name, VhostTotals> {
+        self.sessions().by_vhost()
     }
 }

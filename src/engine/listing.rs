@@ -5,10 +5,11 @@ use super::broker::Broker;
 use super::queue_handle::QueueHandle;
 use crate::broker::count::Throughput;
 use crate::broker::refusal::Refusal;
-use crate::broker::topology::{Binding, Bound, Destination, Exchange, ExchangeSpec};
+use crate::broker::topology::{Binding, Bound as BoundTo, Destination, Exchange, ExchangeSpec};
 use crate::name::Name;
 use crate::store::committer::Waiter;
 use crate::value::Table;
+use std::ops::Bound;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -91,6 +92,28 @@ impl Broker {
         self.vhost(vhost).map_or_else(|_| Vec::new(), |vhost| vhost.queues())
     }
 
+    /// Some queues of a virtual host in the order of their names, or in the opposite order: `most` of them, behind the first
+    /// `skip` ones.
+    pub fn queues_by_name(&self, vhost: &str, reverse: bool, skip: usize, most: usize) -> Vec<Arc<QueueHandle>> {
+        let Ok(vhost) = self.vhost(vhost) else { return Vec::new() };
+        let definitions = vhost.definitions.read();
+        let queues = definitions.by_name.values();
+        if reverse {
+            queues.rev().skip(skip).take(most).cloned().collect()
+        } else {
+            queues.skip(skip).take(most).cloned().collect()
+        }
+    }
+
+    /// The same, `most` of them behind the one of a name; None: from the first on.
+    pub fn queues_after(&self, vhost: &str, name: Option<&Name>, most: usize) -> Vec<Arc<QueueHandle>> {
+        let Ok(vhost) = self.vhost(vhost) else { return Vec::new() };
+        let definitions = vhost.definitions.read();
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let queues = definitions.by_name.range::<Name, _>((from, Bound::Unbounded));
+        queues.take(most).map(|(_, queue)| queue.clone()).collect()
+    }
+
     /// The queue of a name.
     pub fn queue(&self, vhost: &str, name: &str) -> Option<Arc<QueueHandle>> {
         let (vhost, name) = (self.vhost(vhost).ok()?, Name::new(name)?);
@@ -117,7 +140,7 @@ impl Broker {
         let Ok(vhost) = self.vhost(vhost) else { return Vec::new() };
         let definitions = vhost.definitions.read();
         let topology = &definitions.topology;
-        let record = |bound: &Arc<Bound>| BindingRecord {
+        let record = |bound: &Arc<BoundTo>| BindingRecord {
             vhost: vhost.name().clone(),
             binding: bound.binding().clone(),
             durable: bound.is_durable(),

@@ -3,8 +3,9 @@
 //!
 //! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
-//! - [`connections`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
-//!   [`samples`]: how fast it grows.
+//! - [`connections`], [`channels`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
+//!   [`samples`]: how fast it grows. [`letters`]: how many messages were dead-lettered.
+//!   [`sums`]: what all queues have together.
 //! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
 //! - [`ways`]: ways through its exchanges.
 //! - [`queue_handle`]: a queue, its lock and its effects. The seam for replication (design.md 8).
@@ -22,6 +23,7 @@ mod alarms;
 mod bodies_tests;
 pub mod broker;
 pub mod catalog;
+pub mod channels;
 pub mod connections;
 mod delays;
 mod dice;
@@ -31,6 +33,7 @@ pub mod events;
 mod gates;
 mod history;
 mod import;
+mod letters;
 pub mod listing;
 pub mod loader;
 pub mod memory;
@@ -45,6 +48,7 @@ pub mod session;
 mod sessions;
 mod start;
 mod stored;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -52,17 +56,20 @@ pub mod vhost;
 mod ways;
 
 pub use crate::store::committer::Epoch;
+pub use crate::store::figures::IoTotals;
 pub use broker::{Broker, Found, Options};
 pub use catalog::{FirstStart, FirstUser, ParameterRecord, PermissionRecord, TopicPermissionRecord, VhostRecord};
-pub use connections::{
-    ChannelRecord, Churn, ConnectionInfo, ConnectionRecord, ConsumerRecord, TlsInfo, Traffic, TrafficTotals,
-};
+pub use channels::{ChannelRecord, ConsumerRecord};
+pub use connections::{Churn, ConnectionInfo, ConnectionRecord, TlsInfo, Traffic, TrafficTotals};
 pub use events::{EVENT_EXCHANGE, INTERNAL_USER, listed};
+pub use letters::{LetterCounts, STRATEGIES};
 pub use listing::{BindingRecord, Bindings, ExchangeRecord, ObjectTotals};
 pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, Flushed, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
-pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series};
+pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series, VhostSample};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};
+pub use sessions::VhostTotals;
+pub use sums::QueueSums;
 pub use vhost::TRACE_EXCHANGE;

@@ -6,6 +6,7 @@ use super::broker::Broker;
 use super::outbox::{Item, Outbox, Outlet};
 use super::samples::QueueSamples;
 use super::timers::{Timed, Timer};
+use crate::broker::count::Totals;
 use crate::broker::identity::{ConnectionId, QueueId};
 use crate::broker::message::Parts;
 use crate::broker::queue::{
@@ -180,6 +181,16 @@ impl QueueHandle {
     /// How it is, for listings.
     pub fn status(&self) -> Status {
         self.queue.lock().status()
+    }
+
+    /// What was done with its messages.
+    pub fn totals(&self) -> Totals {
+        self.queue.lock().totals()
+    }
+
+    /// Whether it was asked for something since samples were taken.
+    pub(super) fn is_stirred(&self) -> bool {
+        self.queue.lock().is_stirred()
     }
 
     /// Messages and consumers.

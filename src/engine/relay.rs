@@ -4,6 +4,7 @@
 
 use super::Epoch;
 use super::broker::Broker;
+use super::letters::LetterCounts;
 use super::publish::{Batch, PublishTag};
 use super::queue_handle::QueueHandle;
 use crate::broker::dead_letter::{Death, Letter};
@@ -29,6 +30,8 @@ pub(super) struct Relay {
     bell: Condvar,
     /// Rung when the thread is quiet, and when it has ended.
     quieted: Condvar,
+    /// What it has carried.
+    letters: LetterCounts,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +70,11 @@ struct Carrier {
 type Arrival = (Epoch, Arc<QueueHandle>, Vec<(u64, u32)>);
 
 impl Relay {
+    /// How many messages it has carried, and why.
+    pub fn letters(&self) -> &LetterCounts {
+        &self.letters
+    }
+
     /// Takes dead letters of a queue.
     pub fn send(&self, queue: Arc<QueueHandle>, dead: Vec<Dead>) {
         self.inbox.lock().dead.push_back((queue, dead));
@@ -134,6 +142,7 @@ impl Carrier {
             let Some(broker) = broker.upgrade() else { return };
             if !closing {
                 for (queue, dead) in dead {
+                    self.relay.letters.note(&queue, &dead);
                     self.carry(&broker, &queue, dead);
                 }
                 broker.publish_events(&mut self.batch);
@@ -165,7 +174,7 @@ impl Carrier {
                 self.arriving.push_back((epoch, queue.clone(), spans));
                 broker.committer().wake_at(epoch, self.relay.clone());
             }
-            None => queue.bury(broker, spans),
+            None => self.bury(broker, queue, spans),
         }
     }
 
@@ -277,7 +286,12 @@ impl Carrier {
     fn arrive(&mut self, broker: &Arc<Broker>) {
         let done = broker.committer().done_epoch();
         while let Some((_, queue, spans)) = self.arriving.pop_front_if(|(epoch, _, _)| *epoch <= done) {
-            queue.bury(broker, spans);
+            self.bury(broker, &queue, spans);
         }
+    }
+
+    fn bury(&self, broker: &Broker, queue: &Arc<QueueHandle>, spans: Vec<(u64, u32)>) {
+        self.relay.letters.note_arrived(queue, &spans);
+        queue.bury(broker, spans);
     }
 }

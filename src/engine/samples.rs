@@ -6,11 +6,15 @@
 //! queues.
 
 use super::broker::Broker;
-use super::connections::{ChannelRecord, Churn, ConnectionRecord, TrafficTotals};
+use super::channels::ChannelRecord;
+use super::connections::{Churn, ConnectionRecord, TrafficTotals};
 use super::queue_handle::QueueHandle;
+use super::sessions::VhostTotals;
+use super::sums::Sums;
 use crate::broker::count::{Throughput, Totals};
 use crate::limits::{SERIES_MAX, SERIES_SAMPLES, SERIES_SAMPLES_NODE};
 use crate::name::Name;
+use crate::store::figures::IoTotals;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -67,6 +71,30 @@ pub struct NodeSample {
     pub totals: Totals,
     /// What began and ended.
     pub churn: ChurnTotals,
+    /// What was read from and written to the disk.
+    pub io: IoTotals,
+}
+
+/// What is sampled of a virtual host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostSample {
+    /// Messages in its queues.
+    pub lengths: Lengths,
+    /// What its channels and connections have done.
+    pub done: VhostTotals,
+}
+
+impl VhostSample {
+    /// Of two virtual hosts together.
+    fn with(self, other: VhostSample) -> VhostSample {
+        let ready = self.lengths.ready + other.lengths.ready;
+        let unacknowledged = self.lengths.unacknowledged + other.lengths.unacknowledged;
+        let ([received, sent], [more_received, more_sent]) = (self.done.octets, other.done.octets);
+        let mut totals = self.done.totals;
+        totals += other.done.totals;
+        let done = VhostTotals { totals, octets: [received + more_received, sent + more_sent] };
+        VhostSample { lengths: Lengths { ready, unacknowledged }, done }
+    }
 }
 
 /// Messages in queues.
@@ -129,6 +157,8 @@ impl ChurnTotals {
 pub(super) struct QueueSamples {
     lengths: Lengths,
     series: Option<Box<Series<QueueSample>>>,
+    /// When it was last seen to have been asked for something, or was made, wall clock ms; 0: not since the start.
+    active_at: u64,
 }
 
 /// A series that some object carries, if it has changed lately.
@@ -146,8 +176,12 @@ pub(super) struct Samples {
     watched: Mutex<Vec<Weak<QueueHandle>>>,
     /// Messages in the queues of each virtual host, as of the last look.
     lengths: Mutex<HashMap<Name, Lengths>>,
+    /// What else all queues have together.
+    sums: Sums,
     exchanges: Mutex<HashMap<usize, WatchedExchange>>,
     node: Mutex<Series<NodeSample>>,
+    /// Virtual hosts in which something was done lately.
+    vhosts: Mutex<HashMap<Name, Series<VhostSample>>>,
     /// Long series that there are.
     series: AtomicUsize,
     /// Held while samples are taken.
@@ -169,11 +203,21 @@ impl Samples {
     /// A virtual host was deleted.
     pub fn forget_vhost(&self, vhost: &Name) {
         self.lengths.lock().remove(vhost);
+        self.vhosts.lock().remove(vhost);
     }
 
     /// How many samples a new series may keep.
     fn keep(&self) -> usize {
         if self.series.load(Ordering::Relaxed) < SERIES_MAX { SERIES_SAMPLES } else { 2 }
+    }
+
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Queues that were asked for something since the last look.
+    pub(super) fn stirred_queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.stirred.lock().clone()
     }
 
     /// Looks at a queue. `keep`: whether a sample is kept. Returns how its lengths have changed.
@@ -183,7 +227,8 @@ impl Samples {
         let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
         let sample = QueueSample { ready: counts.ready, unacknowledged: counts.unsettled, totals };
         let keep = self.keep();
-        let QueueSamples { lengths: before, series } = &mut *samples;
+        let QueueSamples { lengths: before, series, active_at } = &mut *samples;
+        *active_at = now;
         let series = series.get_or_insert_with(|| {
             self.series.fetch_add(1, Ordering::Relaxed);
             Box::default()
@@ -199,6 +244,7 @@ impl Samples {
         for queue in &stirred {
             let (before, after) = self.look(queue, now);
             self.lengths.lock().entry(queue.definition().vhost.clone()).or_default().follow(before, after);
+            self.sums.look(queue);
             next.push(Arc::downgrade(queue));
         }
         let fresh: std::collections::HashSet<_> = stirred.iter().map(|queue| queue.id()).collect();
@@ -217,6 +263,25 @@ impl Samples {
             }
         }
         *self.watched.lock() = next;
+    }
+
+    fn look_at_vhosts(&self, now: u64, mut all: HashMap<Name, VhostTotals>) {
+        let lengths = self.lengths.lock().clone();
+        for name in lengths.keys() {
+            all.entry(name.clone()).or_default();
+        }
+        let mut vhosts = self.vhosts.lock();
+        let keep = if vhosts.len() < SERIES_MAX { SERIES_SAMPLES } else { 2 };
+        for (name, done) in all.into_iter().filter(|(name, _)| !name.as_str().is_empty()) {
+            let lengths = lengths.get(&name).copied().unwrap_or_default();
+            let sample = VhostSample { lengths, done };
+            let series = vhosts.entry(name).or_default();
+            // What does not change needs its last sample only.
+            if series.is_flat(2) && series.0.back().is_some_and(|(_, last)| *last == sample) {
+                series.0.pop_front();
+            }
+            series.push(now, sample, keep);
+        }
     }
 
     fn look_at_exchanges(&self, now: u64) {
@@ -241,7 +306,8 @@ fn look_at<T: Copy + PartialEq>(carried: &Carried<T>, now: u64, value: T, untouc
     let series = carried.get_or_insert_default();
     series.push(now, value, SERIES_SAMPLES);
     if series.is_flat(SERIES_SAMPLES) {
-        *carried = None;
+        // Its last sample stays, to see what changes.
+        series.0 = series.0.split_off(SERIES_SAMPLES - 1);
     }
 }
 
@@ -257,12 +323,18 @@ impl Broker {
             look_at(connection.samples(), now, traffic, traffic == TrafficTotals::default());
             for channel in connection.channels() {
                 let totals = channel.totals();
+                let before = channel.samples().lock().as_ref().and_then(|series| series.0.back().copied());
+                if before.is_some_and(|(_, before)| before != totals) || (before.is_none() && !totals.is_empty()) {
+                    channel.note_active(now);
+                }
                 look_at(channel.samples(), now, totals, totals.is_empty());
             }
         }
+        self.samples().look_at_vhosts(now, self.totals_by_vhost());
         let [mut totals, quorum] = self.message_totals();
         totals += quorum;
-        let sample = NodeSample { lengths: self.lengths(None), totals, churn: ChurnTotals::of(self.churn()) };
+        let sample =
+            NodeSample { lengths: self.lengths(None), totals, churn: ChurnTotals::of(self.churn()), io: self.io() };
         self.samples().node.lock().push(now, sample, SERIES_SAMPLES_NODE);
     }
 
@@ -277,7 +349,7 @@ impl Broker {
             }
         }
         // What has changed since the last look is looked at now.
-        let stirred: Vec<Arc<QueueHandle>> = self.samples().stirred.lock().clone();
+        let stirred = self.samples().stirred_queues();
         for queue in stirred.iter().filter(|queue| vhost.is_none_or(|vhost| queue.definition().vhost == *vhost)) {
             let (before, counts) = (queue.samples().lock().lengths, queue.counts());
             lengths.follow(before, Lengths { ready: counts.ready, unacknowledged: counts.unsettled });
@@ -288,6 +360,19 @@ impl Broker {
     /// Samples of the node.
     pub fn node_series(&self) -> Series<NodeSample> {
         self.samples().node.lock().clone()
+    }
+
+    /// Samples of some virtual hosts together.
+    pub fn vhost_series(&self, names: &[Name]) -> Series<VhostSample> {
+        let vhosts = self.samples().vhosts.lock();
+        let all: Vec<&Series<VhostSample>> = names.iter().filter_map(|name| vhosts.get(name)).collect();
+        let Some(longest) = all.iter().max_by_key(|series| series.0.len()) else { return Series::default() };
+        let at = |series: &Series<VhostSample>, time: u64| {
+            let known = series.0.iter().rev().find(|(at, _)| *at <= time).or(series.0.front());
+            known.map_or_else(VhostSample::default, |(_, sample)| *sample)
+        };
+        let sum = |time: u64| all.iter().fold(VhostSample::default(), |sum, series| sum.with(at(series, time)));
+        Series(longest.0.iter().map(|(time, _)| (*time, sum(*time))).collect())
     }
 
     /// Samples of an exchange; none when nothing went through it lately.
@@ -303,6 +388,17 @@ impl Broker {
 }
 
 impl QueueHandle {
+    /// Since when nothing was asked of it, wall clock ms, as far as samples tell; 0: since the start. None: it is in use.
+    pub fn idle_since(&self) -> Option<u64> {
+        let active_at = self.samples().lock().active_at;
+        (!self.is_stirred()).then_some(active_at)
+    }
+
+    /// It was made now, wall clock ms.
+    pub(super) fn made_at(&self, now: u64) {
+        self.samples().lock().active_at = now;
+    }
+
     /// Its samples; none when nothing was asked of it lately.
     pub fn series(&self) -> Series<QueueSample> {
         self.samples().lock().series.as_deref().cloned().unwrap_or_default()

@@ -2,7 +2,8 @@
 
 use super::Epoch;
 use super::broker::Broker;
-use super::connections::{ChannelRecord, Churn, ConnectionInfo, ConnectionRecord};
+use super::channels::ChannelRecord;
+use super::connections::{Churn, ConnectionInfo, ConnectionRecord};
 use super::events::By;
 use super::outbox::{Outbox, Outlet};
 use super::publish::Route;

@@ -1,10 +1,11 @@
 //! Who is connected: the sessions of all connections, for whoever has something to tell them.
 
 use super::broker::Broker;
-use super::connections::{ChannelRecord, ConnectionRecord};
+use super::channels::ChannelRecord;
+use super::connections::ConnectionRecord;
 use super::outbox::{Order, Outbox};
 use super::session::Session;
-use crate::broker::count::{Publishes, Totals};
+use crate::broker::count::{Batches, Publishes, Totals};
 use crate::broker::identity::ConnectionId;
 use crate::broker::refusal::Refusal;
 use crate::name::Name;
@@ -19,9 +20,18 @@ pub(super) struct Sessions(Mutex<HashMap<ConnectionId, Entry>>, Mutex<Done>);
 /// What channels have done that have ended.
 #[derive(Debug, Default)]
 struct Done {
-    /// By virtual host; by queue type.
-    totals: HashMap<Name, [Totals; 2]>,
+    vhosts: HashMap<Name, Ended>,
     publishes: Publishes,
+    batches: Batches,
+}
+
+/// The same in one virtual host.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    /// By queue type.
+    totals: [Totals; 2],
+    /// Bytes received and sent.
+    octets: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -31,6 +41,15 @@ struct Entry {
     outbox: Arc<Outbox>,
     channels: usize,
     record: Arc<ConnectionRecord>,
+}
+
+/// What was done in a virtual host since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostTotals {
+    /// With messages, by all channels.
+    pub totals: Totals,
+    /// Bytes received from and sent to its clients.
+    pub octets: [u64; 2],
 }
 
 /// How many connections there may be; None = no limit.
@@ -123,18 +142,20 @@ impl Sessions {
     fn retire(&self, vhost: &Name, channel: &ChannelRecord) {
         let mut done = self.1.lock();
         done.publishes += channel.publishes();
-        for (all, own) in done.totals.entry(vhost.clone()).or_default().iter_mut().zip(channel.totals_by_kind()) {
+        done.batches += channel.publish_batches();
+        let ended = done.vhosts.entry(vhost.clone()).or_default();
+        for (all, own) in ended.totals.iter_mut().zip(channel.totals_by_kind()) {
             *all += own;
         }
     }
 
     /// A virtual host was deleted: what was done in it is the node's alone from now on.
     pub fn forget_vhost(&self, vhost: &Name) {
-        let done = &mut self.1.lock().totals;
+        let done = &mut self.1.lock().vhosts;
         let Some(of_vhost) = done.remove(vhost) else { return };
-        for (all, own) in done.entry(Name::default()).or_default().iter_mut().zip(of_vhost) {
-            *all += own;
-        }
+        let all = done.entry(Name::default()).or_default();
+        all.totals.iter_mut().zip(of_vhost.totals).for_each(|(all, own)| *all += own);
+        all.octets.iter_mut().zip(of_vhost.octets).for_each(|(all, own)| *all += own);
     }
 
     /// What the channels of some virtual hosts have done, those that have ended too.
@@ -142,11 +163,30 @@ impl Sessions {
         let sessions = self.0.lock();
         let mut totals = [Totals::default(); 2];
         let mut add = |done: [Totals; 2]| totals.iter_mut().zip(done).for_each(|(all, own)| *all += own);
-        self.1.lock().totals.iter().filter(|(vhost, _)| of(vhost)).for_each(|(_, done)| add(*done));
+        self.1.lock().vhosts.iter().filter(|(vhost, _)| of(vhost)).for_each(|(_, done)| add(done.totals));
         for entry in sessions.values().filter(|entry| of(&entry.vhost)) {
             entry.record.channels().iter().for_each(|channel| add(channel.totals_by_kind()));
         }
         totals
+    }
+
+    /// What was done in each virtual host, by channels and connections that have ended too.
+    pub fn by_vhost(&self) -> HashMap<Name, VhostTotals> {
+        let sessions = self.0.lock();
+        let mut all: HashMap<Name, VhostTotals> = HashMap::new();
+        for (vhost, ended) in &self.1.lock().vhosts {
+            let [mut totals, quorum] = ended.totals;
+            totals += quorum;
+            all.insert(vhost.clone(), VhostTotals { totals, octets: ended.octets });
+        }
+        for entry in sessions.values() {
+            let vhost = all.entry(entry.vhost.clone()).or_default();
+            entry.record.channels().iter().for_each(|channel| vhost.totals += channel.totals());
+            let traffic = entry.record.traffic().totals();
+            let [received, sent] = vhost.octets;
+            vhost.octets = [received + traffic.recv_oct, sent + traffic.send_oct];
+        }
+        all
     }
 
     /// The publishes of all channels, those that have ended too.
@@ -155,6 +195,16 @@ impl Sessions {
         let mut all = self.1.lock().publishes;
         for channel in sessions.values().flat_map(|entry| entry.record.channels()) {
             all += channel.publishes();
+        }
+        all
+    }
+
+    /// How many messages channels took at a time, those that have ended too.
+    pub fn publish_batches(&self) -> Batches {
+        let sessions = self.0.lock();
+        let mut all = self.1.lock().batches;
+        for channel in sessions.values().flat_map(|entry| entry.record.channels()) {
+            all += channel.publish_batches();
         }
         all
     }
@@ -179,6 +229,11 @@ impl Sessions {
         let mut sessions = self.0.lock();
         let entry = sessions.remove(&id)?;
         entry.record.channels().iter().for_each(|channel| self.retire(&entry.vhost, channel));
+        let traffic = entry.record.traffic().totals();
+        let mut done = self.1.lock();
+        let ended = done.vhosts.entry(entry.vhost).or_default();
+        let [received, sent] = ended.octets;
+        ended.octets = [received + traffic.recv_oct, sent + traffic.send_oct];
         Some(entry.outbox)
     }
 

@@ -26,7 +26,7 @@ use crate::store::{Change, Family, keys};
 use crate::value::{Reader, Table, Value};
 use base64::Engine as _;
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -51,6 +51,8 @@ pub struct Vhost {
 pub(super) struct Definitions {
     pub topology: Topology,
     pub queues: HashMap<QueueId, Arc<QueueHandle>>,
+    /// The same in the order of their names: a page of them must not cost more than the page.
+    pub by_name: BTreeMap<Name, Arc<QueueHandle>>,
     pub policies: PolicySets,
     /// Delayed messages, by their exchanges.
     pub delays: HashMap<Name, Arc<DelayHandle>>,
@@ -79,8 +81,20 @@ impl Vhost {
         let version = AtomicU64::new(topology.version());
         let histories = topology.exchanges().filter_map(|exchange| history_of(exchange.spec())).collect();
         let (deleted, defined) = (false, 0);
-        let mut definitions =
-            Definitions { topology, queues, policies, delays, metadata, limits, deleted, histories, gates, defined };
+        let by_name = queues.values().map(|queue| (queue.name().clone(), queue.clone())).collect();
+        let mut definitions = Definitions {
+            topology,
+            queues,
+            by_name,
+            policies,
+            delays,
+            metadata,
+            limits,
+            deleted,
+            histories,
+            gates,
+            defined,
+        };
         definitions.apply_policies_to_exchanges();
         let (traced, dice) = (AtomicBool::new(false), Dice::new());
         Vhost { name, definitions: RwLock::new(definitions), version, traced, dice }
@@ -141,6 +155,7 @@ impl Vhost {
             gate.close();
             changes.push(forget_identities(gate.id()));
         }
+        definitions.by_name.clear();
         definitions.histories.clear();
         for (_, delays) in std::mem::take(&mut definitions.delays) {
             delays.close();
@@ -430,6 +445,7 @@ impl Vhost {
                 Ok(())
             })?;
             definitions.queues.remove(&queue.id());
+            definitions.by_name.remove(queue.name());
             let removed = definitions.topology.remove_queue(queue.name().as_str());
             definitions.forget(&removed, changes);
             self.remove_stored(by, &removed, changes);
@@ -498,7 +514,9 @@ impl Definitions {
         self.topology.add_queue(definition.name.clone(), id, definition.is_stored());
         let settings = Arc::new(self.policies.settings_of(&definition));
         let queue = QueueHandle::new(id, definition, settings, None, broker.memory().keep().clone());
+        queue.made_at(broker.now());
         self.queues.insert(id, queue.clone());
+        self.by_name.insert(queue.name().clone(), queue.clone());
         broker.queue_added();
         Churn::note(&broker.churn().queues_created);
         queue

@@ -1,6 +1,6 @@
 //! Answers and refusals in RabbitMQ's shapes (compat.md 3.1).
 
-use crate::broker::refusal::Refusal;
+use crate::broker::refusal::{Refusal, RefusalKind};
 use crate::engine::Epoch;
 use serde_json::{Value as Json, json};
 
@@ -162,41 +162,13 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
         let text = refusal.to_string();
-        match refusal {
-            Refusal::NotFound(_) => Failure::new(404, "not_found", text),
-            Refusal::VhostNotFound(_) | Refusal::NoSuchUser(_) => Failure::not_found(),
-            // AMQP's 403.
-            Refusal::AccessRefused { .. }
-            | Refusal::TopicRefused { .. }
-            | Refusal::VhostRefused(..)
-            | Refusal::DefaultExchange
-            | Refusal::SystemExchange(_)
-            | Refusal::ReservedName(..)
-            | Refusal::InternalExchange(_)
-            | Refusal::ExclusiveUse(_) => Failure::not_authorised("Access refused."),
-            Refusal::ProtectedVhost(_) => Failure::precondition_failed(text),
-            Refusal::Unavailable(_) => Failure::unavailable(text),
-            Refusal::NoQueueDeclared
-            | Refusal::LimitReached(_)
-            | Refusal::QueueLimit(..)
-            | Refusal::InvalidPattern(..)
-            | Refusal::Inequivalent { .. }
-            | Refusal::UnknownExchangeType(_)
-            | Refusal::DelayedType(_)
-            | Refusal::Locked(_)
-            | Refusal::NoGet(_)
-            | Refusal::Damaged(..)
-            | Refusal::InUse(_)
-            | Refusal::NotEmpty(_)
-            | Refusal::InvalidArgument(..)
-            | Refusal::ArgumentType(..)
-            | Refusal::ForeignArgument(..)
-            | Refusal::InvalidProperty(..)
-            | Refusal::ServerNamed(_)
-            | Refusal::InvalidXMatch(_)
-            | Refusal::Unacceptable(_)
-            | Refusal::InvalidMessage(_)
-            | Refusal::NotImplemented(_) => Failure::bad_request(text),
+        match (&refusal, refusal.kind()) {
+            (Refusal::NotFound(_), _) => Failure::new(404, "not_found", text),
+            (Refusal::VhostNotFound(_) | Refusal::NoSuchUser(_), _) => Failure::not_found(),
+            (Refusal::VhostRefused(..), _) | (_, RefusalKind::Refused) => Failure::not_authorised("Access refused."),
+            (Refusal::ProtectedVhost(_), _) => Failure::precondition_failed(text),
+            (_, RefusalKind::Unavailable) => Failure::unavailable(text),
+            _ => Failure::bad_request(text),
         }
     }
 }

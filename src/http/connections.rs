@@ -223,9 +223,13 @@ fn describe_channel(request: &Request, clock: Clock, connection: &ConnectionReco
     });
     if let Json::Object(members) = &mut shown
         && !request.flag("disable_stats")
-        && let Some(stats) = stats::channel(clock, channel)
     {
-        members.insert("message_stats".to_owned(), stats);
+        let stats = stats::channel(clock, channel);
+        members.extend(stats.map(|stats| ("message_stats".to_owned(), stats)));
+        let opened = channel.active_at().max(info.connected_at);
+        if clock.is_past(opened) {
+            members.insert("idle_since".to_owned(), Json::from(super::json::time(opened)));
+        }
     }
     shown
 }

@@ -1,7 +1,6 @@
 //! Definitions: exported and imported, of the whole broker and of a virtual host.
 
 use super::answer::{Answer, Failure, Outcome};
-use super::overview::name_of_cluster;
 use super::request::Request;
 use super::route::{Needs, Route, Type, get, post};
 use crate::definitions::{Definitions, export, import};
@@ -42,7 +41,7 @@ fn all(request: &Request) -> Outcome {
         let vhost = request.broker.vhost_name(vhost).ok_or_else(Failure::not_found)?;
         return Ok(file(request, Answer::json(&export::vhost(&request.broker, &vhost, request.place.version))));
     }
-    let definitions = export::cluster(&request.broker, &name_of_cluster(request), request.place.version);
+    let definitions = export::cluster(&request.broker, &request.broker.cluster_name(), request.place.version);
     Ok(file(request, Answer::json(&definitions)))
 }
 
@@ -89,7 +88,7 @@ fn make(request: &Request, definitions: Result<Definitions, crate::definitions::
         let colon = if fault.place.is_empty() { "" } else { ": " };
         Failure::bad_request(format!("{}{colon}{}", fault.place, fault.problem))
     };
-    import(&request.broker, definitions.map_err(refused)?).map_err(refused)?;
+    import(&request.broker, definitions.map_err(refused)?, request.auth.hashing()).map_err(refused)?;
     Ok(Answer::nothing().after(Some(request.broker.open_epoch())))
 }
 

@@ -100,6 +100,23 @@ pub fn missing(key: &str) -> Failure {
     Failure::bad_request(format!("[{{key_missing,{key}}}]"))
 }
 
+/// A time of day and date in UTC as RabbitMQ writes it, from wall clock ms.
+pub fn time(ms: u64) -> String {
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March, so that a leap day is a year's last; eras of 400 years are all alike.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}+00:00")
+}
+
 /// Names: a list of them, or text with commas between them.
 ///
 /// # Errors
@@ -117,5 +134,18 @@ pub fn names(object: &Map<String, Json>, key: &str) -> Result<Vec<crate::name::N
             elements.iter().map(|element| name(element.as_str().ok_or_else(wrong)?)).collect()
         }
         Some(_) => Err(Failure::bad_request(format!("{key}: a list of text is expected"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000+00:00");
+        assert_eq!(time(951_827_696_789), "2000-02-29T12:34:56.789+00:00");
+        assert_eq!(time(1_735_689_599_999), "2024-12-31T23:59:59.999+00:00");
+        assert_eq!(time(1_735_689_600_000), "2025-01-01T00:00:00.000+00:00");
     }
 }

@@ -1,18 +1,11 @@
 //! Lists: filter, sort, page, columns (compat.md 3.1). Objects are put together only for what is shown, unless they are to be
 //! sorted by something that only the whole object tells.
 
-use super::answer::{Answer, Failure, Outcome};
+use super::answer::{Answer, Outcome};
+use super::page::Page;
 use super::request::Request;
-use fancy_regex::Regex;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use std::cmp::Ordering;
-
-const PAGE_SIZE: usize = 100;
-const PAGE_SIZE_MAX: usize = 500;
-/// Longest `name` filter, in characters.
-const FILTER_MAX: usize = 1024;
-/// Steps back that a filter may take for a name before it counts as no match.
-const FILTER_STEPS: usize = 100_000;
 
 /// What a list is sorted and filtered by without looking at its objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,62 +20,6 @@ impl Ident {
     /// Of an object in a virtual host.
     pub fn new(vhost: &str, name: &str) -> Ident {
         Ident { vhost: vhost.to_owned(), name: name.to_owned() }
-    }
-}
-
-#[derive(Debug)]
-struct Page {
-    number: usize,
-    size: usize,
-    filter: Option<Filter>,
-}
-
-#[derive(Debug)]
-enum Filter {
-    Contains(String),
-    Matches(Box<Regex>),
-}
-
-impl Filter {
-    fn passes(&self, name: &str) -> bool {
-        match self {
-            Filter::Contains(part) => name.to_lowercase().contains(part),
-            Filter::Matches(regex) => regex.is_match(name).unwrap_or(false),
-        }
-    }
-}
-
-impl Page {
-    fn of(request: &Request) -> Result<Option<Page>, Failure> {
-        let Some(page) = request.query("page") else { return Ok(None) };
-        let size = request.query("page_size");
-        let invalid = || {
-            Failure::invalid(
-                "invalid_pagination_parameters",
-                format!("Invalid pagination parameters: page number {page}, page size {}", size.unwrap_or("undefined")),
-            )
-        };
-        let number = page.parse::<usize>().map_err(|_| Failure::bad_request("Pagination parameters are invalid"))?;
-        let size_ = size.map_or(Ok(PAGE_SIZE), str::parse::<usize>);
-        let size_ = size_.map_err(|_| Failure::bad_request("Pagination parameters are invalid"))?;
-        if number == 0 || size_ == 0 || size_ > PAGE_SIZE_MAX {
-            return Err(invalid());
-        }
-        Ok(Some(Page { number, size: size_, filter: Page::filter(request)? }))
-    }
-
-    fn filter(request: &Request) -> Result<Option<Filter>, Failure> {
-        let Some(text) = request.query("name").filter(|text| !text.is_empty()) else { return Ok(None) };
-        if text.chars().count() > FILTER_MAX {
-            return Err(Failure::bad_request(format!("name: longer than {FILTER_MAX} characters")));
-        }
-        if !request.flag("use_regex") {
-            return Ok(Some(Filter::Contains(text.to_lowercase())));
-        }
-        let mut builder = fancy_regex::RegexBuilder::new(text);
-        let regex = builder.case_insensitive(true).backtrack_limit(FILTER_STEPS).build();
-        let regex = regex.map_err(|fault| Failure::bad_request(format!("Invalid regular expression: {fault}")))?;
-        Ok(Some(Filter::Matches(Box::new(regex))))
     }
 }
 
@@ -113,43 +50,35 @@ pub fn list_quick<K>(
         keyed.retain(|(ident, _)| filter.passes(&ident.name));
     }
     let filtered = keyed.len();
-    let (from, to) = match &page {
-        None => (0, filtered),
-        Some(page) => {
-            let from = (page.number - 1).saturating_mul(page.size);
-            // RabbitMQ takes a page that begins where the list ends for an empty one.
-            if from > filtered {
-                return Err(Failure::invalid(
-                    "page_out_of_range",
-                    format!("Page out of range, page: {} page size: {}, len: {filtered}", page.number, page.size),
-                ));
-            }
-            (from, (from + page.size).min(filtered))
-        }
-    };
+    let range = page.as_ref().map_or(Ok(0..filtered), |page| page.range(filtered))?;
     let value = |key: &K, path: &str| quick(key, path).or_else(|| dotted(&make(key), path).cloned());
-    let chosen = sorted(request, keyed, &value, from..to);
-    let mut body = Vec::new();
-    let Some(page) = page else {
-        write_items(&mut body, &chosen, &columns, &make);
-        return Ok(Answer::written(body));
-    };
-    let head = json!({
-        "filtered_count": filtered,
-        "item_count": chosen.len(),
-        "page": page.number,
-        "page_count": filtered.div_ceil(page.size),
-        "page_size": page.size,
-        "total_count": total,
-    });
-    let mut text = head.to_string();
+    let chosen = sorted(request, keyed, &value, range);
+    Ok(match page {
+        Some(page) => paged(request, &page, (total, filtered), &chosen, make),
+        None => {
+            let mut body = Vec::new();
+            write_items(&mut body, &chosen, &columns, &make);
+            Answer::written(body)
+        }
+    })
+}
+
+/// Answers with a page of so many things, so many of which pass its filter.
+pub(super) fn paged<K>(
+    request: &Request,
+    page: &Page,
+    (total, filtered): (usize, usize),
+    chosen: &[K],
+    make: impl Fn(&K) -> Json,
+) -> Answer {
+    let mut text = page.head(total, filtered, chosen.len()).to_string();
     // The head is an object with members: the items become one more.
     text.pop();
-    body.extend_from_slice(text.as_bytes());
-    body.extend_from_slice(b",\"items\":");
-    write_items(&mut body, &chosen, &columns, &make);
+    text.push_str(",\"items\":");
+    let mut body = text.into_bytes();
+    write_items(&mut body, chosen, &Columns::of(request), &make);
     body.push(b'}');
-    Ok(Answer::written(body))
+    Answer::written(body)
 }
 
 /// The objects of a place of the sorted list.

@@ -1,17 +1,21 @@
 //! RabbitMQ's management HTTP API (compat.md 3): a shell like `listener`. It calls the engine's façade as any protocol does.
 //!
-//! - [`route`]: the form of the table of endpoints; every module below holds its part of it. [`server`]: sockets, bounds, the
-//!   way of a request. [`rights`]: who asks, and whether they may. [`request`], [`answer`]: what handlers get and give.
-//! - [`list`]: filter, sort, page, columns. [`json`]: JSON as values of AMQP. [`stats`]: counters and rates.
+//! - [`route`]: the form of the table of endpoints; every module below holds its part of it. [`socket`]: clients' sockets.
+//!   [`server`]: the way of a request. [`rights`]: who asks, and whether they may. [`request`], [`answer`]: what handlers get
+//!   and give.
+//! - [`list`], `page`: filter, sort, page, columns. `cors`: pages of other sites. [`json`]: JSON as values of AMQP.
+//!   [`stats`]: counters and rates.
 //! - `overview`, `nodes`, `health`; `vhosts`, `users`, `limits`, `parameters`, `policies`; `exchanges`, `queues`, `bindings`,
-//!   `messages`; `connections`; `definitions`: the endpoints. [`openapi`]: their description. [`prometheus`]: figures.
+//!   `messages`; `connections`; `definitions`; `absent`: the endpoints. [`openapi`]: their description. [`prometheus`]: figures.
 //!
 //! A handler runs on a thread for blocking work, few of them at a time: it may take its while without keeping a task of a
 //! client's connection from its thread. Nothing here waits under a lock of the engine.
 
+mod absent;
 pub mod answer;
 mod bindings;
 mod connections;
+mod cors;
 mod definitions;
 mod exchanges;
 mod health;
@@ -22,6 +26,7 @@ mod messages;
 mod nodes;
 pub mod openapi;
 mod overview;
+mod page;
 mod parameters;
 pub mod place;
 mod policies;
@@ -31,12 +36,15 @@ pub mod request;
 pub mod rights;
 pub mod route;
 pub mod server;
+pub mod socket;
 pub mod stats;
 mod users;
 mod vhosts;
 
+pub use cors::Cors;
 pub use place::{Listener, Place};
-pub use server::{Service, serve};
+pub use server::Service;
+pub use socket::serve;
 
 use route::Route;
 
@@ -57,6 +65,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         messages::ROUTES,
         connections::ROUTES,
         definitions::ROUTES,
+        absent::ROUTES,
         openapi::ROUTES,
     ];
     tables.into_iter().flatten()

@@ -79,6 +79,7 @@ fn describe(request: &Request) -> Json {
         && !request.flag("disable_stats")
     {
         members.extend(stats::churn(request));
+        members.extend(stats::disk(request));
     }
     node
 }

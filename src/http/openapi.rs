@@ -1,6 +1,7 @@
 //! The OpenAPI description, made from the route table: what is not in the table does not exist, and what is, is described.
 
-use super::answer::{Answer, Outcome};
+use super::answer::Outcome;
+use super::list::object;
 use super::request::Request;
 use super::route::{Needs, Route, Type, Verb, get};
 use super::routes;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 pub(super) const ROUTES: &[Route] = &[get("/openapi.json", Needs::Nothing, description, "This description")];
 
 fn description(request: &Request) -> Outcome {
-    Ok(Answer::json(&describe(request.place.version)))
+    Ok(object(request, describe(request.place.version)))
 }
 
 /// The description.

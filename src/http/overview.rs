@@ -10,7 +10,6 @@ use super::route::{Needs, Route, Type, get, post, put};
 use super::stats;
 use crate::broker::topology::ExchangeKind;
 use crate::name::Name;
-use crate::value::Value;
 use serde_json::{Value as Json, json};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -23,6 +22,7 @@ pub(super) const ROUTES: &[Route] = &[
     )]),
     get("/version", Needs::Management, version, "The version"),
     get("/whoami", Needs::Management, who_am_i, "The user who asks"),
+    get("/config/effective", Needs::Administrator, settings, "The settings in effect, without secrets"),
     get("/extensions", Needs::Management, extensions, "Extensions of the user interface: none"),
     get("/auth", Needs::Nothing, auth, "How to log in"),
     post("/login", Needs::Nothing, login, "Checks a name and a password given as a form")
@@ -33,17 +33,6 @@ pub(super) const ROUTES: &[Route] = &[
     get("/deprecated-features/used", Needs::Administrator, no_features, "Deprecated features in use: none"),
     post("/rebalance/queues", Needs::Administrator, nothing_to_do, "Rebalances queue leaders: there is one node"),
 ];
-
-/// The parameter that holds the cluster's name, as in RabbitMQ's definitions.
-const CLUSTER_NAME: &str = "cluster_name";
-
-/// The cluster's name.
-pub(super) fn name_of_cluster(request: &Request) -> String {
-    let mut parameters = request.broker.parameters().into_iter();
-    let own = parameters.find(|parameter| parameter.vhost.is_none() && parameter.name.as_str() == CLUSTER_NAME);
-    own.and_then(|parameter| parameter.value.as_str().map(str::to_owned))
-        .unwrap_or_else(|| request.broker.cluster_name().to_owned())
-}
 
 fn exchange_types() -> Json {
     let types = ExchangeKind::all_names();
@@ -90,7 +79,7 @@ fn overview(request: &Request) -> Outcome {
         "product_version": request.place.version,
         "product_name": "Warren",
         "rabbitmq_version": RABBITMQ_VERSION,
-        "cluster_name": name_of_cluster(request),
+        "cluster_name": request.broker.cluster_name(),
         "cluster_tags": {},
         "node_tags": {},
         "erlang_version": ERLANG_VERSION,
@@ -139,15 +128,13 @@ fn object_totals(request: &Request, vhosts: &[Name]) -> Json {
 }
 
 fn cluster_name(request: &Request) -> Outcome {
-    Ok(object(request, json!({"name": name_of_cluster(request)})))
+    Ok(object(request, json!({"name": request.broker.cluster_name()})))
 }
 
 fn set_cluster_name(request: &Request) -> Outcome {
     let body = request.object()?;
     let name = json::text(&body, "name")?;
-    let (component, key) = (Name::default(), Name::new(CLUSTER_NAME).unwrap_or_default());
-    let epoch = request.broker.put_parameter(None, &component, &key, Value::from(name))?;
-    Ok(Answer::nothing().after(epoch))
+    Ok(Answer::nothing().after(request.broker.name_cluster(name)?))
 }
 
 fn version(request: &Request) -> Outcome {
@@ -157,7 +144,16 @@ fn version(request: &Request) -> Outcome {
 fn who_am_i(request: &Request) -> Outcome {
     let identity = &request.caller.identity;
     let tags: Vec<&str> = identity.tags.iter().map(Name::as_str).collect();
-    Ok(object(request, json!({"name": identity.user.as_str(), "tags": tags, "is_internal_user": true})))
+    Ok(object(
+        request,
+        json!({"name": identity.user.as_str(), "tags": tags, "is_internal_user": identity.authority.is_none()}),
+    ))
+}
+
+fn settings(request: &Request) -> Outcome {
+    let settings = request.place.settings.iter();
+    let shown = settings.map(|(name, value, origin)| json!({"name": name, "value": value, "origin": origin}));
+    Ok(object(request, shown.collect()))
 }
 
 fn extensions(_: &Request) -> Outcome {

@@ -1,5 +1,6 @@
 //! What the API says of the node itself.
 
+use super::cors::Cors;
 use crate::clock::Now;
 use crate::tls;
 use std::net::SocketAddr;
@@ -45,6 +46,10 @@ pub struct Place {
     pub default_queue_type: &'static str,
     /// Milliseconds between two samples of the numbers that rates are made of.
     pub sample_interval_ms: u64,
+    /// Sites whose pages may use the API.
+    pub cors: Cors,
+    /// Every setting in effect: its key, its value as TOML without secrets, where it comes from.
+    pub settings: Vec<(&'static str, String, String)>,
 }
 
 impl std::fmt::Debug for Place {

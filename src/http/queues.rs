@@ -4,7 +4,8 @@ use super::answer::{Answer, Failure, Outcome};
 use super::connections::consumer_of_queue;
 use super::exchanges::everywhere;
 use super::json;
-use super::list::{Ident, list_quick, object};
+use super::list::{Ident, list_quick, object, paged};
+use super::page::Page;
 use super::request::Request;
 use super::route::{Needs, Route, Type, delete, get, post, put};
 use super::stats::{self, Clock};
@@ -12,6 +13,7 @@ use crate::broker::policy::Object;
 use crate::broker::queue::{QueueKind, Status};
 use crate::definitions::export;
 use crate::engine::{Lengths, QueueHandle, QueueSpec};
+use crate::name::Name;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -48,8 +50,69 @@ pub(super) const ROUTES: &[Route] = &[
     delete("/queues/quorum/replicas/on/{node}/shrink", Needs::Administrator, one_node_of_all, "There is one node"),
 ];
 
+/// Queues whose names a filter looks at before others may change what there is.
+const WALKED: usize = 1024;
+
+/// A page in the order of names: only what is on it is looked at, or else only names.
+fn page_by_name(request: &Request, page: &Page, clock: Clock) -> Outcome {
+    let (reverse, vhosts) = (request.flag("sort_reverse"), request.vhosts()?);
+    let count = |vhost: &Name| request.broker.objects_in(vhost.as_str()).queues as usize;
+    let total = vhosts.iter().map(count).sum();
+    let (mut chosen, mut filtered) = (Vec::new(), 0);
+    if let Some(filter) = &page.filter {
+        let wanted = page.wanted();
+        for vhost in &vhosts {
+            let mut last = None;
+            loop {
+                let some = request.broker.queues_after(vhost.as_str(), last.as_ref(), WALKED);
+                let Some(end) = some.last().map(|queue| queue.name().clone()) else { break };
+                for queue in some.into_iter().filter(|queue| filter.passes(queue.name().as_str())) {
+                    if wanted.contains(&filtered) {
+                        chosen.push(queue);
+                    }
+                    filtered += 1;
+                }
+                last = Some(end);
+            }
+        }
+        page.range(filtered)?;
+    } else {
+        filtered = total;
+        let range = page.range(total)?;
+        let (mut skip, mut most) = (range.start, range.len());
+        let mut ordered = vhosts;
+        if reverse {
+            ordered.reverse();
+        }
+        for vhost in &ordered {
+            let here = count(vhost);
+            if skip >= here {
+                skip -= here;
+                continue;
+            }
+            let some = request.broker.queues_by_name(vhost.as_str(), reverse, skip, most);
+            (skip, most) = (0, most.saturating_sub(some.len()));
+            chosen.extend(some);
+        }
+    }
+    Ok(paged(request, page, (total, filtered), &chosen, |queue| describe(request, clock, queue)))
+}
+
+/// Whether a list is in the order of names, which needs no look at what else is on it.
+fn is_by_name(request: &Request, page: &Page) -> bool {
+    let by_name = match request.query("sort") {
+        None | Some("" | "vhost") => true,
+        Some("name") => request.has_param("vhost"),
+        _ => false,
+    };
+    by_name && (page.filter.is_none() || !request.flag("sort_reverse"))
+}
+
 fn queues(request: &Request) -> Outcome {
     let clock = Clock::of(request)?;
+    if let Some(page) = Page::of(request)?.filter(|page| is_by_name(request, page)) {
+        return page_by_name(request, &page, clock);
+    }
     let all = everywhere(request, |vhost| request.broker.queues_in(vhost))?;
     let ident = |queue: &Arc<QueueHandle>| {
         let definition = queue.definition();
@@ -92,8 +155,21 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
         // What dies is on its way out of the queue, and counts until it has left.
         let counts = status.counts;
         let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
+        if request.flag("disable_stats") {
+            let totals = [
+                ("messages", lengths.messages()),
+                ("messages_ready", lengths.ready),
+                ("messages_unacknowledged", lengths.unacknowledged),
+            ];
+            members.extend(totals.map(|(name, total)| (name.to_owned(), Json::from(total))));
+            return shown;
+        }
         members.extend(stats::queue(clock, queue, lengths, &status.totals));
         members.extend(numbers(&status));
+        if let Some(since) = queue.idle_since() {
+            let since = since.max(request.broker.sample_time().saturating_sub(request.place.uptime_ms()));
+            members.insert("idle_since".to_owned(), Json::from(json::time(since)));
+        }
     }
     of_kind(request, queue, &status, &mut shown);
     shown
@@ -101,9 +177,6 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
 
 fn numbers(status: &Status) -> Vec<(String, Json)> {
     let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
-    let all = ready + unsettled + status.counts.dying + status.counts.delayed;
-    let share =
-        |part: u64| (u128::from(status.bytes) * u128::from(part)).checked_div(u128::from(all)).unwrap_or(0) as u64;
     let ram_ready = status.ram.saturating_sub(unsettled).min(ready);
     let capacity = match (status.counts.consumers, ready, status.able) {
         (0, ..) => 0.0,
@@ -118,11 +191,12 @@ fn numbers(status: &Status) -> Vec<(String, Json)> {
         "messages_persistent": status.persistent,
         "messages_paged_out": status.paged_out,
         "message_bytes": status.bytes,
-        "message_bytes_ready": share(ready),
-        "message_bytes_unacknowledged": share(unsettled),
+        "message_bytes_ready": status.bytes_ready,
+        "message_bytes_unacknowledged": status.bytes_unsettled,
         "message_bytes_ram": status.bytes_ram,
         "message_bytes_persistent": status.bytes_persistent,
         "message_bytes_paged_out": status.bytes.saturating_sub(status.bytes_ram),
+        "head_message_timestamp": status.head_timestamp,
         "consumers": status.counts.consumers,
         "consumer_capacity": capacity,
         "consumer_utilisation": capacity,
@@ -147,6 +221,11 @@ fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut 
         let found = consumer.and_then(|id| consumer_of_queue(request, queue, id));
         members.insert(key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag)));
     }
+    if queue.kind() == QueueKind::Classic {
+        let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
+        let store = json!({"mode": "default", "version": 2, "len": ready, "num_pending_acks": unsettled});
+        members.insert("backing_queue_status".to_owned(), store);
+    }
     if queue.kind() == QueueKind::Quorum {
         let node = request.place.node.as_str();
         let settings = queue.settings();
@@ -158,6 +237,9 @@ fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut 
             settings.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit)),
         );
         members.insert("messages_dlx".to_owned(), Json::from(status.counts.dying));
+        let of_others = status.bytes_ready + status.bytes_unsettled;
+        let dying = if status.counts.dying == 0 { 0 } else { status.bytes.saturating_sub(of_others) };
+        members.insert("message_bytes_dlx".to_owned(), Json::from(dying));
         members.insert("messages_delayed".to_owned(), Json::from(status.counts.delayed));
         members.insert("open_files".to_owned(), json!({node: 0}));
     }

@@ -1,6 +1,5 @@
-//! Sockets of HTTP clients, and the way of a request: who asks is found out before its body is read; its handler runs on a
-//! thread for blocking work; its answer may wait for the disk. Everything is bounded: sockets, handlers at a time, bytes of
-//! bodies, and the time for each step.
+//! The way of a request: who asks is found out before its body is read; its handler runs on a thread for blocking work; its answer may
+//! wait for the disk. Everything is bounded: sockets, handlers at a time, bytes of bodies, and the time for each step.
 
 use super::answer::{Answer, Failure};
 use super::overview::form_credentials;
@@ -13,42 +12,26 @@ use super::routes;
 use crate::auth::Authenticator;
 use crate::broker::access::Identity;
 use crate::engine::Broker;
-use crate::limits::{HTTP_BODIES_BYTES, HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_HANDLERS, HTTP_HEAD_BYTES};
+use crate::limits::{HTTP_BODIES_BYTES, HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_HANDLERS};
 use crate::name::Name;
-use crate::tls;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Time for a request's head; a connection without a request is closed after it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for the handshake of TLS.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a client may take none of its answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause after the system refused a socket.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// What the API is served with.
 #[derive(Clone)]
@@ -56,11 +39,11 @@ pub struct Service {
     broker: Arc<Broker>,
     auth: Arc<Authenticator>,
     place: Arc<Place>,
-    sockets: Arc<Semaphore>,
+    pub(super) sockets: Arc<Semaphore>,
     handlers: Arc<Semaphore>,
     /// Of bodies in memory, a permit a KiB.
     bodies: Arc<Semaphore>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Service {
@@ -70,9 +53,7 @@ impl Service {
         let (sockets, handlers) = (permits(HTTP_CONNECTIONS), permits(HTTP_HANDLERS));
         Service { broker, auth, place, sockets, handlers, bodies: permits(HTTP_BODIES_BYTES / 1024), stop }
     }
-}
 
-impl Service {
     /// The same with places of its own.
     #[must_use]
     pub fn separate(&self) -> Service {
@@ -81,158 +62,11 @@ impl Service {
     }
 }
 
-/// Accepts clients until the node stops. `app`: what they are served with, made by [`api`].
-/// `tls`: what their connections begin with.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service, app: Router) {
-    loop {
-        // A place first: clients without one wait in the kernel's queue.
-        let Ok(place) = service.sockets.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            () = service.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let (app, stop, tls) = (app.clone(), service.stop.clone(), tls.clone());
-                tokio::spawn(async move {
-                    let _place = place;
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = greet(stream, address, tls, app) => {}
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
-}
-
-/// The same for tools of this machine: whoever can open the socket's file is an administrator.
-pub async fn serve_tools(listener: UnixListener, service: Service, app: Router) {
-    loop {
-        let Ok(place) = service.sockets.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            () = service.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let app = app.clone();
-                tokio::spawn(async move {
-                    let _place = place;
-                    talk(stream, Peer { loopback: true, address: "tool".to_owned(), is_tool: true }, app).await;
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection of a tool");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
-}
-
-/// Serves a client, after the handshake that its connection may begin with.
-async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>, app: Router) {
-    let loopback = address.ip().to_canonical().is_loopback();
-    let peer = Peer { loopback, address: address.to_string(), is_tool: false };
-    // Without it answers are slower, not wrong.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return talk(stream, peer, app).await };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => talk(stream, peer, app).await,
-        Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS session"),
-        Err(_) => tracing::debug!(%address, "no TLS session in time"),
-    }
-}
-
-/// Serves one connection to its end.
-async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, peer: Peer, app: Router) {
-    let app = TowerToHyperService::new(app);
-    let address = peer.address.clone();
-    let serve = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        if let Some(uri) = without_last_slash(request.uri()) {
-            *request.uri_mut() = uri;
-        }
-        hyper::service::Service::call(&app, request)
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HTTP_HEAD_BYTES);
-    if let Err(error) = http.serve_connection(TokioIo::new(Patient::new(stream)), serve).await {
-        tracing::debug!(address, %error, "HTTP connection ended");
-    }
-}
-
-/// The same address without a slash at the end of its path, which some clients send. None when there is none.
-fn without_last_slash(uri: &axum::http::Uri) -> Option<axum::http::Uri> {
-    let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty())?;
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{path}{query}").parse().ok()
-}
-
-/// A socket whose peer has to take something of what is written, from time to time.
-struct Patient<S> {
-    stream: S,
-    deadline: Pin<Box<Sleep>>,
-    waiting: bool,
-}
-
-impl<S> Patient<S> {
-    fn new(stream: S) -> Patient<S> {
-        Patient { stream, deadline: Box::pin(tokio::time::sleep(WRITE_TIMEOUT)), waiting: false }
-    }
-
-    /// Judges a write that has just been tried.
-    fn judge<T>(&mut self, context: &mut Context<'_>, tried: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
-        if tried.is_ready() {
-            self.waiting = false;
-            return tried;
-        }
-        if !self.waiting {
-            self.waiting = true;
-            let now = crate::clock::Now::read().monotonic;
-            self.deadline.as_mut().reset(Instant::from_std(now) + WRITE_TIMEOUT);
-        }
-        match self.deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let tried = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, tried)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let tried = Pin::new(&mut self.stream).poll_flush(context);
-        self.judge(context, tried)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 /// The API, below `/api`.
 pub fn api(service: &Service) -> Router {
     let router = router(service, "/api", routes(), false);
-    with_fallbacks(router.merge(self::router(service, "", prometheus::ROUTES.iter(), false)))
+    let router = router.merge(self::router(service, "", prometheus::ROUTES.iter(), false));
+    with_cors(with_fallbacks(router), service)
 }
 
 /// Figures for Prometheus, for whoever gets to their listener.
@@ -242,7 +76,7 @@ pub fn figures(service: &Service) -> Router {
 
 /// A router of some endpoints. `open`: nobody has to log in.
 fn router(service: &Service, prefix: &str, routes: impl Iterator<Item = &'static Route>, open: bool) -> Router {
-    let mut paths: HashMap<&'static str, MethodRouter> = HashMap::new();
+    let mut paths: HashMap<&'static str, (Vec<Verb>, MethodRouter)> = HashMap::new();
     for route in routes {
         let filter = match route.verb {
             Verb::Get => MethodFilter::GET,
@@ -256,14 +90,34 @@ fn router(service: &Service, prefix: &str, routes: impl Iterator<Item = &'static
             let needs = if open { Needs::Nothing } else { route.needs };
             async move { respond(attend(&service, (route, needs), params, request).await.unwrap_or_else(Failure::answer)) }
         };
-        let methods = paths.remove(route.path).unwrap_or_default();
-        paths.insert(route.path, methods.merge(on(filter, handler)));
+        let (mut verbs, methods) = paths.remove(route.path).unwrap_or_default();
+        verbs.push(route.verb);
+        paths.insert(route.path, (verbs, methods.merge(on(filter, handler))));
     }
     let mut router = Router::new();
-    for (path, methods) in paths {
-        router = router.route(&format!("{prefix}{path}"), methods);
+    for (path, (verbs, methods)) in paths {
+        let place = service.place.clone();
+        let options = move |headers: HeaderMap| async move { respond(place.cors.options(&verbs, &headers)) };
+        router = router.route(&format!("{prefix}{path}"), methods.options(options));
     }
     router
+}
+
+/// The same, with what browsers ask for who show pages of other sites.
+fn with_cors(router: Router, service: &Service) -> Router {
+    if service.place.cors.origins.is_empty() {
+        return router;
+    }
+    let place = service.place.clone();
+    router.layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: Next| {
+        let place = place.clone();
+        async move {
+            let headers = request.headers().clone();
+            let mut response = next.run(request).await;
+            place.cors.admit(&headers, response.headers_mut());
+            response
+        }
+    }))
 }
 
 fn with_fallbacks(router: Router) -> Router {

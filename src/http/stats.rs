@@ -5,7 +5,8 @@ use super::answer::Failure;
 use super::request::Request;
 use crate::broker::count::{Count, Totals};
 use crate::engine::{
-    ChannelRecord, ChurnTotals, ConnectionRecord, ExchangeRecord, Lengths, NodeSample, QueueHandle, QueueSample,
+    ChannelRecord, ChurnTotals, ConnectionRecord, ExchangeRecord, IoTotals, Lengths, NodeSample, QueueHandle,
+    QueueSample, Series, VhostTotals,
 };
 use crate::name::Name;
 use serde_json::{Map, Value as Json, json};
@@ -30,6 +31,7 @@ pub struct Clock {
     lengths: Option<Range>,
     messages: Option<Range>,
     data: Option<Range>,
+    node: Option<Range>,
 }
 
 impl Clock {
@@ -58,7 +60,13 @@ impl Clock {
             lengths: range("lengths")?,
             messages: range("msg_rates")?,
             data: range("data_rates")?,
+            node: range("node_stats")?,
         })
+    }
+
+    /// Whether a time is longer ago than two samples are apart.
+    pub fn is_past(self, at: u64) -> bool {
+        self.now.saturating_sub(at) > self.interval.saturating_mul(2)
     }
 
     /// How fast a number grows: between its last two samples, if they are fresh.
@@ -204,23 +212,29 @@ fn queue_totals(clock: Clock, lengths: Lengths, history: &[(u64, Lengths)]) -> M
     members
 }
 
-/// What a virtual host has.
-pub fn vhost(request: &Request, name: &Name) -> Members {
-    // Ranges are for single objects; a wrong one is refused where they are shown.
-    let Ok(clock) = Clock::of(request) else { return Members::new() };
-    let mut members = queue_totals(clock, request.broker.lengths(Some(name)), &[]);
-    let totals = request.broker.message_totals_in(name);
-    if !totals.is_empty() {
-        members.insert("message_stats".to_owned(), message_stats(clock, &totals, &|_| Vec::new()));
+/// What a virtual host has; `done`: what was done in it.
+pub fn vhost(clock: Clock, request: &Request, name: &Name, done: VhostTotals) -> Members {
+    let series = request.broker.vhost_series(std::slice::from_ref(name));
+    let lengths = of_lengths(&series, |sample| sample.lengths);
+    let mut members = queue_totals(clock, request.broker.lengths(Some(name)), &lengths);
+    if !done.totals.is_empty() {
+        let stats = message_stats(clock, &done.totals, &|number| series.of(|sample| number(&sample.done.totals)));
+        members.insert("message_stats".to_owned(), stats);
     }
-    let mut connections = request.broker.connections();
-    connections.retain(|connection| connection.vhost() == name);
-    let traffic = connections.iter().map(|connection| connection.traffic().totals());
-    let (received, sent) =
-        traffic.fold((0, 0), |(received, sent), traffic| (received + traffic.recv_oct, sent + traffic.send_oct));
-    insert_counted(&mut members, "recv_oct", received, json!({"rate": 0.0}));
-    insert_counted(&mut members, "send_oct", sent, json!({"rate": 0.0}));
+    let [received, sent] = done.octets;
+    let details = clock.details(&series.of(|sample| sample.done.octets[0]), clock.data);
+    insert_counted(&mut members, "recv_oct", received, details);
+    let details = clock.details(&series.of(|sample| sample.done.octets[1]), clock.data);
+    insert_counted(&mut members, "send_oct", sent, details);
     members
+}
+
+/// The lengths of samples, with their times.
+fn of_lengths<T: Copy + PartialEq>(series: &Series<T>, lengths: impl Fn(&T) -> Lengths) -> Vec<(u64, Lengths)> {
+    let ready = series.of(|sample| lengths(sample).ready);
+    let unacknowledged = series.of(|sample| lengths(sample).unacknowledged);
+    let both = ready.into_iter().zip(unacknowledged);
+    both.map(|((at, ready), (_, unacknowledged))| (at, Lengths { ready, unacknowledged })).collect()
 }
 
 /// What began and ended on the node.
@@ -235,6 +249,37 @@ pub fn churn(request: &Request) -> Members {
     members
 }
 
+/// A member's name and the number of the disk that it shows.
+type Counted = (&'static str, fn(&IoTotals) -> u64);
+
+/// What is read from and written to the disk, by RabbitMQ's names; times are means in milliseconds.
+pub fn disk(request: &Request) -> Members {
+    let Ok(clock) = Clock::of(request) else { return Members::new() };
+    let (io, series) = (request.broker.io(), request.broker.node_series());
+    let mut members = Members::new();
+    let counted: [Counted; 5] = [
+        ("io_read_count", |io| io.reads),
+        ("io_read_bytes", |io| io.read_bytes),
+        ("io_write_count", |io| io.writes),
+        ("io_write_bytes", |io| io.write_bytes),
+        ("io_sync_count", |io| io.syncs),
+    ];
+    for (name, number) in counted {
+        let history = series.of(|sample: &NodeSample| number(&sample.io));
+        insert_counted(&mut members, name, number(&io), clock.details(&history, clock.node));
+    }
+    let means = [
+        ("io_read_avg_time", io.read_us, io.reads),
+        ("io_write_avg_time", io.write_us, io.writes),
+        ("io_sync_avg_time", io.sync_us, io.syncs),
+    ];
+    for (name, us, count) in means {
+        let mean = if count == 0 { 0.0 } else { us as f64 / 1000.0 / count as f64 };
+        members.insert(name.to_owned(), Json::from(mean));
+    }
+    members
+}
+
 /// What the overview has: of the node, or of the virtual hosts that a caller sees who does not see all.
 ///
 /// # Errors
@@ -242,33 +287,30 @@ pub fn churn(request: &Request) -> Members {
 pub fn overview(request: &Request, vhosts: &[Name]) -> Result<Members, Failure> {
     let clock = Clock::of(request)?;
     let mut members = Members::new();
-    let (lengths, totals, series) = if request.caller.is_monitor() {
+    if request.caller.is_monitor() {
         let [mut totals, quorum] = request.broker.message_totals();
         totals += quorum;
-        (request.broker.lengths(None), totals, request.broker.node_series())
+        let series = request.broker.node_series();
+        let lengths = of_lengths(&series, |sample: &NodeSample| sample.lengths);
+        let queues = queue_totals(clock, request.broker.lengths(None), &lengths);
+        members.insert("queue_totals".to_owned(), Json::Object(queues));
+        let stats = message_stats(clock, &totals, &|number| series.of(|sample| number(&sample.totals)));
+        members.insert("message_stats".to_owned(), stats);
     } else {
         let (mut lengths, mut totals) = (Lengths::default(), Totals::default());
+        let done = request.broker.totals_by_vhost();
         for vhost in vhosts {
             let own = request.broker.lengths(Some(vhost));
             lengths.ready += own.ready;
             lengths.unacknowledged += own.unacknowledged;
-            totals += request.broker.message_totals_in(vhost);
+            totals += done.get(vhost).copied().unwrap_or_default().totals;
         }
-        (lengths, totals, Default::default())
-    };
-    let history = series.of(|_| 0);
-    let ready = series.of(|sample: &NodeSample| sample.lengths.ready);
-    let unacknowledged = series.of(|sample| sample.lengths.unacknowledged);
-    let lengths_history: Vec<(u64, Lengths)> = history
-        .iter()
-        .zip(ready.iter().zip(&unacknowledged))
-        .map(|((at, _), ((_, ready), (_, unacknowledged)))| {
-            (*at, Lengths { ready: *ready, unacknowledged: *unacknowledged })
-        })
-        .collect();
-    members.insert("queue_totals".to_owned(), Json::Object(queue_totals(clock, lengths, &lengths_history)));
-    let stats = message_stats(clock, &totals, &|number| series.of(|sample| number(&sample.totals)));
-    members.insert("message_stats".to_owned(), stats);
+        let series = request.broker.vhost_series(vhosts);
+        let before = of_lengths(&series, |sample| sample.lengths);
+        members.insert("queue_totals".to_owned(), Json::Object(queue_totals(clock, lengths, &before)));
+        let stats = message_stats(clock, &totals, &|number| series.of(|sample| number(&sample.done.totals)));
+        members.insert("message_stats".to_owned(), stats);
+    }
     members.insert("churn_rates".to_owned(), Json::Object(churn(request)));
     Ok(members)
 }

@@ -62,6 +62,8 @@ pub(super) const ROUTES: &[Route] = &[
     delete("/topic-permissions/{vhost}/{user}/{exchange}", Needs::Administrator, clear_topics, "Clears them"),
     get("/auth/hash_password/{password}", Needs::Management, hash, "Hashes a password"),
     get("/auth/attempts/{node}", Needs::Monitoring, attempts, "Logins, counted"),
+    get("/auth/attempts/{node}/source", Needs::Monitoring, sources, "The same by client: not kept"),
+    delete("/auth/attempts/{node}/source", Needs::Monitoring, forget_attempts, "Accepted; nothing is kept"),
     delete("/auth/attempts/{node}", Needs::Monitoring, forget_attempts, "Accepted; the counts of the node stay"),
 ];
 
@@ -285,6 +287,10 @@ fn attempts(request: &Request) -> Outcome {
         "auth_attempts_succeeded": succeeded,
         "auth_attempts_failed": failed,
     }])))
+}
+
+fn sources(request: &Request) -> Outcome {
+    if request.param("node") == request.place.node { Ok(Answer::json(&json!([]))) } else { Err(Failure::not_found()) }
 }
 
 fn forget_attempts(request: &Request) -> Outcome {

@@ -5,10 +5,11 @@ use super::json;
 use super::list::{Ident, list, object};
 use super::request::Request;
 use super::route::{Needs, Route, Type, delete, get, post, put};
-use super::{stats, users};
+use super::stats::{self, Clock};
+use super::users;
 use crate::broker::access::{Permissions, VhostMetadata};
 use crate::definitions::export;
-use crate::engine::VhostRecord;
+use crate::engine::{VhostRecord, VhostTotals};
 use crate::name::Name;
 use serde_json::{Value as Json, json};
 
@@ -43,15 +44,19 @@ pub(super) fn record(request: &Request, vhost: &Name) -> Result<VhostRecord, Fai
 fn vhosts(request: &Request) -> Outcome {
     let mut records = request.broker.vhosts();
     records.retain(|record| request.caller.sees(&request.broker, record.name.as_str()));
-    list(request, records, |record| Ident::new("", record.name.as_str()), |record| describe(request, record))
+    let (clock, done) = (Clock::of(request)?, request.broker.totals_by_vhost());
+    let of = |record: &VhostRecord| done.get(&record.name).copied().unwrap_or_default();
+    let ident = |record: &VhostRecord| Ident::new("", record.name.as_str());
+    list(request, records, ident, |record| describe(request, clock, record, of(record)))
 }
 
 fn vhost(request: &Request) -> Outcome {
     let record = record(request, &request.vhost()?)?;
-    Ok(object(request, describe(request, &record)))
+    let done = request.broker.totals_by_vhost().remove(&record.name).unwrap_or_default();
+    Ok(object(request, describe(request, Clock::of(request)?, &record, done)))
 }
 
-fn describe(request: &Request, record: &VhostRecord) -> Json {
+fn describe(request: &Request, clock: Clock, record: &VhostRecord, done: VhostTotals) -> Json {
     let VhostRecord { name, metadata: about, .. } = record;
     let tags: Vec<&str> = about.tags.iter().map(Name::as_str).collect();
     let mut vhost = json!({
@@ -67,7 +72,7 @@ fn describe(request: &Request, record: &VhostRecord) -> Json {
     if let Json::Object(members) = &mut vhost
         && !request.flag("disable_stats")
     {
-        members.extend(stats::vhost(request, name));
+        members.extend(stats::vhost(clock, request, name, done));
     }
     vhost
 }

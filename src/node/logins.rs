@@ -39,6 +39,7 @@ fn service(settings: &AuthHttpConfig, rights: bool) -> io::Result<Backend> {
         topic_url: settings.topic_url.clone(),
         post: settings.method == HttpMethod::Post,
         remember: settings.cache_ttl,
+        remember_logins: settings.cache_logins,
     };
     Ok(Backend::Service { service: Arc::new(Service::new(settings, outside)), rights })
 }

@@ -4,7 +4,7 @@
 use super::NodeError;
 use super::listeners::Listeners;
 use crate::clock::Now;
-use crate::config::{Config, QueueType};
+use crate::config::{Config, Effective, QueueType};
 use crate::engine::Broker;
 use crate::http::{self, Place};
 use crate::listener::{Service, bind};
@@ -44,9 +44,9 @@ impl Management {
     }
 
     /// Serves them from now on, and takes samples. Returns where the API is, plain first.
-    pub fn serve(self, config: &Config, started: Instant, node: &Service) -> Vec<SocketAddr> {
+    pub fn serve(self, config: &Config, effective: &[Effective], started: Instant, node: &Service) -> Vec<SocketAddr> {
         let (broker, stop) = (&node.broker, &node.stop);
-        let place = Arc::new(self.place(config, started));
+        let place = Arc::new(self.place(config, effective, started));
         let service = http::Service::new(broker.clone(), node.auth.clone(), place, stop.clone());
         let app = http::server::api(&service);
         let addresses = self.plain.iter().chain(&self.secure).map(|(address, _)| *address).collect();
@@ -63,7 +63,7 @@ impl Management {
             tokio::spawn(http::serve(listener, None, service.clone(), http::server::figures(&service)));
         }
         match bind_socket(&config.data_dir.join(SOCKET)) {
-            Ok(listener) => drop(tokio::spawn(http::server::serve_tools(listener, service.separate(), app))),
+            Ok(listener) => drop(tokio::spawn(http::socket::serve_tools(listener, service.separate(), app))),
             Err(error) => tracing::warn!(%error, "no socket for this machine's tools"),
         }
         tokio::spawn(take_samples(config.management.sample_interval, broker.clone(), stop.clone()));
@@ -71,7 +71,7 @@ impl Management {
     }
 
     /// What the API says of the node.
-    fn place(&self, config: &Config, started: Instant) -> Place {
+    fn place(&self, config: &Config, effective: &[Effective], started: Instant) -> Place {
         let amqp = self.amqp.iter().map(|(address, secure)| (if *secure { "amqp/ssl" } else { "amqp" }, address));
         let http = [("http", &self.plain), ("https", &self.secure), ("http/prometheus", &self.figures)];
         let http = http.iter().flat_map(|(protocol, bound)| bound.iter().map(|(address, _)| (*protocol, address)));
@@ -94,6 +94,11 @@ impl Management {
                 QueueType::Quorum => "quorum",
             },
             sample_interval_ms: config.management.sample_interval.as_millis() as u64,
+            cors: http::Cors {
+                origins: config.management.cors_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+                max_age: config.management.cors_max_age.as_secs(),
+            },
+            settings: effective.iter().map(|one| (one.key, one.value.clone(), one.origin.clone())).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! The order that promises rest on: a caller appends first and reads the open epoch after; the committer moves the open
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
-use super::figures::{Commits, Figures};
+use super::figures::{Commits, Figures, IoTotals};
 use super::{Change, Family, Logging, Storage, StoreError, bodies, keys, proof, records};
 use crate::broker::delayed::CollectedDelays;
 use crate::broker::identity::{DelayId, QueueId};
@@ -173,6 +173,11 @@ impl Committer {
     /// How long commits took.
     pub fn commits(&self) -> Commits {
         self.figures.commits(self.done_epoch())
+    }
+
+    /// What was read from and written to the disk.
+    pub fn io(&self) -> IoTotals {
+        self.storage.io()
     }
 
     /// Whether the disk failed: no epoch will be done any more.

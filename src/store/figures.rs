@@ -1,4 +1,5 @@
-//! How long commits take: counted by the committer alone, read by whoever wants to know.
+//! How long commits take, counted by the committer alone, and what is read from and written to the disk; read by whoever wants to
+//! know.
 
 use super::committer::Epoch;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,10 +31,85 @@ pub struct Commits {
     pub epoch: Epoch,
 }
 
+/// What is read and written.
+#[derive(Debug, Default)]
+pub struct Io {
+    reads: AtomicU64,
+    read_bytes: AtomicU64,
+    read_us: AtomicU64,
+    writes: AtomicU64,
+    write_bytes: AtomicU64,
+    write_us: AtomicU64,
+    syncs: AtomicU64,
+    sync_us: AtomicU64,
+}
+
+/// [`Io`] at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoTotals {
+    /// Reads: of a key, or of a range of them.
+    pub reads: u64,
+    /// Bytes that they gave.
+    pub read_bytes: u64,
+    /// Microseconds that they took.
+    pub read_us: u64,
+    /// Batches written, synced ones too.
+    pub writes: u64,
+    /// Bytes of the chunks and bodies in them.
+    pub write_bytes: u64,
+    /// Microseconds that they took.
+    pub write_us: u64,
+    /// Batches that were synced, and syncs without one.
+    pub syncs: u64,
+    /// Microseconds that they took.
+    pub sync_us: u64,
+}
+
+fn us(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Io {
+    /// A read of so many bytes has taken so long.
+    pub fn note_read(&self, took: Duration, bytes: u64) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.read_us.fetch_add(us(took), Ordering::Relaxed);
+    }
+
+    /// A batch of so many bytes has taken so long.
+    pub fn note_write(&self, took: Duration, bytes: u64) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.write_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.write_us.fetch_add(us(took), Ordering::Relaxed);
+    }
+
+    /// A sync has taken so long.
+    pub fn note_sync(&self, took: Duration) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_us.fetch_add(us(took), Ordering::Relaxed);
+    }
+
+    /// The numbers as they are.
+    pub fn totals(&self) -> IoTotals {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        IoTotals {
+            reads: read(&self.reads),
+            read_bytes: read(&self.read_bytes),
+            read_us: read(&self.read_us),
+            writes: read(&self.writes),
+            write_bytes: read(&self.write_bytes),
+            write_us: read(&self.write_us),
+            syncs: read(&self.syncs),
+            sync_us: read(&self.sync_us),
+        }
+    }
+}
+
 impl Figures {
     /// A commit of so many bytes of messages has taken so long.
     pub fn note(&self, took: Duration, bytes: u64) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let us = us(took);
         let at = BOUNDS.iter().position(|bound| us <= *bound).unwrap_or(BOUNDS.len());
         if let Some(count) = self.counts.get(at) {
             count.fetch_add(1, Ordering::Relaxed);

@@ -24,6 +24,7 @@ mod tests;
 use crate::broker::body::Body;
 use crate::broker::message::Chunk;
 use committer::Epoch;
+use figures::IoTotals;
 use proof::Mark;
 use smallvec::SmallVec;
 use std::fmt;
@@ -162,6 +163,10 @@ pub trait Storage: Send + Sync {
     }
     /// Notes that a commit was synced: a start that cannot read it refuses.
     fn note_synced(&self, _epoch: Epoch) {}
+    /// What was read and written.
+    fn io(&self) -> IoTotals {
+        IoTotals::default()
+    }
     /// [`StoreError::Full`] does not go away though there is space: opens the storage again, dropping what was written in
     /// part, and what was not logged.
     fn reopen(&self) -> Result<(), StoreError>;

@@ -1,9 +1,11 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
 use super::committer::Epoch;
+use super::figures::{Io, IoTotals};
 use super::proof::{self, Mark, Proof};
 use super::reclaim::{self, Garbage, holds_chunks};
 use super::{Change, Family, Logging, Storage, StoreError, keys};
+use crate::clock::Now;
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     db: RwLock<Option<DB>>,
     /// What the reclaimer has to look at.
     pub(super) garbage: Garbage,
+    io: Io,
 }
 
 impl RocksStorage {
@@ -57,7 +60,12 @@ impl RocksStorage {
         let transient = Family::Transient;
         db.drop_cf(transient.name()).map_err(|error| store_error(&error))?;
         db.create_cf(transient.name(), &family_options(transient)).map_err(|error| store_error(&error))?;
-        let shared = Shared { path: path.to_path_buf(), db: RwLock::new(Some(db)), garbage: Garbage::default() };
+        let shared = Shared {
+            path: path.to_path_buf(),
+            db: RwLock::new(Some(db)),
+            garbage: Garbage::default(),
+            io: Io::default(),
+        };
         let shared = Arc::new(shared);
         let reclaimer = reclaim::start(shared.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(RocksStorage { shared, proof, reclaimer: Some(reclaimer) })
@@ -148,12 +156,22 @@ impl Storage for RocksStorage {
             let mut options = WriteOptions::default();
             options.set_sync(logging == Logging::Synced);
             options.disable_wal(logging == Logging::Unlogged);
-            db.write_opt(batch, &options).map_err(|error| store_error(&error))
+            let begun = Now::read().monotonic;
+            db.write_opt(batch, &options).map_err(|error| store_error(&error))?;
+            let took = Now::read().monotonic.saturating_duration_since(begun);
+            self.shared.io.note_write(took, bytes);
+            if logging == Logging::Synced {
+                self.shared.io.note_sync(took);
+            }
+            Ok(())
         })
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.shared.with(|db| db.flush_wal(true).map_err(|error| store_error(&error)))
+        let begun = Now::read().monotonic;
+        self.shared.with(|db| db.flush_wal(true).map_err(|error| store_error(&error)))?;
+        self.shared.io.note_sync(Now::read().monotonic.saturating_duration_since(begun));
+        Ok(())
     }
 
     fn scan(
@@ -169,18 +187,25 @@ impl Storage for RocksStorage {
             options.set_iterate_upper_bound(to);
             options.fill_cache(false);
             let mode = IteratorMode::From(from, Direction::Forward);
+            let (begun, mut bytes) = (Now::read().monotonic, 0);
             for pair in db.iterator_cf_opt(handle(db, family)?, options, mode) {
                 let (key, value) = pair.map_err(|error| store_error(&error))?;
+                bytes += (key.len() + value.len()) as u64;
                 if !visit(&key, &value) {
                     break;
                 }
             }
+            self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
             Ok(())
         })
     }
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.shared.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))
+        let begun = Now::read().monotonic;
+        let found = self.shared.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))?;
+        let bytes = found.as_ref().map_or(0, |value| value.len() as u64);
+        self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
+        Ok(found)
     }
 
     fn mark(&self) -> Mark {
@@ -189,6 +214,10 @@ impl Storage for RocksStorage {
 
     fn note_synced(&self, epoch: Epoch) {
         self.proof.note(epoch);
+    }
+
+    fn io(&self) -> IoTotals {
+        self.shared.io.totals()
     }
 
     fn reopen(&self) -> Result<(), StoreError> {

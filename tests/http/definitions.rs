@@ -56,6 +56,33 @@ fn fill(node: &Node) {
 }
 
 #[test]
+fn a_password_as_it_is_is_hashed_as_the_settings_say() {
+    for (hashing, algorithm) in
+        [("argon2id", "warren_password_hashing_argon2id"), ("sha512", "rabbit_password_hashing_sha512")]
+    {
+        let node = Node::start(&[("WARREN_AUTH_PASSWORD_HASHING", hashing)]);
+        let definitions = json!({"users": [{"name": "plain", "password": "p", "tags": "management"}]});
+        assert_eq!(node.as_guest().post("/api/definitions", definitions).status, 204);
+        assert_eq!(node.as_guest().json("/api/users/plain")["hashing_algorithm"], algorithm);
+        assert_eq!(node.login("plain", "p").get("/api/whoami").status, 200);
+    }
+}
+
+#[test]
+fn a_cluster_gets_a_name() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    assert_eq!(api.json("/api/cluster-name")["name"], "warren");
+    assert_eq!(api.put("/api/cluster-name", json!({"name": "blue"})).status, 204);
+    assert_eq!(api.json("/api/overview")["cluster_name"], "blue");
+    assert_eq!(api.json("/api/definitions")["original_cluster_name"], "blue");
+    assert!(api.get("/metrics").body.contains("rabbitmq_cluster=\"blue\""));
+    let client = crate::support::Client::connect(node.broker.addr).unwrap();
+    let told = client.server_properties.inner().get("cluster_name").unwrap().clone();
+    assert_eq!(told, crate::support::AMQPValue::LongString("blue".into()));
+}
+
+#[test]
 fn an_export_imports_and_is_exported_the_same() {
     let (one, other) = (Node::start(&[]), Node::start(&[]));
     fill(&one);
@@ -161,6 +188,7 @@ fn uploads_and_downloads() {
 fn files_of_several_versions() {
     for (name, text) in [
         ("3.8", include_str!("samples/rabbitmq-3.8.json")),
+        ("3.10", include_str!("samples/rabbitmq-3.10.json")),
         ("3.13", include_str!("samples/rabbitmq-3.13.json")),
         ("4.2", include_str!("samples/rabbitmq-4.2.json")),
     ] {

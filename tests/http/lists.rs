@@ -47,6 +47,35 @@ fn pages() {
 }
 
 #[test]
+fn pages_over_several_virtual_hosts() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    for vhost in ["pv-a", "pv-b"] {
+        api.put(&format!("/api/vhosts/{vhost}"), json!({}));
+        for number in 0..5 {
+            api.put(&format!("/api/queues/{vhost}/{vhost}-{number}"), json!({}));
+        }
+    }
+    let page = |query: &str| {
+        let page = api.json(&format!("/api/queues?{query}"));
+        (
+            names(&page["items"]).join(" "),
+            page["filtered_count"].as_u64().unwrap(),
+            page["total_count"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(page("page=2&page_size=4"), ("pv-a-4 pv-b-0 pv-b-1 pv-b-2".to_owned(), 10, 10));
+    assert_eq!(page("page=2&page_size=4&sort_reverse=true"), ("pv-b-0 pv-a-4 pv-a-3 pv-a-2".to_owned(), 10, 10));
+    assert_eq!(page("page=1&page_size=3&name=-4"), ("pv-a-4 pv-b-4".to_owned(), 2, 10));
+    assert_eq!(page("page=2&page_size=1&name=-4&sort=&sort_reverse=false"), ("pv-b-4".to_owned(), 2, 10));
+    assert_eq!(page("page=1&page_size=1&name=-4&sort_reverse=true"), ("pv-b-4".to_owned(), 2, 10));
+    let here = api.json("/api/queues/pv-b?page=2&page_size=3&sort=name&sort_reverse=true");
+    assert_eq!(names(&here["items"]), ["pv-b-1", "pv-b-0"]);
+    assert_eq!(api.get("/api/queues?page=4&page_size=4").status, 400);
+    assert_eq!(api.get("/api/queues?page=3&page_size=2&name=-4").status, 400);
+}
+
+#[test]
 fn sorted_by_any_member() {
     let node = Node::start(&[]);
     let api = node.as_guest();

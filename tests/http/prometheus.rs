@@ -1,7 +1,8 @@
 //! Figures for Prometheus.
 
-use crate::api::{Api, Node, guest, shared};
+use crate::api::{Api, Node, eventually, guest, shared};
 use crate::support::{BasicProperties, Client, free_port};
+use serde_json::json;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
@@ -128,6 +129,9 @@ fn counted_by_protocol_and_queue_type() {
         value(&now, &format!("rabbitmq_message_size_bytes_bucket{{protocol=\"amqp091\",le=\"{bound}\"}}"))
     };
     assert_eq!((size("100"), size("1000"), size("10000"), size("+Inf")), (2.0, 2.0, 3.0, 3.0));
+    let of_queues =
+        ["queue_messages_bytes", "queue_messages_ready_bytes", "queue_messages_unacked_bytes", "queue_messages_ram"];
+    assert_eq!(of_queues.map(|name| value(&now, &format!("rabbitmq_{name}"))), [5000.0, 5000.0, 0.0, 1.0]);
     let sums = ["channel_messages_published_total", "queue_messages_published_total", "channel_get_total"];
     assert_eq!(sums.map(|name| value(&now, &format!("rabbitmq_{name}"))), [3.0, 2.0, 1.0]);
     assert!(value(&now, "warren_committed_bytes_total") >= value(&now, "warren_page_outs_total"));
@@ -165,6 +169,58 @@ fn counted_by_protocol_and_queue_type() {
         "also when the channel is gone"
     );
     assert_eq!(value(&after, "rabbitmq_connections"), 0.0);
+    assert_eq!(value(&after, "rabbitmq_queue_messages_bytes"), 5000.0);
+    assert_eq!(api.delete("/api/queues/%2F/p-q").status, 204);
+    assert_eq!(value(&samples(&api.get("/metrics").body), "rabbitmq_queue_messages_bytes"), 0.0);
+}
+
+#[test]
+fn dead_letters_the_disk_and_turns_are_counted() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    let to = json!({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dl-target"});
+    let mut strict = to.clone();
+    for (key, value) in
+        [("x-queue-type", "quorum"), ("x-dead-letter-strategy", "at-least-once"), ("x-overflow", "reject-publish")]
+    {
+        strict[key] = json!(value);
+    }
+    for (queue, arguments) in [("dl-target", json!({})), ("dl-classic", to), ("dl-quorum", strict)] {
+        assert_eq!(api.put(&format!("/api/queues/%2F/{queue}"), json!({"arguments": arguments})).status, 201);
+    }
+    let mut client = Client::connect(node.broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    client.confirm_select(1).unwrap();
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    for queue in ["dl-classic", "dl-classic", "dl-quorum"] {
+        client.publish(1, "", queue, &persistent, b"12345").unwrap();
+    }
+    client.wait_confirms(1).unwrap();
+    for queue in ["dl-classic", "dl-quorum"] {
+        let delivery = client.get(1, queue, false).unwrap().unwrap();
+        client.reject(1, delivery.delivery_tag, false).unwrap();
+    }
+    client.sync(1).unwrap();
+    let count = |name: &str, kind: &str, strategy: &str| {
+        let labels = format!("{{queue_type=\"rabbit_{kind}_queue\",dead_letter_strategy=\"{strategy}\"}}");
+        value(
+            &samples(&api.get("/metrics").body),
+            &format!("rabbitmq_global_messages_dead_lettered_{name}_total{labels}"),
+        )
+    };
+    eventually("all is where it was to go", || (count("confirmed", "quorum", "at_least_once") == 1.0).then_some(()));
+    assert_eq!(count("rejected", "classic", "at_most_once"), 1.0);
+    assert_eq!(count("rejected", "quorum", "at_least_once"), 1.0);
+    assert_eq!(count("expired", "classic", "at_most_once"), 0.0);
+    let now = samples(&api.get("/metrics").body);
+    assert!(value(&now, "rabbitmq_io_sync_ops_total") > 0.0 && value(&now, "rabbitmq_io_write_bytes_total") > 10.0);
+    assert_eq!(value(&now, "warren_publish_batch_messages_sum"), 3.0);
+    assert!((1.0..=3.0).contains(&value(&now, "warren_publish_batch_messages_count")));
+    let each = samples(&api.get("/metrics/per-object").body);
+    assert_eq!(value(&each, "rabbitmq_queue_messages_ready_bytes{vhost=\"/\",queue=\"dl-classic\"}"), 5.0);
+    let info = each.iter().find(|(key, _)| key.starts_with("rabbitmq_queue_info{vhost=\"/\",queue=\"dl-quorum\""));
+    assert!(info.is_some_and(|(key, _)| key.contains("queue_type=\"quorum\"")), "{info:?}");
+    client.close().unwrap();
 }
 
 #[test]

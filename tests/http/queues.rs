@@ -1,6 +1,6 @@
 //! Queues.
 
-use crate::api::{guest, only, shared};
+use crate::api::{eventually, guest, only, shared};
 use crate::support::{BasicProperties, Client};
 use serde_json::json;
 
@@ -87,6 +87,52 @@ fn wrong_declarations() {
         assert_eq!(reply.status, status, "{text}: {reply:?}");
     }
     assert_eq!(api.delete("/api/queues/%2F/q-body").status, 204);
+}
+
+#[test]
+fn bytes_of_what_is_ready_and_of_what_is_not() {
+    let api = guest();
+    let path = "/api/queues/%2F/q-bytes";
+    api.put(path, json!({}));
+    let mut client = Client::connect(shared().broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    let bytes = || {
+        let shown = api.json(path);
+        ["message_bytes", "message_bytes_ready", "message_bytes_unacknowledged"].map(|key| shown[key].as_u64().unwrap())
+    };
+    for (size, time) in [(1, 11), (10, 12), (100, 13), (1000, 14)] {
+        let properties = BasicProperties::default().with_timestamp(time);
+        client.publish(1, "", "q-bytes", &properties, &vec![b'x'; size]).unwrap();
+    }
+    client.declare_passive(1, "q-bytes").unwrap();
+    assert_eq!(bytes(), [1111, 1111, 0]);
+    assert_eq!(api.json(path)["head_message_timestamp"], 11);
+    let first = client.get(1, "q-bytes", false).unwrap().unwrap();
+    let second = client.get(1, "q-bytes", false).unwrap().unwrap();
+    assert_eq!(bytes(), [1111, 1100, 11]);
+    assert_eq!(api.json(path)["head_message_timestamp"], 13);
+    client.nack(1, first.delivery_tag, false, true).unwrap();
+    client.sync(1).unwrap();
+    assert_eq!(bytes(), [1111, 1101, 10], "what came back is ready");
+    assert_eq!(api.json(path)["head_message_timestamp"], 11);
+    client.ack(1, second.delivery_tag, false).unwrap();
+    client.sync(1).unwrap();
+    assert_eq!(bytes(), [1101, 1101, 0]);
+    api.delete(path);
+}
+
+#[test]
+fn a_queue_that_nobody_uses_says_since_when() {
+    let api = guest();
+    let path = "/api/queues/%2F/q-idle";
+    api.put(path, json!({}));
+    let idle = || api.json(path)["idle_since"].as_str().map(str::to_owned);
+    let first = eventually("the queue is idle", idle);
+    assert!(first.len() == 29 && first.ends_with("+00:00"), "{first}");
+    let message = json!({"properties": {}, "routing_key": "q-idle", "payload": "x", "payload_encoding": "string"});
+    assert_eq!(api.post("/api/exchanges/%2F/amq.default/publish", message).status, 200);
+    eventually("it was used again", || idle().filter(|later| *later > first));
+    api.delete(path);
 }
 
 #[test]

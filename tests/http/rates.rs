@@ -46,6 +46,9 @@ impl Drop for Stream {
 #[test]
 fn what_flows_has_a_rate() {
     let api = guest();
+    api.put("/api/users/rates-seer", json!({"password": "p", "tags": "management"}));
+    api.put("/api/permissions/%2F/rates-seer", json!({"configure": "", "write": "", "read": ""}));
+    let seer = shared().login("rates-seer", "p");
     let _stream = Stream::to("rates-q");
     let positive = |value: &serde_json::Value| value["rate"].as_f64().is_some_and(|rate| rate > 0.0);
     let queue = eventually("the queue has rates", || {
@@ -63,6 +66,14 @@ fn what_flows_has_a_rate() {
         (positive(&overview["message_stats"]["publish_details"])
             && positive(&overview["message_stats"]["deliver_get_details"]))
         .then_some(())
+    });
+    eventually("the virtual host has rates", || {
+        let vhost = api.json("/api/vhosts/%2F");
+        (positive(&vhost["message_stats"]["publish_details"]) && positive(&vhost["recv_oct_details"])).then_some(())
+    });
+    eventually("so has the overview of who sees one virtual host only", || {
+        let overview = seer.json("/api/overview");
+        positive(&overview["message_stats"]["publish_details"]).then_some(())
     });
     eventually("the connection has rates", || {
         let all = api.json("/api/connections");

@@ -19,6 +19,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 4] = [Reason::Rejected, Reason::Expired, Reason::MaxLen, Reason::DeliveryLimit];
+
     /// As `x-death` has it.
     pub fn name(self) -> &'static str {
         match self {

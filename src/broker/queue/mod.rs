@@ -312,6 +312,11 @@ impl<O: Outlet> Queue<O> {
         !std::mem::replace(&mut self.stirred, true)
     }
 
+    /// Whether something was asked of it since it was last looked at.
+    pub fn is_stirred(&self) -> bool {
+        self.stirred
+    }
+
     /// What whoever keeps samples wants to know; from then on it is told again when something is asked of the queue.
     pub fn look(&mut self) -> (Counts, Totals) {
         self.stirred = false;

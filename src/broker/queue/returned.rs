@@ -72,6 +72,14 @@ impl Returned {
         }
     }
 
+    /// Spans that are served next, `most` of them.
+    pub fn some(&self, most: usize) -> Vec<(u64, u32)> {
+        match self {
+            Returned::ByPlace(spans) => spans.iter().take(most).map(|(first, count)| (*first, *count)).collect(),
+            Returned::ByTime(spans) => spans.iter().take(most).copied().collect(),
+        }
+    }
+
     /// All spans.
     pub fn spans(&self) -> Vec<(u64, u32)> {
         match self {

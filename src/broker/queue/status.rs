@@ -2,12 +2,16 @@
 
 use super::entry::Entry;
 use super::{Counts, Outlet, Queue};
+use crate::broker::content::Content;
 use crate::broker::count::Totals;
 use crate::broker::identity::ConsumerId;
 
 /// Chunks whose bytes are added up one by one; of a longer queue the others are taken to be like these, so that whoever looks
 /// at a long queue does not hold it up.
 const SUMMED: usize = 4096;
+/// Records that are looked at one by one, where a chunk is handed out or settled in part; the bytes of more of them are taken to
+/// be shared alike.
+const RECORDS: usize = 8192;
 
 /// A queue at one time.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +20,12 @@ pub struct Status {
     pub counts: Counts,
     /// What was done with its messages since it was made or the node started.
     pub totals: Totals,
-    /// Bytes of the bodies of all messages. Those of chunks that are settled in part count by their share of the chunk.
+    /// Bytes of the bodies of all messages.
     pub bytes: u64,
+    /// The same of ready messages.
+    pub bytes_ready: u64,
+    /// The same of messages in consumers' hands.
+    pub bytes_unsettled: u64,
     /// The same of messages that survive a restart.
     pub bytes_persistent: u64,
     /// The same of messages that are in memory.
@@ -36,6 +44,17 @@ pub struct Status {
     pub able: usize,
     /// What is on disk cannot be read.
     pub damaged: bool,
+    /// What the next message gives as its time, in seconds; None: it is not in memory, or gives none.
+    pub head_timestamp: Option<u64>,
+}
+
+/// Bytes of a chunk's bodies that are not settled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    /// Of messages that were handed out once.
+    handed: u64,
+    /// Of those that were not.
+    ready: u64,
 }
 
 impl<O: Outlet> Queue<O> {
@@ -53,11 +72,15 @@ impl<O: Outlet> Queue<O> {
             exclusive: self.consumers.exclusive(),
             able: self.consumers.able(),
             damaged: self.damage.is_some(),
+            head_timestamp: self.head_timestamp(),
             ..Status::default()
         };
-        let mut walked = 0;
+        let (mut walked, mut records, mut open) = (0, RECORDS, Open::default());
         for entry in self.entries.values().take(SUMMED) {
-            let (messages, bytes) = open(entry);
+            let messages = u64::from(entry.chunk.count().saturating_sub(entry.settled.count()));
+            let Open { handed, ready } = open_bytes(entry, &mut records);
+            (open.handed, open.ready) = (open.handed + handed, open.ready + ready);
+            let bytes = handed + ready;
             walked += messages;
             status.bytes_ram += bytes;
             if entry.chunk.durable() {
@@ -81,21 +104,84 @@ impl<O: Outlet> Queue<O> {
                 (scale(status.bytes_ram), scale(status.bytes_persistent), scale(status.persistent));
         }
         status.bytes = status.bytes_ram + bytes_paged;
+        self.tell_apart(&mut status, open, bytes_paged, records);
         status.persistent += paged_persistent;
         status.bytes_persistent += bytes_paged_persistent;
         status
     }
+
+    /// Bytes of ready messages and of those in consumers' hands. What came back, and what waits, was handed out before.
+    fn tell_apart(&self, status: &mut Status, open: Open, paged: u64, mut records: usize) {
+        let Counts { ready, unsettled, dying, delayed, .. } = status.counts;
+        let share = |part: u64, of: u64, all: u64| {
+            (u128::from(of) * u128::from(part)).checked_div(u128::from(all)).unwrap_or(0) as u64
+        };
+        let waiting = self.delayed.keys().map(|(_, sequence)| (*sequence, 1));
+        let returned = self.spans_bytes(self.returned.some(records).into_iter(), &mut records);
+        let waiting = self.spans_bytes(waiting, &mut records);
+        if records == 0 || self.entries.len() > SUMMED {
+            let all = ready + unsettled + dying + delayed;
+            (status.bytes_ready, status.bytes_unsettled) =
+                (share(ready, status.bytes, all), share(unsettled, status.bytes, all));
+            return;
+        }
+        let held = open.handed.saturating_sub(returned + waiting);
+        status.bytes_ready = open.ready + returned + paged;
+        status.bytes_unsettled = if dying == 0 { held } else { share(unsettled, held, unsettled + dying) };
+    }
+
+    /// Bytes of the bodies of messages in memory, in spans within one chunk; `records`: how many may still be looked at.
+    fn spans_bytes(&self, spans: impl Iterator<Item = (u64, u32)>, records: &mut usize) -> u64 {
+        let mut bytes = 0;
+        for (first, count) in spans {
+            if *records == 0 {
+                break;
+            }
+            *records = records.saturating_sub(count as usize);
+            if let Some((start, entry)) = self.entries.range(..=first).next_back() {
+                let from = (first - start) as u32;
+                bytes += entry.bodies(from, from + count);
+            }
+        }
+        bytes
+    }
+
+    fn head_timestamp(&self) -> Option<u64> {
+        let at = (0..self.levels.len()).find(|at| self.levels.at(*at).ready > 0)?;
+        let level = self.levels.at(at);
+        let (entry, index) = match self.returned.first(level.range()) {
+            Some((first, _)) => {
+                let (start, entry) = self.entries.range(..=first).next_back()?;
+                (entry, (first - start) as u32)
+            }
+            None => {
+                let ready = self.entries.range(self.first_ready_entry(at)..level.range().end);
+                let mut ready = ready.filter_map(|(first, entry)| Some((*first, entry, entry.ready_span()?.0)));
+                let (first, entry, index) = ready.next()?;
+                if level.middle.as_ref().is_some_and(|middle| middle.first < first) {
+                    return None;
+                }
+                (entry, index)
+            }
+        };
+        Content::parse(entry.chunk.record(index)?.header)?.timestamp()
+    }
 }
 
-/// Messages of a chunk that are not settled, and the bytes of their bodies.
-fn open(entry: &Entry) -> (u64, u64) {
-    let (count, settled) = (u64::from(entry.chunk.count()), u64::from(entry.settled.count()));
-    let left = count.saturating_sub(settled);
-    if let Some(mean) = entry.absent {
-        return (left, mean.bodies(left as u32));
+/// The bytes of a chunk's bodies that are not settled; `records`: how many may still be looked at one by one.
+fn open_bytes(entry: &Entry, records: &mut usize) -> Open {
+    let count = entry.chunk.count();
+    let next = entry.next.min(count);
+    let whole = entry.settled.count() == 0 && (next == 0 || next == count);
+    if whole || entry.absent.is_some() || count as usize <= *records {
+        if !whole && entry.absent.is_none() {
+            *records = records.saturating_sub(count as usize);
+        }
+        return Open { handed: entry.bodies(0, next), ready: entry.bodies(next, count) };
     }
-    let whole = entry.chunk.all_body_bytes();
-    let bytes =
-        if settled == 0 { whole } else { (u128::from(whole) * u128::from(left) / u128::from(count.max(1))) as u64 };
-    (left, bytes)
+    *records = 0;
+    let open = |from: u32, to: u32| (from..to).filter(|index| !entry.settled.contains(*index)).count() as u128;
+    let all = u128::from(entry.chunk.all_body_bytes());
+    let share = |messages: u128| (all * messages / u128::from(count.max(1))) as u64;
+    Open { handed: share(open(0, next)), ready: share(open(next, count)) }
 }

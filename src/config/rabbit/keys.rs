@@ -80,6 +80,7 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
         "listeners.ssl" => Ok(Meaning::Part("listener.tls_address", address(value)?)),
         "management.tcp" if rest == "port" => Ok(Meaning::Part("management.address", address(value)?)),
         "management.ssl" if rest == "port" => Ok(Meaning::Part("management.tls_address", address(value)?)),
+        "management.cors.allow_origins" => Ok(Meaning::Part("management.cors_origins", value.to_owned())),
         "prometheus.tcp" if rest == "port" => Ok(Meaning::Part("prometheus.address", address(value)?)),
         "ssl_options.versions" => match value {
             "tlsv1.2" => Ok(Meaning::Part("tls.versions", "1.2".to_owned())),
@@ -189,10 +190,11 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
     Ok(Some(meaning))
 }
 
-/// The keys of RabbitMQ's HTTP, cache and OAuth 2 plugins.
+/// The keys of RabbitMQ's management, HTTP, cache and OAuth 2 plugins.
 fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     let text = || Input::Text(value.to_owned());
     let meaning = match key {
+        "management.cors.max_age" => Meaning::Setting("management.cors_max_age", whole(value)?),
         "auth_http.user_path" => Meaning::Setting("auth_http.user_url", text()),
         "auth_http.vhost_path" => Meaning::Setting("auth_http.vhost_url", text()),
         "auth_http.resource_path" => Meaning::Setting("auth_http.resource_url", text()),
@@ -218,7 +220,7 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
     let name = value.trim_start_matches("rabbit_auth_backend_");
     match name {
         "internal" | "http" | "oauth2" => Ok(Meaning::Part("auth.backends", name.to_owned())),
-        "cache" => Ok(Meaning::Default),
+        "cache" => Ok(Meaning::Setting("auth_http.cache_logins", Input::Bool(true))),
         "dummy" | "ldap" | "amqp" => Ok(Meaning::Unused(" (this back end is not there)")),
         _ => Err("internal, http, oauth2 or cache"),
     }

@@ -42,6 +42,10 @@ fn management_and_figures() {
     assert_eq!(found.management.address, ["[::]:15673".parse().unwrap()]);
     assert_eq!(found.management.tls_address, ["[::]:15674".parse().unwrap()]);
     assert_eq!(found.prometheus.address, ["[::]:1".parse().unwrap()]);
+    let cors = "management.cors.allow_origins.1 = https://a.example\nmanagement.cors.allow_origins.2 = *\nmanagement.cors.max_age = 60\n";
+    let found = config(cors).management;
+    let origins: Vec<&str> = found.cors_origins.iter().map(crate::name::Name::as_str).collect();
+    assert_eq!((origins, found.cors_max_age.as_secs()), (vec!["https://a.example", "*"], 60));
 }
 
 #[test]
@@ -116,6 +120,7 @@ fn back_ends() {
                   auth_http.http_method = post\nauth_http.user_path = http://a/u\n";
     let found = config(cached);
     assert_eq!((&found.auth.backends[..], found.auth_http.cache_ttl), (&["http"][..], Duration::from_secs(5)));
+    assert!(found.auth_http.cache_logins && !config("auth_backends.1 = http").auth_http.cache_logins);
     assert_eq!(
         (found.auth_http.method, &found.auth_http.user_url[..]),
         (crate::config::HttpMethod::Post, "http://a/u")

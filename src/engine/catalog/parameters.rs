@@ -7,6 +7,9 @@ use crate::name::Name;
 use crate::value::Value;
 use std::collections::BTreeMap;
 
+/// The parameter of the whole node that holds the cluster's name, as in RabbitMQ's definitions.
+const CLUSTER_NAME: &str = "cluster_name";
+
 /// Which parameter: its virtual host (None: of the whole node), its component, its name.
 pub(in crate::engine) type ParameterKey = (Option<Name>, Name, Name);
 
@@ -60,6 +63,22 @@ impl Broker {
             Ok(found)
         });
         changed.is_ok_and(|(found, _)| found)
+    }
+
+    /// The cluster's name: the one it was given, or else the node's.
+    pub fn cluster_name(&self) -> String {
+        let parameters = self.catalog().parameters.read();
+        let given = Name::new(CLUSTER_NAME).and_then(|name| parameters.0.get(&(None, Name::default(), name)));
+        given.and_then(Value::as_str).map_or_else(|| self.node_name().to_owned(), str::to_owned)
+    }
+
+    /// Gives the cluster a name.
+    ///
+    /// # Errors
+    /// As [`Broker::put_parameter`].
+    pub fn name_cluster(&self, name: &str) -> Result<Option<Epoch>, Refusal> {
+        let key = Name::new(CLUSTER_NAME).unwrap_or_default();
+        self.put_parameter(None, &Name::default(), &key, Value::from(name))
     }
 
     /// All parameters, those of the whole node first.

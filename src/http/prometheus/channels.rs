@@ -1,0 +1,187 @@
+//! Families of channels and connections.
+
+use super::objects::{Chosen, Counted, Figure, Labels, write, write_counts};
+use crate::broker::count::{Count, Totals};
+use crate::engine::{ChannelRecord, ConnectionRecord, TrafficTotals};
+use crate::http::request::Request;
+use crate::metrics::text::{Exposition, Kind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn all_channels(request: &Request, chosen: &Chosen) -> Vec<(Labels, Arc<ChannelRecord>)> {
+    let connections = request.broker.connections().into_iter();
+    let connections = connections.filter(|connection| chosen.vhost(connection.vhost().as_str()));
+    let of = |connection: Arc<ConnectionRecord>| {
+        let channels = connection.channels().into_iter();
+        let name = connection.name().to_owned();
+        channels.map(move |channel| (vec![("channel", format!("{name} ({})", channel.number()))], channel))
+    };
+    connections.flat_map(of).collect()
+}
+
+fn gauge(number: &AtomicU64) -> f64 {
+    number.load(Ordering::Relaxed) as f64
+}
+
+/// What a channel is at the moment.
+const GAUGES: &[Figure<Arc<ChannelRecord>>] = &[
+    ("channel_consumers", Kind::Gauge, "Consumers on a channel", |channel| channel.consumer_count() as f64),
+    ("channel_messages_unacked", Kind::Gauge, "Delivered but not yet acknowledged messages", |channel| {
+        gauge(&channel.gauges.unacknowledged)
+    }),
+    ("channel_messages_unconfirmed", Kind::Gauge, "Published but not yet confirmed messages", |channel| {
+        gauge(&channel.gauges.unconfirmed)
+    }),
+    (
+        "channel_messages_uncommitted",
+        Kind::Gauge,
+        "Messages received in a transaction but not yet committed",
+        |channel| gauge(&channel.gauges.uncommitted),
+    ),
+    (
+        "channel_acks_uncommitted",
+        Kind::Gauge,
+        "Message acknowledgements in a transaction not yet committed",
+        |channel| gauge(&channel.gauges.acks_uncommitted),
+    ),
+];
+
+/// What a channel lets its consumers have: no sum says anything.
+const LIMITS: &[Figure<Arc<ChannelRecord>>] = &[
+    ("consumer_prefetch", Kind::Gauge, "Limit of unacknowledged messages for each consumer", |channel| {
+        f64::from(channel.gauges.prefetch.load(Ordering::Relaxed))
+    }),
+    (
+        "channel_prefetch",
+        Kind::Gauge,
+        "Total limit of unacknowledged messages for all consumers on a channel",
+        |channel| f64::from(channel.gauges.global_prefetch.load(Ordering::Relaxed)),
+    ),
+];
+
+/// What was published on a channel.
+const PUBLISHES: &[Counted] = &[
+    ("channel_messages_published_total", "Messages published into an exchange on a channel", Count::Publish),
+    (
+        "channel_messages_confirmed_total",
+        "Messages published into an exchange and confirmed on the channel",
+        Count::Confirm,
+    ),
+    (
+        "channel_messages_unroutable_returned_total",
+        "Messages published as mandatory into an exchange and returned to the publisher as unroutable",
+        Count::ReturnUnroutable,
+    ),
+    (
+        "channel_messages_unroutable_dropped_total",
+        "Messages published as non-mandatory into an exchange and dropped as unroutable",
+        Count::DropUnroutable,
+    ),
+];
+
+/// What was delivered on a channel.
+const DELIVERIES: &[Counted] = &[
+    ("channel_get_ack_total", "Messages fetched with basic.get in manual acknowledgement mode", Count::Get),
+    ("channel_get_total", "Messages fetched with basic.get in automatic acknowledgement mode", Count::GetNoAck),
+    (
+        "channel_messages_delivered_ack_total",
+        "Messages delivered to consumers in manual acknowledgement mode",
+        Count::Deliver,
+    ),
+    (
+        "channel_messages_delivered_total",
+        "Messages delivered to consumers in automatic acknowledgement mode",
+        Count::DeliverNoAck,
+    ),
+    ("channel_messages_redelivered_total", "Messages redelivered to consumers", Count::Redeliver),
+    ("channel_messages_acked_total", "Messages acknowledged by consumers", Count::Ack),
+    ("channel_get_empty_total", "Times basic.get operations fetched no message", Count::GetEmpty),
+];
+
+pub(super) fn channels(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    let all = all_channels(request, chosen);
+    write(out, &all, GAUGES);
+    write(out, &all, LIMITS);
+}
+
+fn totals(request: &Request, chosen: &Chosen) -> Vec<(Labels, Totals)> {
+    all_channels(request, chosen).into_iter().map(|(labels, channel)| (labels, channel.totals())).collect()
+}
+
+pub(super) fn publishes(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    write_counts(out, &totals(request, chosen), PUBLISHES);
+}
+
+pub(super) fn deliveries(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    write_counts(out, &totals(request, chosen), DELIVERIES);
+}
+
+/// Sums over all channels, those that have ended too, and all connections: under the names that dashboards from before RabbitMQ
+/// 3.9 ask for.
+pub(super) fn together(request: &Request, out: &mut Exposition) {
+    let connections = request.broker.connections();
+    let channels: Vec<_> = connections.iter().flat_map(|connection| connection.channels()).collect();
+    for (name, kind, help, number) in GAUGES {
+        out.one(name, *kind, help, channels.iter().map(number).sum::<f64>());
+    }
+    let [mut all, quorum] = request.broker.message_totals();
+    all += quorum;
+    let into_queues = ("queue_messages_published_total", "Messages published into queues", Count::PublishOut);
+    for (name, help, count) in PUBLISHES.iter().chain(DELIVERIES).chain([&into_queues]) {
+        out.one(name, Kind::Counter, help, all.get(*count));
+    }
+    let octets = request.broker.totals_by_vhost().into_values().map(|done| done.octets);
+    let sum = octets.fold([0, 0], |[received, sent], [more, yet]| [received + more, sent + yet]);
+    for ((name, _, help, _), octets) in BYTES.iter().zip(sum) {
+        out.one(name, Kind::Counter, help, octets);
+    }
+}
+
+fn all_connections<T>(request: &Request, chosen: &Chosen, look: impl Fn(&ConnectionRecord) -> T) -> Vec<(Labels, T)> {
+    let connections = request.broker.connections().into_iter();
+    let connections = connections.filter(|connection| chosen.vhost(connection.vhost().as_str()));
+    connections.map(|connection| (vec![("connection", connection.name().to_owned())], look(&connection))).collect()
+}
+
+/// Bytes through a connection: received, sent.
+const BYTES: [Figure<TrafficTotals>; 2] = [
+    ("connection_incoming_bytes_total", Kind::Counter, "Total number of bytes received on a connection", |traffic| {
+        traffic.recv_oct as f64
+    }),
+    ("connection_outgoing_bytes_total", Kind::Counter, "Total number of bytes sent on a connection", |traffic| {
+        traffic.send_oct as f64
+    }),
+];
+
+pub(super) fn connection_bytes(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    write(out, &all_connections(request, chosen, |connection| connection.traffic().totals()), &BYTES);
+}
+
+pub(super) fn connections(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    let look = |connection: &ConnectionRecord| (connection.traffic().totals(), connection.channels().len());
+    write(
+        out,
+        &all_connections(request, chosen, look),
+        &[
+            (
+                "connection_incoming_packets_total",
+                Kind::Counter,
+                "Total number of packets received on a connection",
+                |(traffic, _)| traffic.recv_cnt as f64,
+            ),
+            (
+                "connection_outgoing_packets_total",
+                Kind::Counter,
+                "Total number of packets sent on a connection",
+                |(traffic, _)| traffic.send_cnt as f64,
+            ),
+            (
+                "connection_pending_packets",
+                Kind::Gauge,
+                "Number of bytes waiting to be sent on a connection",
+                |(traffic, _)| traffic.send_pend as f64,
+            ),
+            ("connection_channels", Kind::Gauge, "Channels on a connection", |(_, channels)| *channels as f64),
+        ],
+    );
+}
