@@ -48,7 +48,7 @@ fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
 async fn run(config: &Config) -> Result<(), NodeError> {
     // Before the port answers: whoever sees that the broker serves may stop it.
     let told_to_stop = told_to_stop();
-    let node = Node::start(config)?;
+    let node = Node::start(config, cli::logging::set_level)?;
     tell_system(NotifyState::Ready);
     let stopped = tokio::select! {
         () = told_to_stop => None,

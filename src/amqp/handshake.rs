@@ -63,7 +63,7 @@ impl Connection {
 
     fn write_start(&mut self) {
         let mechanisms = sasl::mechanisms(&self.auth, self.peer.certificate_name.as_deref());
-        let properties = server_properties(&self.settings, self.broker.cluster_name());
+        let properties = server_properties(&self.settings, &self.broker.cluster_name());
         let start = connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
@@ -231,6 +231,10 @@ impl Connection {
         let Login { identity, capabilities, introduction } = login;
         self.set_expiry(identity.expires_ms);
         let session = match self.broker.open_session(open.virtual_host.as_str(), identity) {
+            Ok(_) if !self.broker.is_admitting() => {
+                let error = AmqpError::new(Code::ConnectionForced, "the node does not serve clients");
+                return self.close(&error.about((10, 40)));
+            }
             Ok(session) => session,
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
         };

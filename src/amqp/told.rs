@@ -53,7 +53,7 @@ impl Connection {
             fields.push("channel_max", Value::I64(tuned.channel_max.into()));
             fields.push("client_properties", listed(&introduction.properties));
             fields.push("connected_at", Value::I64(self.now.wall_ms as i64));
-            fields.push("node", self.broker.cluster_name());
+            fields.push("node", self.broker.node_name());
             if let Some(name) = &self.client_name {
                 fields.push("user_provided_name", name.as_str());
             }
@@ -129,7 +129,7 @@ fn host_and_port(address: &str) -> (&str, u16) {
 impl Link {
     /// The name of the connection's process, 0, or of a channel's.
     fn process(&self, channel: u16) -> String {
-        format!("<{}.{}.{channel}>", self.session.broker().cluster_name(), self.session.id().0)
+        format!("<{}.{}.{channel}>", self.session.broker().node_name(), self.session.id().0)
     }
 
     /// The connection has ended.
@@ -138,7 +138,7 @@ impl Link {
             let mut fields = Table::new();
             fields.push("name", &*self.name);
             fields.push("pid", self.process(0));
-            fields.push("node", self.session.broker().cluster_name());
+            fields.push("node", self.session.broker().node_name());
             fields
         });
     }

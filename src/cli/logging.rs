@@ -2,29 +2,52 @@
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 use tracing::Subscriber;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
+
+/// What changes the level of the process's log.
+type Dial = reload::Handle<LevelFilter, Registry>;
+
+static DIAL: OnceLock<Dial> = OnceLock::new();
 
 /// Sends the process's events to standard error, in color when that is a terminal.
 ///
 /// # Errors
 /// When the process has a subscriber already.
 pub fn start(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(subscriber(config, io::stderr, io::stderr().is_terminal()))
+    let (subscriber, dial) = subscriber(config, io::stderr, io::stderr().is_terminal());
+    tracing::subscriber::set_global_default(subscriber)?;
+    // There is no other: the process had no subscriber.
+    let _ = DIAL.set(dial);
+    Ok(())
+}
+
+/// Sets the level of the process's log.
+///
+/// # Errors
+/// When it has none.
+pub fn set_level(level: LogLevel) -> Result<(), String> {
+    let dial = DIAL.get().ok_or("there is no log")?;
+    dial.reload(filter(level)).map_err(|error| error.to_string())
 }
 
 /// A subscriber that writes what `config` asks for to `writer`.
-fn subscriber<W>(config: &LogConfig, writer: W, color: bool) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(config: &LogConfig, writer: W, color: bool) -> (Box<dyn Subscriber + Send + Sync>, Dial)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_max_level(filter(config.level)).with_writer(writer);
-    match config.format {
-        LogFormat::Text => Box::new(lines.with_ansi(color).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
-    }
+    let (filter, dial) = reload::Layer::new(filter(config.level));
+    let (filtered, lines) = (tracing_subscriber::registry().with(filter), fmt::layer().with_writer(writer));
+    let subscriber: Box<dyn Subscriber + Send + Sync> = match config.format {
+        LogFormat::Text => Box::new(filtered.with(lines.with_ansi(color))),
+        LogFormat::Json => Box::new(filtered.with(lines.json().flatten_event(true))),
+    };
+    (subscriber, dial)
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -61,7 +84,7 @@ mod tests {
     fn log(level: LogLevel, format: LogFormat) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = subscriber(&LogConfig { level, format }, move || writer.clone(), false);
+        let (subscriber, _) = subscriber(&LogConfig { level, format }, move || writer.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(port = 5672, "listening");
             tracing::debug!("a detail");
@@ -84,6 +107,22 @@ mod tests {
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].starts_with('{') && lines[0].ends_with('}'), "{text}");
         assert!(lines[0].contains(r#""level":"WARN","message":"listening","port":5672"#), "{text}");
+    }
+
+    #[test]
+    fn the_level_can_be_changed() {
+        let page = Page::default();
+        let (writer, config) = (page.clone(), LogConfig { level: LogLevel::Error, format: LogFormat::Text });
+        let (subscriber, dial) = subscriber(&config, move || writer.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("first");
+            dial.reload(filter(LogLevel::Info)).unwrap();
+            tracing::info!("second");
+            dial.reload(filter(LogLevel::Off)).unwrap();
+            tracing::error!("third");
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("second") && !text.contains("first") && !text.contains("third"), "{text}");
     }
 
     #[test]

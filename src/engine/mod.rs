@@ -15,6 +15,7 @@
 //! - [`events`]: what happens, as messages.
 //! - [`gates`]: windows of exchanges that drop duplicates. [`history`]: last messages of exchanges.
 //!   [`dice`]: chance, for routing.
+//! - `upkeep`: what an operator does to a broker that runs.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
@@ -48,6 +49,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod upkeep;
 pub mod vhost;
 mod ways;
 

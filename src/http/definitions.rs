@@ -1,7 +1,6 @@
 //! Definitions: exported and imported, of the whole broker and of a virtual host.
 
 use super::answer::{Answer, Failure, Outcome};
-use super::overview::name_of_cluster;
 use super::request::Request;
 use super::route::{Needs, Route, Type, get, post};
 use crate::definitions::{Definitions, export, import};
@@ -42,7 +41,7 @@ fn all(request: &Request) -> Outcome {
         let vhost = request.broker.vhost_name(vhost).ok_or_else(Failure::not_found)?;
         return Ok(file(request, Answer::json(&export::vhost(&request.broker, &vhost, request.place.version))));
     }
-    let definitions = export::cluster(&request.broker, &name_of_cluster(request), request.place.version);
+    let definitions = export::cluster(&request.broker, &request.broker.cluster_name(), request.place.version);
     Ok(file(request, Answer::json(&definitions)))
 }
 

@@ -12,6 +12,7 @@
 pub mod answer;
 mod bindings;
 mod connections;
+pub mod control;
 mod definitions;
 mod exchanges;
 mod health;
@@ -35,6 +36,7 @@ pub mod stats;
 mod users;
 mod vhosts;
 
+pub use control::{Control, Limit, Serving};
 pub use place::{Listener, Place};
 pub use server::{Service, serve};
 

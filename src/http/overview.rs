@@ -10,7 +10,6 @@ use super::route::{Needs, Route, Type, get, post, put};
 use super::stats;
 use crate::broker::topology::ExchangeKind;
 use crate::name::Name;
-use crate::value::Value;
 use serde_json::{Value as Json, json};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -34,24 +33,13 @@ pub(super) const ROUTES: &[Route] = &[
     post("/rebalance/queues", Needs::Administrator, nothing_to_do, "Rebalances queue leaders: there is one node"),
 ];
 
-/// The parameter that holds the cluster's name, as in RabbitMQ's definitions.
-const CLUSTER_NAME: &str = "cluster_name";
-
-/// The cluster's name.
-pub(super) fn name_of_cluster(request: &Request) -> String {
-    let mut parameters = request.broker.parameters().into_iter();
-    let own = parameters.find(|parameter| parameter.vhost.is_none() && parameter.name.as_str() == CLUSTER_NAME);
-    own.and_then(|parameter| parameter.value.as_str().map(str::to_owned))
-        .unwrap_or_else(|| request.broker.cluster_name().to_owned())
-}
-
 fn exchange_types() -> Json {
     let types = ExchangeKind::all_names();
     types.map(|name| json!({"name": name, "description": format!("{name} exchange"), "enabled": true})).collect()
 }
 
 fn listeners(request: &Request) -> Json {
-    let listeners = request.place.listeners.iter().map(|listener| {
+    let listeners = request.place.listening().map(|listener| {
         json!({
             "node": request.place.node,
             "protocol": listener.protocol,
@@ -90,7 +78,7 @@ fn overview(request: &Request) -> Outcome {
         "product_version": request.place.version,
         "product_name": "Warren",
         "rabbitmq_version": RABBITMQ_VERSION,
-        "cluster_name": name_of_cluster(request),
+        "cluster_name": request.broker.cluster_name(),
         "cluster_tags": {},
         "node_tags": {},
         "erlang_version": ERLANG_VERSION,
@@ -139,14 +127,12 @@ fn object_totals(request: &Request, vhosts: &[Name]) -> Json {
 }
 
 fn cluster_name(request: &Request) -> Outcome {
-    Ok(object(request, json!({"name": name_of_cluster(request)})))
+    Ok(object(request, json!({"name": request.broker.cluster_name()})))
 }
 
 fn set_cluster_name(request: &Request) -> Outcome {
     let body = request.object()?;
-    let name = json::text(&body, "name")?;
-    let (component, key) = (Name::default(), Name::new(CLUSTER_NAME).unwrap_or_default());
-    let epoch = request.broker.put_parameter(None, &component, &key, Value::from(name))?;
+    let epoch = request.broker.set_cluster_name(json::text(&body, "name")?)?;
     Ok(Answer::nothing().after(epoch))
 }
 

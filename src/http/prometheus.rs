@@ -2,7 +2,6 @@
 //! and some of our own (`warren_…`).
 
 use super::answer::{Answer, Outcome};
-use super::overview::name_of_cluster;
 use super::place::{ERLANG_VERSION, RABBITMQ_VERSION};
 use super::request::Request;
 use super::route::{Needs, Route, get};
@@ -138,7 +137,7 @@ fn finish(out: Exposition, request: &Request) -> Answer {
 
 /// What the stock dashboards join on: without it they are empty.
 fn identity(request: &Request, out: &mut Exposition, endpoint: &str) {
-    let cluster = name_of_cluster(request);
+    let cluster = request.broker.cluster_name();
     let labels = [
         ("rabbitmq_node", request.place.node.as_str()),
         ("rabbitmq_cluster", cluster.as_str()),
@@ -300,8 +299,13 @@ fn limits(request: &Request, out: &mut Exposition) {
     let usage = process::usage();
     out.one("process_max_fds", Kind::Gauge, "Open file descriptors limit", usage.files_max);
     out.one("process_max_tcp_sockets", Kind::Gauge, "Open TCP sockets limit", usage.files_max);
-    out.one("resident_memory_limit_bytes", Kind::Gauge, "Memory high watermark in bytes", request.place.memory_limit);
-    let disk = request.place.disk_free_limit;
+    out.one(
+        "resident_memory_limit_bytes",
+        Kind::Gauge,
+        "Memory high watermark in bytes",
+        request.place.control.memory_limit(),
+    );
+    let disk = request.place.control.disk_free_limit();
     out.one("disk_space_available_limit_bytes", Kind::Gauge, "Free disk space low watermark in bytes", disk);
     out.one("erlang_processes_limit", Kind::Gauge, "Threads limit", usage.threads_max);
     out.one("erlang_uptime_seconds", Kind::Gauge, "Node uptime", request.place.uptime_ms() as f64 / 1000.0);

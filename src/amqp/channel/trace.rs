@@ -92,7 +92,7 @@ fn headers<'a>(
     headers.push("exchange_name", source.exchange);
     headers.push("routing_keys", Value::Array(keys));
     headers.push("properties", properties.map(|properties| listed(&properties)).unwrap_or_default());
-    headers.push("node", link.session.broker().cluster_name());
+    headers.push("node", link.session.broker().node_name());
     extra.into_iter().for_each(|(key, value)| headers.push(key, value));
     headers
 }

@@ -146,7 +146,7 @@ fn alarms_policies_users_and_virtual_hosts_are_told() {
     node.broker.set_disk_low(false);
     let told = events(&mut listener, 2);
     assert_eq!(keys(&told), ["alarm.set", "alarm.cleared"]);
-    says(&told[0], &[("source", text("disk")), ("node", text(node.broker.cluster_name()))]);
+    says(&told[0], &[("source", text("disk")), ("node", text(node.broker.node_name()))]);
     assert_eq!(told[0].1.get("user_who_performed_action"), None);
 
     let definition: Table = [("max-length", Value::I64(3))].into_iter().collect();

@@ -7,6 +7,9 @@ use crate::name::Name;
 use crate::value::Value;
 use std::collections::BTreeMap;
 
+/// The parameter that holds the cluster's name, as in RabbitMQ's definitions.
+const CLUSTER_NAME: &str = "cluster_name";
+
 /// Which parameter: its virtual host (None: of the whole node), its component, its name.
 pub(in crate::engine) type ParameterKey = (Option<Name>, Name, Name);
 
@@ -60,6 +63,22 @@ impl Broker {
             Ok(found)
         });
         changed.is_ok_and(|(found, _)| found)
+    }
+
+    /// The cluster's name: the parameter that RabbitMQ has for it, else that of the settings.
+    pub fn cluster_name(&self) -> String {
+        let key = (None, Name::default(), Name::new(CLUSTER_NAME).unwrap_or_default());
+        let parameters = self.catalog().parameters.read();
+        let set = parameters.0.get(&key).and_then(|value| value.as_str().map(str::to_owned));
+        set.unwrap_or_else(|| self.default_cluster_name().to_owned())
+    }
+
+    /// Names the cluster.
+    ///
+    /// # Errors
+    /// Those of [`Broker::put_parameter`].
+    pub fn set_cluster_name(&self, name: &str) -> Result<Option<Epoch>, Refusal> {
+        self.put_parameter(None, &Name::default(), &Name::new(CLUSTER_NAME).unwrap_or_default(), Value::from(name))
     }
 
     /// All parameters, those of the whole node first.

@@ -187,7 +187,7 @@ impl<'a> By<'a> {
 
     /// `alarm.set` or `alarm.cleared`, of `memory` or `disk`.
     pub fn tell_alarm(self, kind: &'static str, source: &str) {
-        self.broker.tell(kind, || texts(&[("source", source), ("node", self.broker.cluster_name())]));
+        self.broker.tell(kind, || texts(&[("source", source), ("node", self.broker.node_name())]));
     }
 }
 
