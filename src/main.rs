@@ -25,9 +25,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(Loaded { config, unused, .. }: &Loaded) -> ExitCode {
-    if let Err(error) = cli::logging::start(&config.log) {
-        return report(Err(error.to_string()));
-    }
+    // It goes last, and with it the last lines of the log.
+    let _export = match cli::logging::start(config) {
+        Ok(export) => export,
+        Err(error) => return report(Err(error)),
+    };
     for key in unused {
         tracing::warn!("RabbitMQ's setting means nothing here: {key}");
     }

@@ -6,6 +6,8 @@ mod doctor;
 mod help;
 pub mod logging;
 mod look;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod progress;
 mod reference;
 #[cfg(test)]

@@ -302,6 +302,16 @@ settings! {
         format: LogFormat = r#""text""#, Choice(LOG_FORMATS);
     }
 
+    /// The log by OTLP, as OpenTelemetry's collectors take it: in builds with the cargo feature otlp.
+    otlp: OtlpConfig {
+        /// Where log records go, by HTTP with protobuf: "http://localhost:4318/v1/logs"; "" for nowhere.
+        logs_endpoint: String = r#""""#, Text;
+        /// The name of the service in them.
+        service_name: String = r#""warren""#, Text;
+        /// Time for a request.
+        timeout: Duration = r#""5s""#, Span { min_ms: 10, max_ms: 60_000, unit: Unit::Seconds };
+    }
+
     /// Who may log in.
     auth: AuthConfig {
         /// The user made when there are neither users nor virtual hosts: at a first start. It is an administrator.
