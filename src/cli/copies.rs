@@ -62,7 +62,10 @@ pub(super) fn backup(args: &Backup, environment: &[(String, String)]) -> Stop {
     }
     let mut share = Share::of("checking");
     match copies::seal(&dir, &mut |done, total| share.show(done, total)) {
-        Ok(copied) => said(format!("{}: {} files, {}\n", dir.display(), copied.files, size(copied.bytes))),
+        Ok(copied) => {
+            let files = count(copied.files as u64, "file");
+            said(format!("{}: {files}, {}\n", dir.display(), size(copied.bytes)))
+        }
         Err(error) => store_failed(&error),
     }
 }
@@ -73,13 +76,10 @@ pub(super) fn restore(args: &Restore) -> Stop {
     let restored = copies::restore(&args.backup, &args.data_dir, &mut |done, total| share.show(done, total));
     drop(share);
     match restored {
-        Ok((copied, found)) => said(format!(
-            "{}: {} queues, {} messages, {}\n",
-            args.data_dir.display(),
-            found.queues,
-            found.messages,
-            size(copied.bytes)
-        )),
+        Ok((copied, found)) => {
+            let (queues, messages) = (count(found.queues as u64, "queue"), count(found.messages, "message"));
+            said(format!("{}: {queues}, {messages}, {}\n", args.data_dir.display(), size(copied.bytes)))
+        }
         Err(error) => store_failed(&error),
     }
 }
@@ -98,6 +98,11 @@ fn store_failed(error: &StoreError) -> Stop {
         StoreError::Directory(path, text) => failed(SOFTWARE, &format!("{path}: {text}")),
         other => failed(SOFTWARE, &other.to_string()),
     }
+}
+
+/// So many of a thing.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// Bytes for people.

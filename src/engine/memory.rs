@@ -61,12 +61,15 @@ impl Memory {
 
     /// Three quarters of the room are used: chunks are to leave memory.
     pub fn is_short(&self) -> bool {
-        self.ledger.bytes() > self.room() / 4 * 3
+        let room = self.room();
+        self.ledger.bytes() > room / 4 * 3 || room == 0
     }
 
-    /// The room is used up: publishers wait until chunks have left.
+    /// The room is used up: publishers wait until chunks have left. No room at all is how operators hold all publishers, as
+    /// RabbitMQ's documentation tells them.
     pub fn is_full(&self) -> bool {
-        self.ledger.bytes() > self.room()
+        let room = self.room();
+        self.ledger.bytes() > room || room == 0
     }
 
     /// A sweep has ended at `now`, wall ms: what could leave memory has left it. Whether memory is an alarm now; `alarmed`:
@@ -155,12 +158,17 @@ mod tests {
     #[test]
     fn another_budget_counts_at_once() {
         let memory = Memory::new(16 << 20, 0);
-        let _chunk = chunk(&memory, memory.room() as usize / 2);
+        let half = chunk(&memory, memory.room() as usize / 2);
         assert!(!memory.is_short());
         memory.set_budget(4 << 20);
         assert!(memory.is_full());
         memory.set_budget(1 << 30);
         assert!(!memory.is_short() && memory.room() == (1 << 30) / 8 * 7 - RESERVE);
+        drop(half);
+        memory.set_budget(0);
+        assert!(memory.is_full() && !memory.is_exhausted(false, 1000) && memory.is_exhausted(false, 1500));
+        memory.set_budget(1 << 30);
+        assert!(!memory.is_full() && !memory.is_exhausted(true, 2000));
     }
 
     #[test]

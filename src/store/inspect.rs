@@ -46,7 +46,7 @@ pub fn all(storage: &dyn Storage, each: &mut dyn FnMut(u64)) -> Result<Found, St
     let recovered = recover(storage)?;
     let levels = recovered.queues.values().flatten();
     let found = Found {
-        queues: recovered.queues.len(),
+        queues: queues(&recovered.definitions).count(),
         messages: levels.map(|(_, state)| state.messages).sum(),
         last_epoch: recovered.last_epoch,
         clean_stop: recovered.clean_stop,
@@ -64,13 +64,16 @@ pub fn all(storage: &dyn Storage, each: &mut dyn FnMut(u64)) -> Result<Found, St
 
 /// Names of queues, as messages call them.
 fn names(definitions: &[(Vec<u8>, Table)]) -> BTreeMap<u64, String> {
-    let queues = definitions.iter().filter(|(key, _)| DefinitionKind::of(key) == Some(DefinitionKind::Queue));
-    let named = queues.filter_map(|(_, fields)| {
+    let named = queues(definitions).filter_map(|(_, fields)| {
         let text = |field: &str| fields.get(field).and_then(Value::as_str);
         let id = fields.get("id")?.as_integer()? as u64;
         Some((id, format!("queue '{}' in vhost '{}'", text("name")?, text("vhost")?)))
     });
     named.collect()
+}
+
+fn queues(definitions: &[(Vec<u8>, Table)]) -> impl Iterator<Item = &(Vec<u8>, Table)> {
+    definitions.iter().filter(|(key, _)| DefinitionKind::of(key) == Some(DefinitionKind::Queue))
 }
 
 struct Inspector<'a> {

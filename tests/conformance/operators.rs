@@ -70,7 +70,7 @@ fn a_backup_under_load_holds_every_message_confirmed_before() {
     drop(broker);
     assert_eq!(warren(&["backup", "--data-dir", &path("data"), &path("copies/b")]).0, 69, "nobody is there");
     let (status, text) = warren(&["restore", &path("copies/a"), &path("restored")]);
-    assert!(status == 0 && text.contains("1 queues"), "{status} {text}");
+    assert!(status == 0 && text.contains("1 queue, "), "{status} {text}");
     let broker = Broker::start(&dir.path().join("restored"), &[]);
     let mut client = open_at(broker.addr);
     client.consume(CH, "q", "", true).unwrap();
@@ -147,7 +147,10 @@ fn limits_and_the_log_change_while_the_node_runs() {
     eventually("the disk is low", || alarms() == 69);
     ctl(&["set_disk_free_limit", "1kB"]);
     eventually("it is not", || alarms() == 0);
+    ctl(&["set_vm_memory_high_watermark", "0"]);
+    eventually("no memory is an alarm", || alarms() == 69);
     ctl(&["set_vm_memory_high_watermark", "absolute", "123MiB"]);
+    eventually("there is some", || alarms() == 0);
     assert!(ctl(&["status"]).contains("vm_memory_high_watermark_limit\t128974848\n"));
     ctl(&["set_log_level", "error"]);
     open_at(broker.addr);
@@ -195,7 +198,7 @@ fn the_doctor_looks_at_a_node_that_runs_and_at_one_that_does_not() {
     client.close().unwrap();
     assert!(broker.term().unwrap().success());
     let (_, text) = doctor(&data);
-    for part in ["does not run", "is free", "data: 1 queues, 3 messages", "all checksums right; stopped in order"] {
+    for part in ["does not run", "is free", "data: 1 queue, 3 messages", "all checksums right; stopped in order"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // A bit of the log changes: the start would refuse, and the doctor says so.

@@ -249,6 +249,15 @@ impl List {
         self.path.replace("{vhost}", &encoded(line.vhost())).replace("{0}", &encoded(line.argument(0)))
     }
 
+    /// What is asked for beside the path: of very many queues only what is printed.
+    pub fn query(&self, columns: &[&str]) -> String {
+        if self.command != "list_queues" {
+            return String::new();
+        }
+        let members: Vec<&str> = columns.iter().map(|column| if *column == "pid" { "node" } else { column }).collect();
+        format!("?columns={}", members.join(","))
+    }
+
     /// What is said before.
     pub fn banner(&self, line: &Line) -> String {
         self.banner.replace("{vhost}", line.vhost()).replace("{0}", line.argument(0))

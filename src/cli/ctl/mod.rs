@@ -206,7 +206,8 @@ fn print_list(api: &Api, line: &Line, list: &List) -> Result<String, Failure> {
     }
     let columns = list.columns(line).map_err(unknown)?;
     let missing = if list.arguments > 0 { changes::no_user(line.argument(0)) } else { changes::no_vhost(line.vhost()) };
-    let rows = list.rows(line, &must(api.get(&list.path(line))?, missing)?);
+    let asked = list.path(line) + &list.query(&columns);
+    let rows = list.rows(line, &must(api.get(&asked)?, missing)?);
     let quiet = line.quiet || line.silent || line.format.is_for_programs();
     let banner = if quiet { String::new() } else { list.banner(line) + "\n" };
     Ok(banner + &table::rows(line, &columns, &rows))

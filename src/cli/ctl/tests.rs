@@ -265,6 +265,38 @@ fn names_of_tools_and_plugins() {
     assert!(plugins(&["list", "-m"]).text.contains("rabbitmq_prometheus\n"));
 }
 
+/// compat.md 4: what operators type every day is carried out, or refused by name.
+#[test]
+fn the_daily_commands_are_known() {
+    const DAILY: &str = "status cluster_status list_queues list_exchanges list_bindings list_connections list_channels \
+        list_consumers list_unresponsive_queues list_users list_vhosts list_permissions list_user_permissions \
+        list_topic_permissions list_policies list_operator_policies list_parameters list_global_parameters \
+        list_feature_flags list_deprecated_features list_user_limits list_vhost_limits add_user delete_user \
+        change_password clear_password authenticate_user hash_password set_user_tags set_permissions \
+        set_permissions_globally clear_permissions set_topic_permissions add_vhost delete_vhost update_vhost_metadata \
+        set_vhost_limits set_vhost_tags enable_vhost_deletion_protection disable_vhost_deletion_protection restart_vhost \
+        trace_on trace_off set_policy clear_policy set_operator_policy clear_operator_policy set_parameter \
+        clear_parameter set_global_parameter purge_queue delete_queue close_connection close_all_connections \
+        close_all_user_connections export_definitions import_definitions enable_feature_flag set_cluster_name \
+        join_cluster forget_cluster_node reset force_reset force_boot start_app stop_app stop shutdown await_startup \
+        await_online_nodes wait suspend_listeners resume_listeners set_vm_memory_high_watermark set_disk_free_limit \
+        set_log_level rotate_logs report environment eval encode decode ping node_health_check check_running \
+        check_local_alarms check_alarms check_port_connectivity check_port_listener check_protocol_listener \
+        check_virtual_hosts check_certificate_expiration check_if_any_deprecated_features_are_used \
+        check_for_quorum_queues_without_an_elected_leader check_if_metadata_store_is_initialized server_version \
+        erlang_version listeners memory_breakdown alarms maybe_stuck observer log_tail log_tail_stream log_location \
+        consume_event_stream list_policies_that_match tls_versions cipher_suites is_running is_booting \
+        runtime_thread_stats message_size_stats metadata_store_status resolve_hostname quorum_status \
+        check_if_node_is_quorum_critical add_member delete_member grow grow_to_count shrink rebalance peek \
+        transfer_leadership force_checkpoint reclaim_quorum_memory add_replica delete_replica stream_status \
+        restart_stream coordinator_status list_stream_connections list_stream_consumers list_stream_publishers drain \
+        revive await_online_quorum_plus_one post_upgrade";
+    for command in DAILY.split_whitespace() {
+        let carried_out = commands().any(|(name, ..)| *name == command) || List::of(command).is_some();
+        assert!(carried_out != refused::why(command).is_some(), "{command}");
+    }
+}
+
 #[test]
 fn no_command_is_there_twice() {
     let mut names: Vec<&str> = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name).collect();

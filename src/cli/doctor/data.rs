@@ -1,7 +1,7 @@
 //! What is stored: read from the first byte to the last while the node is stopped; while it runs, what it says itself.
 
 use super::{Finding, Patient};
-use crate::cli::copies::size;
+use crate::cli::copies::{count, size};
 use crate::cli::ctl::api::Answer;
 use crate::cli::progress::Share;
 use crate::store::inspect::{self, Found};
@@ -56,11 +56,9 @@ fn judge(looked: Result<Found, StoreError>) -> Finding {
     match looked {
         Ok(found) if found.damaged == 0 => {
             let stop = if found.clean_stop { "stopped in order" } else { "not stopped in order" };
-            let (queues, messages, bytes) = (found.queues, found.messages, size(found.bytes));
-            Finding::good(
-                ABOUT,
-                format!("{queues} queues, {messages} messages, {bytes} read, all checksums right; {stop}"),
-            )
+            let (queues, messages) = (count(found.queues as u64, "queue"), count(found.messages, "message"));
+            let bytes = size(found.bytes);
+            Finding::good(ABOUT, format!("{queues}, {messages}, {bytes} read, all checksums right; {stop}"))
         }
         Ok(found) => {
             let told = found.damage.join("; ");
