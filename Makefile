@@ -16,7 +16,7 @@ CCACHE = $(shell command -v ccache 2>/dev/null)
 COMPILERS = $(if $(CCACHE),$(if $(filter default undefined,$(origin CC)),CC="ccache gcc") $(if $(filter default undefined,$(origin CXX)),CXX="ccache g++"))
 CARGO = $(COMPILERS) cargo
 
-TOOLS := rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-upgrade rabbitmq-plugins
+TOOLS := rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-streams rabbitmq-upgrade rabbitmq-plugins
 
 .PHONY: help install uninstall build run test lint interop tools suites crash model fuzz bench bench-peers bench-parts portable clean needs needs-lint
 

@@ -28,9 +28,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(Loaded { config, unused, effective }: &Loaded) -> ExitCode {
-    if let Err(error) = cli::logging::start(&config.log) {
-        return report(Err(error.to_string()));
-    }
+    // It goes last, and with it the last lines of the log.
+    let _export = match cli::logging::start(config) {
+        Ok(export) => export,
+        Err(error) => return report(Err(error)),
+    };
     for key in unused {
         tracing::warn!("RabbitMQ's setting means nothing here: {key}");
     }
@@ -48,7 +50,7 @@ fn serve(Loaded { config, unused, effective }: &Loaded) -> ExitCode {
 async fn run(config: &Config, effective: &[Effective]) -> Result<(), NodeError> {
     // Before the port answers: whoever sees that the broker serves may stop it.
     let told_to_stop = told_to_stop();
-    let node = Node::start(config, effective)?;
+    let node = Node::start(config, effective, cli::logging::set_level)?;
     tell_system(NotifyState::Ready);
     tokio::spawn(async {
         tokio::time::sleep(START_OVER).await;

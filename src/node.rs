@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows everything. Opens the store, recovers, starts the listeners; stops
 //! them in reverse order.
 
+mod control;
 mod listeners;
 mod logins;
 mod management;
@@ -9,15 +10,17 @@ use crate::amqp::Settings;
 use crate::auth;
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
-use crate::config::{Config, Effective, QueueType, SyncMode};
+use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
+use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Lanes, Service};
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
 use crate::tls::{self, TlsError};
+use control::NodeControl;
 use listeners::Listeners;
 use management::Management;
 use std::fmt;
@@ -32,6 +35,9 @@ use tokio_util::task::TaskTracker;
 const DISK_CHECK: Duration = Duration::from_secs(1);
 /// What a disk that is slow, but not stuck, needs for the last commit beyond the shutdown timeout.
 const LAST_COMMIT: Duration = Duration::from_secs(2);
+
+/// Sets the level of the process's log; the error is for the user.
+pub type SetLogLevel = fn(LogLevel) -> Result<(), String>;
 
 /// Why a node does not start, or stops.
 #[derive(Debug)]
@@ -91,11 +97,12 @@ impl Drop for Ending {
 }
 
 impl Node {
-    /// Starts a broker. To be called within a tokio runtime. `effective`: the settings as administrators are shown them.
+    /// Starts a broker. To be called within a tokio runtime. `effective`: the settings as administrators are shown them;
+    /// `set_log_level`: what sets the level of the process's log.
     ///
     /// # Errors
     /// When the data directory is in use or damaged, or an address cannot be listened on.
-    pub fn start(config: &Config, effective: &[Effective]) -> Result<Node, NodeError> {
+    pub fn start(config: &Config, effective: &[Effective], set_log_level: SetLogLevel) -> Result<Node, NodeError> {
         let started = Now::read().monotonic;
         tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
@@ -134,12 +141,10 @@ impl Node {
         };
         let lanes = Ending(service.lanes.clone());
         tell_start(config, broker.found(), started);
-        let http_addresses = management.serve(config, effective, started, &service);
-        let addresses = listeners.serve(&service);
-        if config.disk.free_limit > 0 {
-            let (path, limit) = (config.data_dir.clone(), config.disk.free_limit);
-            tokio::spawn(watch_disk(path, limit, broker.clone(), stop.clone()));
-        }
+        let control = Arc::new(NodeControl::new(config, broker.clone(), set_log_level));
+        let http_addresses = management.serve(config, effective, started, &service, control.clone());
+        let addresses = control.serve(listeners, &service);
+        tokio::spawn(watch_disk(config.data_dir.clone(), control, stop.clone()));
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Node { broker, addresses, http_addresses, stop, tasks, lanes, shutdown_timeout })
     }
@@ -218,6 +223,7 @@ fn options(config: &Config) -> Options {
     Options {
         memory_budget: config.memory.budget(),
         held_publishes: config.memory.held(),
+        cluster_name: config.server.cluster_name.as_str().to_owned(),
         event_vhost: config.server.event_vhost.clone(),
         sync,
         clock: Arc::new(SystemClock),
@@ -256,12 +262,13 @@ fn first_start(config: &Config) -> FirstStart {
 }
 
 /// Sets and clears the disk alarm. It clears with a tenth more than the limit, so that it does not flutter.
-async fn watch_disk(path: std::path::PathBuf, limit: u64, broker: Arc<Broker>, stop: CancellationToken) {
+async fn watch_disk(path: std::path::PathBuf, control: Arc<NodeControl>, stop: CancellationToken) {
     let mut low = false;
     loop {
+        let limit = control.disk_free_limit();
         if let Some(free) = free_space(&path) {
             low = free < if low { limit.saturating_add(limit / 10) } else { limit };
-            broker.set_disk_low(low);
+            control.broker().set_disk_low(low);
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["wire", "engine", "broker", "auth", "metrics", "definitions", "tls"]),
     ("perf", &["wire"]),
     ("config", &[]),
-    ("cli", &["config", "perf"]),
+    ("cli", &["config", "perf", "store", "broker", "tls"]),
     (
         "node",
         &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics", "tls"],
@@ -339,7 +339,7 @@ fn doc_comments(sources: &[Source]) -> Vec<String> {
 
 /// Every file of the package that people write, in order.
 fn package() -> Vec<Source> {
-    const FOLDERS: &[&str] = &["src", "tests", "benches", "fuzz", "interop", "config", "packaging"];
+    const FOLDERS: &[&str] = &["src", "tests", "benches", "fuzz", "interop", "config", "packaging", "docs"];
     const ENDINGS: &[&str] = &["rs", "py", "js", "mjs", "ts", "go", "java", "toml", "sh", "md", "run", "Makefile"];
     const PASSED_OVER: &[&str] = &["target", "node_modules", "corpus", "artifacts", "__pycache__"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -232,6 +232,7 @@ fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let options = Options {
         memory_budget,
         held_publishes: 1024 * 1024,
+        cluster_name: "warren".to_owned(),
         event_vhost: Name::new("/").expect("a short name"),
         sync,
         clock,

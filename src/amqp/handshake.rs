@@ -231,6 +231,10 @@ impl Connection {
         let Login { identity, capabilities, introduction } = login;
         self.set_expiry(identity.expires_ms);
         let session = match self.broker.open_session(open.virtual_host.as_str(), identity) {
+            Ok(_) if !self.broker.is_admitting() => {
+                let error = AmqpError::new(Code::ConnectionForced, "the node does not serve clients");
+                return self.close(&error.about((10, 40)));
+            }
             Ok(session) => session,
             Err(refusal) => return self.close(&AmqpError::from(refusal).about((10, 40))),
         };

@@ -1,9 +1,15 @@
 //! The command line: what was asked for, with its settings read and checked.
 
+mod copies;
 mod ctl;
+mod doctor;
 mod help;
 pub mod logging;
 mod look;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod progress;
+mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +40,7 @@ pub enum Command {
 /// Why there is nothing to do: what to print, where, and the status to exit with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Exit status; 0 prints to standard output, any other to standard error.
+    /// Exit status; 0 and the doctor's 1 print to standard output, any other to standard error.
     pub status: u8,
     /// What to print, its line ends included.
     pub text: String,
@@ -53,6 +59,19 @@ struct Line {
 enum Word {
     /// Run the broker
     Serve(Serve),
+    /// Ask the running node, or change it: all of rabbitmqctl's commands
+    #[command(disable_help_flag = true)]
+    Ctl {
+        /// As rabbitmqctl takes them; `warren ctl help` lists them
+        #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Copy the running node's data to a new directory
+    Backup(copies::Backup),
+    /// Make a data directory of a backup
+    Restore(copies::Restore),
+    /// Look at the machine, the settings and the data, and say what to do
+    Doctor(Serve),
     /// Load a broker and measure it
     Perf(Box<PerfArgs>),
     /// Look at the settings without running the broker
@@ -66,6 +85,9 @@ enum Look {
     Check(Serve),
     /// Print every setting that is in effect, as TOML, with where it comes from; passwords are not shown
     Effective(Serve),
+    /// Print the reference of all settings, as Markdown
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -101,7 +123,7 @@ pub fn parse() -> Result<Command, ExitCode> {
     parse_from(env::args_os(), environment).map_err(|stop| {
         // Nobody is left to tell when even this cannot be written.
         let _ = match stop.status {
-            0 => std::io::stdout().write_all(stop.text.as_bytes()),
+            0 | doctor::SICK => std::io::stdout().write_all(stop.text.as_bytes()),
             _ => std::io::stderr().write_all(stop.text.as_bytes()),
         };
         ExitCode::from(stop.status)
@@ -132,6 +154,11 @@ pub fn parse_from(
         Word::Config(Look::Effective(serve)) => {
             settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::effective(&loaded) }))
         }
+        Word::Config(Look::Reference) => Err(Stop { status: 0, text: reference::markdown() }),
+        Word::Ctl { words } => Err(ctl::run("rabbitmqctl", &words, &environment)),
+        Word::Backup(args) => Err(copies::backup(&args, &environment)),
+        Word::Restore(args) => Err(copies::restore(&args)),
+        Word::Doctor(serve) => settings(serve, environment).and_then(|loaded| Err(doctor::run(&loaded))),
         Word::Perf(args) => Ok(Command::Perf(args)),
     }
 }

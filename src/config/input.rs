@@ -60,7 +60,7 @@ impl Input {
     /// The items of a list; a single text is a list of one, text from outside the file is cut at commas.
     pub(super) fn items(&self) -> Option<Vec<&str>> {
         match self {
-            Input::Raw(text) if text.trim().is_empty() => Some(Vec::new()),
+            Input::Raw(text) if ["", "[]"].contains(&text.trim()) => Some(Vec::new()),
             Input::Raw(text) => Some(text.split(',').map(str::trim).collect()),
             Input::Text(text) => Some(vec![text]),
             Input::List(items) => items.iter().map(Input::text).collect(),

@@ -319,6 +319,22 @@ impl Kind for Password {
     }
 }
 
+/// A password, or none.
+pub(super) struct OptionalPassword;
+
+impl Kind for OptionalPassword {
+    type Value = Secret;
+    const SECRET: bool = true;
+
+    fn expected(&self) -> String {
+        "text, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Secret> {
+        input.text().map(Secret::new)
+    }
+}
+
 /// A share of something, or a size.
 pub(super) struct Share;
 

@@ -28,7 +28,7 @@ use crate::name::Name;
 use declare::settings;
 use kinds::{
     Addresses, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalAddresses, OptionalLocation,
-    OptionalName, Password, Share, Size, Span, Text, Unit,
+    OptionalName, OptionalPassword, Password, Share, Size, Span, Text, Unit,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -205,8 +205,10 @@ settings! {
     tls: TlsConfig {
         /// The broker's certificate, with those it is signed by behind it, PEM.
         certificate: Option<PathBuf> = r#""""#, OptionalLocation;
-        /// Its private key, PEM, without a password.
+        /// Its private key, PEM.
         key: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// The key's password, if it is encrypted (PKCS #8, "BEGIN ENCRYPTED PRIVATE KEY"); "" for none.
+        key_password: Secret = r#""""#, OptionalPassword;
         /// The certificates of those who may sign clients' certificates, PEM.
         authorities: Option<PathBuf> = r#""""#, OptionalLocation;
         /// Clients' certificates: none = not asked for. verify = one that is shown must be signed by one of tls.authorities; its
@@ -304,6 +306,16 @@ settings! {
         format: LogFormat = r#""text""#, Choice(LOG_FORMATS);
     }
 
+    /// The log by OTLP, as OpenTelemetry's collectors take it: in builds with the cargo feature otlp.
+    otlp: OtlpConfig {
+        /// Where log records go, by HTTP with protobuf: "http://localhost:4318/v1/logs"; "" for nowhere.
+        logs_endpoint: String = r#""""#, Text;
+        /// The name of the service in them.
+        service_name: String = r#""warren""#, Text;
+        /// Time for a request.
+        timeout: Duration = r#""5s""#, Span { min_ms: 10, max_ms: 60_000, unit: Unit::Seconds };
+    }
+
     /// Who may log in.
     auth: AuthConfig {
         /// The user made when there are neither users nor virtual hosts: at a first start. It is an administrator.
@@ -380,6 +392,8 @@ settings! {
     server: ServerConfig {
         /// Time a stop may take: clients are told, then everything is committed.
         shutdown_timeout: Duration = r#""10s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
+        /// The cluster's name, which clients are told, until it is set by rabbitmqctl set_cluster_name or the management API.
+        cluster_name: Name = r#""warren""#, OneName;
         /// Virtual host of the exchange amq.rabbitmq.event, which tells what happens on the node.
         event_vhost: Name = r#""/""#, OneName;
         /// Virtual hosts whose messages are copied to their firehose, amq.rabbitmq.trace, from the start on.

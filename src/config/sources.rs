@@ -153,7 +153,9 @@ impl Given {
                 Effective { key: setting.key, value, origin: origin.to_string() }
             }
             None => {
-                let value = if setting.secret { "\"***\"" } else { setting.default };
+                // One that there is not is no secret.
+                let hidden = setting.secret && setting.default != "\"\"";
+                let value = if hidden { "\"***\"" } else { setting.default };
                 Effective { key: setting.key, value: value.to_owned(), origin: String::new() }
             }
         };

@@ -214,7 +214,9 @@ fn variables() {
     );
     let two = from_variable("WARREN_LISTENER_ADDRESS", "127.0.0.1:1, 127.0.0.1:2").unwrap();
     assert_eq!(two.listener.address.len(), 2);
-    assert!(from_variable("WARREN_AUTH_LOOPBACK_USERS", "").unwrap().auth.loopback_users.is_empty());
+    for none in ["", "[]"] {
+        assert!(from_variable("WARREN_AUTH_LOOPBACK_USERS", none).unwrap().auth.loopback_users.is_empty());
+    }
     assert_eq!(
         from_variable("WARREN_LISTENER_BACKLOG", "many").unwrap_err(),
         "WARREN_LISTENER_BACKLOG: expected a whole number from 1 to 65535, found \"many\""

@@ -62,6 +62,7 @@ fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
     let options = Options {
         memory_budget: 256 << 20,
         held_publishes: 0,
+        cluster_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),

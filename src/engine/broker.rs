@@ -38,6 +38,8 @@ pub struct Options {
     pub memory_budget: u64,
     /// Bytes of publishes that connections may hold during an alarm, all together.
     pub held_publishes: u64,
+    /// The cluster's name, until it is set otherwise.
+    pub cluster_name: String,
     /// The virtual host of the event exchange.
     pub event_vhost: Name,
     /// When the log is synced.
@@ -65,6 +67,7 @@ pub struct Found {
 
 /// The options that are looked at later.
 struct BrokerOptions {
+    cluster_name: String,
     connection_max: Option<u64>,
     default_queue_type: QueueKind,
 }
@@ -105,6 +108,7 @@ pub struct Broker {
     failure: Mutex<Option<String>>,
     failed: tokio::sync::Notify,
     stopping: AtomicBool,
+    pub(super) shut: AtomicBool,
     found: Found,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -136,6 +140,7 @@ impl Broker {
             alarms: Alarms::default(),
             clock: options.clock.clone(),
             options: BrokerOptions {
+                cluster_name: options.cluster_name.clone(),
                 connection_max: options.connection_max,
                 default_queue_type: options.default_queue_type,
             },
@@ -156,6 +161,7 @@ impl Broker {
             failure: Mutex::default(),
             failed: tokio::sync::Notify::new(),
             stopping: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             found,
             threads: Mutex::default(),
         }
@@ -189,6 +195,11 @@ impl Broker {
             self.forget_session(id);
         }
         opened.map(|()| session)
+    }
+
+    /// The cluster's name where no parameter says another.
+    pub(super) fn default_cluster_name(&self) -> &str {
+        &self.options.cluster_name
     }
 
     /// The type of queues for which neither a declaration nor a virtual host says another.
@@ -262,6 +273,13 @@ impl Broker {
     /// Bytes of messages in memory.
     pub fn memory_used(&self) -> i64 {
         self.memory.ledger().bytes()
+    }
+
+    /// Memory has another budget: whoever waits for room looks again.
+    pub(super) fn budget_changed(&self) {
+        self.memory.share(self.queue_count.load(Ordering::Relaxed));
+        std::mem::take(&mut *self.held.lock()).iter().for_each(|outbox| outbox.ring());
+        self.committer.nudge();
     }
 
     /// What the start found on disk.

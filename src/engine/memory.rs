@@ -19,7 +19,7 @@ pub struct Memory {
     ledger: Arc<Ledger>,
     keep: Arc<AtomicUsize>,
     /// Bytes that chunks may take.
-    room: i64,
+    room: AtomicI64,
     /// When the first of the last sweeps ended that all left memory full, wall ms; 0 when the last one did not.
     full_since: AtomicU64,
     /// Bytes of publishes that connections hold during an alarm, and how many they may hold together.
@@ -30,15 +30,23 @@ pub struct Memory {
 impl Memory {
     /// A budget of `budget` bytes, and `held_max` for what connections hold during an alarm.
     pub fn new(budget: u64, held_max: u64) -> Memory {
-        let budget = i64::try_from(budget).unwrap_or(i64::MAX);
         Memory {
             ledger: Arc::default(),
             keep: Arc::new(AtomicUsize::new(HEAD_BYTES)),
-            room: (budget / 8 * 7 - RESERVE).max(budget / 8 * 3),
+            room: AtomicI64::new(room(budget)),
             full_since: AtomicU64::new(0),
             held: AtomicI64::new(0),
             held_max: i64::try_from(held_max).unwrap_or(i64::MAX),
         }
+    }
+
+    /// Another budget, in bytes, from now on.
+    pub fn set_budget(&self, budget: u64) {
+        self.room.store(room(budget), Ordering::Relaxed);
+    }
+
+    fn room(&self) -> i64 {
+        self.room.load(Ordering::Relaxed)
     }
 
     /// Where chunks are counted.
@@ -53,12 +61,15 @@ impl Memory {
 
     /// Three quarters of the room are used: chunks are to leave memory.
     pub fn is_short(&self) -> bool {
-        self.ledger.bytes() > self.room / 4 * 3
+        let room = self.room();
+        self.ledger.bytes() > room / 4 * 3 || room == 0
     }
 
-    /// The room is used up: publishers wait until chunks have left.
+    /// The room is used up: publishers wait until chunks have left. No room at all is how operators hold all publishers, as
+    /// RabbitMQ's documentation tells them.
     pub fn is_full(&self) -> bool {
-        self.ledger.bytes() > self.room
+        let room = self.room();
+        self.ledger.bytes() > room || room == 0
     }
 
     /// A sweep has ended at `now`, wall ms: what could leave memory has left it. Whether memory is an alarm now; `alarmed`:
@@ -93,9 +104,15 @@ impl Memory {
     /// Shares a quarter of the room out as heads of `queues` queues. There is no least share: heads that together need more
     /// than the room would hold publishers for ever.
     pub fn share(&self, queues: usize) {
-        let share = (self.room / 4) as usize / queues.max(1);
+        let share = (self.room() / 4) as usize / queues.max(1);
         self.keep.store(share.min(HEAD_BYTES), Ordering::Relaxed);
     }
+}
+
+/// The part of a budget that is for chunks.
+fn room(budget: u64) -> i64 {
+    let budget = i64::try_from(budget).unwrap_or(i64::MAX);
+    (budget / 8 * 7 - RESERVE).max(budget / 8 * 3)
 }
 
 #[cfg(test)]
@@ -122,7 +139,7 @@ mod tests {
     #[test]
     fn full_memory_is_an_alarm_when_paging_does_not_help_and_until_there_is_room() {
         let memory = Memory::new(16 << 20, 0);
-        let rooms = memory.room as usize / 100;
+        let rooms = memory.room() as usize / 100;
         let mut chunks = vec![chunk(&memory, rooms * 70)];
         assert!(!memory.is_exhausted(false, 1_000));
         chunks.push(chunk(&memory, rooms * 31));
@@ -136,6 +153,22 @@ mod tests {
         assert!(memory.is_exhausted(true, 3_501), "not full any more, but short");
         chunks.truncate(1);
         assert!(!memory.is_exhausted(true, 3_502));
+    }
+
+    #[test]
+    fn another_budget_counts_at_once() {
+        let memory = Memory::new(16 << 20, 0);
+        let half = chunk(&memory, memory.room() as usize / 2);
+        assert!(!memory.is_short());
+        memory.set_budget(4 << 20);
+        assert!(memory.is_full());
+        memory.set_budget(1 << 30);
+        assert!(!memory.is_short() && memory.room() == (1 << 30) / 8 * 7 - RESERVE);
+        drop(half);
+        memory.set_budget(0);
+        assert!(memory.is_full() && !memory.is_exhausted(false, 1000) && memory.is_exhausted(false, 1500));
+        memory.set_budget(1 << 30);
+        assert!(!memory.is_full() && !memory.is_exhausted(true, 2000));
     }
 
     #[test]

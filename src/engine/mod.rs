@@ -16,6 +16,7 @@
 //! - [`events`]: what happens, as messages.
 //! - [`gates`]: windows of exchanges that drop duplicates. [`history`]: last messages of exchanges.
 //!   [`dice`]: chance, for routing.
+//! - `upkeep`: what an operator does to a broker that runs.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
@@ -52,6 +53,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod upkeep;
 pub mod vhost;
 mod ways;
 

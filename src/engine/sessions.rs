@@ -262,6 +262,12 @@ impl Broker {
         })
     }
 
+    /// Closes all connections with this explanation (code 320). Returns how many there were.
+    pub fn close_all_connections(&self, explanation: &str) -> usize {
+        self.sessions().order(&Order::Close(explanation.to_owned()), |_| true);
+        self.sessions().0.lock().len()
+    }
+
     /// A user was deleted: its connections end.
     pub(super) fn user_deleted(&self, user: &str) {
         let order = Order::Close(format!("user '{user}' is deleted"));

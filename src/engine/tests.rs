@@ -167,6 +167,7 @@ pub(super) fn options() -> Options {
     Options {
         memory_budget: 8 << 20,
         held_publishes: 0,
+        cluster_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),

@@ -1,6 +1,7 @@
 //! Probes of containers and monitors (compat.md 3.2): 200 when all is well, 503 with the reason when not.
 
 use super::answer::{Answer, Failure, Outcome};
+use super::control::Serving;
 use super::messages;
 use super::request::Request;
 use super::route::{Needs, Route, get};
@@ -20,8 +21,8 @@ pub(super) const ROUTES: &[Route] = &[
     get("/health/checks/virtual-hosts", Needs::Management, fine, "All virtual hosts run"),
     get("/health/checks/node-is-quorum-critical", Needs::Management, fine, "Nothing depends on this node's vote alone"),
     get("/health/checks/node-is-mirror-sync-critical", Needs::Management, fine, "There are no mirrored queues"),
-    get("/health/checks/is-in-service", Needs::Management, fine, "The node serves clients"),
-    get("/health/checks/ready-to-serve-clients", Needs::Management, ready, "The node listens and has no alarm"),
+    get("/health/checks/is-in-service", Needs::Management, in_service, "The node serves clients"),
+    get("/health/checks/ready-to-serve-clients", Needs::Management, ready, "The node serves and listens"),
     get("/health/checks/below-node-connection-limit", Needs::Management, below_limit, "More connections can be opened"),
     get(
         "/health/checks/reached-target-cluster-size",
@@ -89,8 +90,20 @@ fn alarms(request: &Request) -> Outcome {
     Ok(failed("There are alarms in effect in the cluster", &[("alarms", alarms)]))
 }
 
+fn in_service(request: &Request) -> Outcome {
+    match request.place.control.serving() {
+        Serving::Drained | Serving::Stopped => Ok(failed("this rabbit node is not currently available to serve", &[])),
+        Serving::Yes | Serving::Suspended => fine(request),
+    }
+}
+
+/// It is in service, listens, and has room for connections; alarms keep nobody out.
 fn ready(request: &Request) -> Outcome {
-    alarms(request)
+    match request.place.control.serving() {
+        Serving::Drained | Serving::Stopped => Ok(failed("the rabbit node is not currently available to serve", &[])),
+        Serving::Suspended => Ok(failed("no active listeners for AMQP/AMQPS", &[])),
+        Serving::Yes => below_limit(request),
+    }
 }
 
 fn below_limit(request: &Request) -> Outcome {
@@ -127,7 +140,7 @@ fn certificates(request: &Request) -> Outcome {
 
 fn port(request: &Request) -> Outcome {
     let port = request.param("port").parse::<u16>().map_err(|_| Failure::bad_request("Invalid port"))?;
-    let ports: Vec<u16> = request.place.listeners.iter().map(|listener| listener.address.port()).collect();
+    let ports: Vec<u16> = request.place.listening().map(|listener| listener.address.port()).collect();
     if ports.contains(&port) {
         return Ok(Answer::json(&json!({"status": "ok", "port": port})));
     }
@@ -136,7 +149,7 @@ fn port(request: &Request) -> Outcome {
 
 fn protocols(request: &Request) -> Outcome {
     let wanted: Vec<String> = request.param("protocols").split(',').map(str::trim).map(protocol).collect();
-    let mut served: Vec<&str> = request.place.listeners.iter().map(|listener| listener.protocol).collect();
+    let mut served: Vec<&str> = request.place.listening().map(|listener| listener.protocol).collect();
     served.dedup();
     if let Some(found) = wanted.iter().find(|wanted| served.contains(&wanted.as_str())) {
         return Ok(Answer::json(&json!({"status": "ok", "protocol": found})));

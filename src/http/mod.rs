@@ -16,6 +16,7 @@ pub mod answer;
 mod bindings;
 mod connections;
 mod cors;
+pub mod control;
 mod definitions;
 mod exchanges;
 mod health;
@@ -42,6 +43,7 @@ mod users;
 mod vhosts;
 
 pub use cors::Cors;
+pub use control::{Control, Limit, Serving};
 pub use place::{Listener, Place};
 pub use server::Service;
 pub use socket::serve;

@@ -1,6 +1,7 @@
 //! The node: what the process uses and what it is allowed.
 
 use super::answer::{Answer, Failure, Outcome};
+use super::control::Serving;
 use super::list::{Ident, list, object};
 use super::overview::contexts;
 use super::request::Request;
@@ -39,17 +40,17 @@ fn describe(request: &Request) -> Json {
         "name": place.node,
         "type": "disc",
         "running": true,
-        "being_drained": false,
+        "being_drained": place.control.serving() == Serving::Drained,
         "os_pid": std::process::id().to_string(),
         "uptime": place.uptime_ms(),
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "run_queue": 0,
         "mem_used": usage.resident,
-        "mem_limit": place.memory_limit,
+        "mem_limit": place.control.memory_limit(),
         "mem_alarm": held.contains("memory"),
         "mem_calculation_strategy": "rss",
         "disk_free": place.disk_free(),
-        "disk_free_limit": place.disk_free_limit,
+        "disk_free_limit": place.control.disk_free_limit(),
         "disk_free_alarm": held.contains("disk"),
         "fd_used": usage.open_files,
         "fd_total": usage.files_max,

@@ -40,7 +40,7 @@ fn exchange_types() -> Json {
 }
 
 fn listeners(request: &Request) -> Json {
-    let listeners = request.place.listeners.iter().map(|listener| {
+    let listeners = request.place.listening().map(|listener| {
         json!({
             "node": request.place.node,
             "protocol": listener.protocol,

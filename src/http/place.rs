@@ -1,5 +1,6 @@
 //! What the API says of the node itself.
 
+use super::control::{Control, Serving};
 use super::cors::Cors;
 use crate::clock::Now;
 use crate::tls;
@@ -32,10 +33,8 @@ pub struct Place {
     pub listeners: Vec<Listener>,
     /// The certificates, where TLS is spoken.
     pub tls: Option<Arc<tls::Server>>,
-    /// Free bytes below which publishers are held; 0 = never.
-    pub disk_free_limit: u64,
-    /// Bytes of messages that memory may hold.
-    pub memory_limit: u64,
+    /// What can be changed while it runs.
+    pub control: Arc<dyn Control>,
     /// Largest message body, in bytes.
     pub max_message_size: u64,
     /// Connections there may be; 0 = no limit.
@@ -65,6 +64,12 @@ pub const RABBITMQ_VERSION: &str = "4.2.0";
 pub const ERLANG_VERSION: &str = "27";
 
 impl Place {
+    /// What it listens on at this moment.
+    pub fn listening(&self) -> impl Iterator<Item = &Listener> {
+        let serving = self.control.serving() == Serving::Yes;
+        self.listeners.iter().filter(move |listener| serving || !listener.protocol.starts_with("amqp"))
+    }
+
     /// Milliseconds since the start.
     pub fn uptime_ms(&self) -> u64 {
         Now::read().monotonic.saturating_duration_since(self.started).as_millis() as u64

@@ -2,6 +2,7 @@
 //! wait for the disk. Everything is bounded: sockets, handlers at a time, bytes of bodies, and the time for each step.
 
 use super::answer::{Answer, Failure};
+use super::control::{self, Serving};
 use super::overview::form_credentials;
 use super::place::Place;
 use super::prometheus;
@@ -69,6 +70,13 @@ pub fn api(service: &Service) -> Router {
     with_cors(with_fallbacks(router), service)
 }
 
+/// The API with what only this machine's tools may ask.
+pub fn tools(service: &Service) -> Router {
+    let router = router(service, "/api", routes(), false);
+    let router = router.merge(self::router(service, "", prometheus::ROUTES.iter(), false));
+    with_fallbacks(router.merge(self::router(service, "/api", control::ROUTES.iter(), false)))
+}
+
 /// Figures for Prometheus, for whoever gets to their listener.
 pub fn figures(service: &Service) -> Router {
     with_fallbacks(router(service, "", prometheus::ROUTES.iter(), true))
@@ -133,6 +141,9 @@ async fn attend(
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: axum::extract::Request,
 ) -> Result<Answer, Failure> {
+    if service.place.control.serving() == Serving::Stopped && !control::serves(route) {
+        return Err(Failure::unavailable(control::STOPPED));
+    }
     let params = params.map_err(|_| Failure::bad_request("the path is not UTF-8"))?;
     let params: Vec<(String, String)> = params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let (head, body) = request.into_parts();

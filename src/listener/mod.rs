@@ -75,11 +75,11 @@ pub fn bind(address: SocketAddr, only_ipv6: bool, backlog: u32) -> std::io::Resu
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until the node stops: with TLS if there is `tls`.
-pub async fn accept(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service) {
+/// Accepts connections until `end` is cancelled: with TLS if there is `tls`.
+pub async fn accept(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service, end: CancellationToken) {
     loop {
         let accepted = tokio::select! {
-            () = service.stop.cancelled() => return,
+            () = end.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -9,14 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is seen that a certificate's files have changed.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
+/// An address that is listened on.
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    address: SocketAddr,
+    secure: bool,
+    only_ipv6: bool,
+}
+
 /// Sockets that are bound, and not yet served.
 pub(super) struct Listeners {
-    bound: Vec<(SocketAddr, TcpListener, bool)>,
+    bound: Vec<(Address, TcpListener)>,
+    backlog: u32,
     tls: Option<Arc<tls::Server>>,
 }
 
@@ -38,14 +48,15 @@ impl Listeners {
             let same_port = |other: &SocketAddr| other.port() == address.port() && other.port() != 0;
             let only_ipv6 = wanted.iter().any(|(other, _)| other.is_ipv4() && same_port(other));
             let listener = bind(*address, only_ipv6, settings.backlog).map_err(refused)?;
-            bound.push((listener.local_addr().map_err(refused)?, listener, *secure));
+            let address = listener.local_addr().map_err(refused)?;
+            bound.push((Address { address, secure: *secure, only_ipv6 }, listener));
         }
-        Ok(Listeners { bound, tls })
+        Ok(Listeners { bound, backlog: settings.backlog, tls })
     }
 
     /// Where they are bound, and whether TLS is spoken there.
     pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
-        self.bound.iter().map(|(address, _, secure)| (*address, *secure)).collect()
+        self.bound.iter().map(|(address, _)| (address.address, address.secure)).collect()
     }
 
     /// The certificates, where something needs them.
@@ -53,16 +64,71 @@ impl Listeners {
         self.tls.as_ref()
     }
 
-    /// Accepts connections from now on, and watches the certificates. Returns where.
-    pub fn serve(self, service: &Service) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for (address, listener, secure) in self.bound {
-            tracing::info!(%address, tls = secure, "listening");
-            addresses.push(address);
-            tokio::spawn(accept(listener, self.tls.clone().filter(|_| secure), service.clone()));
+    /// Accepts connections from now on, and watches the certificates.
+    pub fn serve(self, service: &Service) -> Doors {
+        tokio::spawn(watch(self.tls.clone(), service.stop.clone()));
+        let mut doors = Doors {
+            service: service.clone(),
+            tls: self.tls,
+            backlog: self.backlog,
+            addresses: self.bound.iter().map(|(address, _)| *address).collect(),
+            end: service.stop.child_token(),
+            tasks: Vec::new(),
+        };
+        self.bound.into_iter().for_each(|(address, listener)| doors.open_one(address, listener));
+        doors
+    }
+}
+
+/// The addresses at which clients come in: they can be closed, and opened again.
+pub(super) struct Doors {
+    service: Service,
+    tls: Option<Arc<tls::Server>>,
+    backlog: u32,
+    addresses: Vec<Address>,
+    end: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Doors {
+    /// Where clients come in, port 0 replaced by what the system gave.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.iter().map(|address| address.address).collect()
+    }
+
+    /// Whether clients can come in.
+    pub fn are_open(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Closes the sockets. Connections stay.
+    pub async fn close(&mut self) {
+        self.end.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            // Its panic, if any, was reported by its own thread; the socket is closed then, too.
+            let _ = task.await;
         }
-        tokio::spawn(watch(self.tls, service.stop.clone()));
-        addresses
+    }
+
+    /// Opens those again that were closed: all of them or none.
+    ///
+    /// # Errors
+    /// When somebody else listens there meanwhile.
+    pub fn open(&mut self) -> Result<(), String> {
+        let bound = self.addresses.iter().map(|address| {
+            let listener = bind(address.address, address.only_ipv6, self.backlog);
+            listener.map(|listener| (*address, listener)).map_err(|error| format!("{}: {error}", address.address))
+        });
+        let bound: Vec<_> = bound.collect::<Result<_, String>>()?;
+        self.end = self.service.stop.child_token();
+        bound.into_iter().for_each(|(address, listener)| self.open_one(address, listener));
+        Ok(())
+    }
+
+    fn open_one(&mut self, Address { address, secure, .. }: Address, listener: TcpListener) {
+        tracing::info!(%address, tls = secure, "listening");
+        let tls = self.tls.clone().filter(|_| secure);
+        self.tasks.push(tokio::spawn(accept(listener, tls, self.service.clone(), self.end.clone())));
     }
 }
 
@@ -83,6 +149,7 @@ fn certificates(config: &Config) -> Result<Option<Arc<tls::Server>>, NodeError> 
     let server = tls::Server::load(tls::Settings {
         certificate,
         key,
+        key_password: tls::KeyPassword(settings.key_password.reveal().to_owned()),
         authorities: settings.authorities.clone(),
         clients: match settings.clients {
             config::ClientCertificates::Ignored => ClientCertificates::Ignored,

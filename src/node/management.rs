@@ -2,6 +2,7 @@
 //! once it is there.
 
 use super::NodeError;
+use super::control::NodeControl;
 use super::listeners::Listeners;
 use crate::clock::Now;
 use crate::config::{Config, Effective, QueueType};
@@ -44,9 +45,16 @@ impl Management {
     }
 
     /// Serves them from now on, and takes samples. Returns where the API is, plain first.
-    pub fn serve(self, config: &Config, effective: &[Effective], started: Instant, node: &Service) -> Vec<SocketAddr> {
+    pub fn serve(
+        self,
+        config: &Config,
+        effective: &[Effective],
+        started: Instant,
+        node: &Service,
+        control: Arc<NodeControl>,
+    ) -> Vec<SocketAddr> {
         let (broker, stop) = (&node.broker, &node.stop);
-        let place = Arc::new(self.place(config, effective, started));
+        let place = Arc::new(self.place(config, effective, started, control));
         let service = http::Service::new(broker.clone(), node.auth.clone(), place, stop.clone());
         let app = http::server::api(&service);
         let addresses = self.plain.iter().chain(&self.secure).map(|(address, _)| *address).collect();
@@ -63,7 +71,11 @@ impl Management {
             tokio::spawn(http::serve(listener, None, service.clone(), http::server::figures(&service)));
         }
         match bind_socket(&config.data_dir.join(SOCKET)) {
-            Ok(listener) => drop(tokio::spawn(http::socket::serve_tools(listener, service.separate(), app))),
+            Ok(listener) => drop(tokio::spawn({
+                let service = service.separate();
+                let app = http::server::tools(&service);
+                http::socket::serve_tools(listener, service, app)
+            })),
             Err(error) => tracing::warn!(%error, "no socket for this machine's tools"),
         }
         tokio::spawn(take_samples(config.management.sample_interval, broker.clone(), stop.clone()));
@@ -71,7 +83,13 @@ impl Management {
     }
 
     /// What the API says of the node.
-    fn place(&self, config: &Config, effective: &[Effective], started: Instant) -> Place {
+    fn place(
+        &self,
+        config: &Config,
+        effective: &[Effective],
+        started: Instant,
+        control: Arc<NodeControl>,
+    ) -> Place {
         let amqp = self.amqp.iter().map(|(address, secure)| (if *secure { "amqp/ssl" } else { "amqp" }, address));
         let http = [("http", &self.plain), ("https", &self.secure), ("http/prometheus", &self.figures)];
         let http = http.iter().flat_map(|(protocol, bound)| bound.iter().map(|(address, _)| (*protocol, address)));
@@ -84,8 +102,7 @@ impl Management {
             data_dir: config.data_dir.clone(),
             listeners: amqp.chain(http).map(listener).collect(),
             tls: self.tls.clone(),
-            disk_free_limit: config.disk.free_limit,
-            memory_limit: config.memory.budget(),
+            control,
             max_message_size: config.limits.max_message_size,
             connection_max: config.listener.connection_max,
             mechanisms: config.auth.mechanisms.clone(),

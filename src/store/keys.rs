@@ -69,6 +69,12 @@ pub fn is_note(key: &[u8]) -> bool {
     key.len() == 17 && matches!(key, [COUNT | REFERENCES, ..])
 }
 
+/// The detached body in a key of [`body`]. None when it is no such key.
+pub fn body_of(key: &[u8]) -> Option<BodyId> {
+    let id = key.strip_prefix(&[BODY])?.first_chunk::<16>()?;
+    (key.len() == 17).then(|| BodyId(u128::from_be_bytes(*id)))
+}
+
 /// First bytes of keys of 17 bytes among detached bodies.
 const BODY: u8 = b'b';
 const COUNT: u8 = b'c';

@@ -6,11 +6,16 @@
 //! - [`figures`]: how long commits take.
 //! - [`bodies`]: bodies that several chunks share, and who refers to them.
 //! - [`proof`]: what was synced for sure, to see holes.
+//! - [`backup`]: copies: sealed, and put into place. [`inspect`]: looks at everything that is stored.
 //! - [`recovery`]: what a start reads: definitions, queue states, settlements; never the messages.
 
+pub mod backup;
+#[cfg(test)]
+mod backup_tests;
 pub mod bodies;
 pub mod committer;
 pub mod figures;
+pub mod inspect;
 pub mod keys;
 pub mod memory;
 pub mod proof;
@@ -28,6 +33,7 @@ use figures::IoTotals;
 use proof::Mark;
 use smallvec::SmallVec;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Column families (design.md 6).
@@ -166,6 +172,14 @@ pub trait Storage: Send + Sync {
     /// What was read and written.
     fn io(&self) -> IoTotals {
         IoTotals::default()
+    }
+    /// Makes a copy of what is on disk at this moment in `dir`, which must not exist, while the storage is written to. What was
+    /// synced before is in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Directory`] when it cannot be made there; [`StoreError::Failed`] when this storage makes no copies.
+    fn backup(&self, _dir: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this storage makes no copies".into()))
     }
     /// [`StoreError::Full`] does not go away though there is space: opens the storage again, dropping what was written in
     /// part, and what was not logged.

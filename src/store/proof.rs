@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The file's name.
-const NAME: &str = "COMMITS";
+pub const NAME: &str = "COMMITS";
 const VERSION: u32 = 1;
 /// Version, mark, checksum of both: written once.
 const HEAD: usize = 24;
@@ -76,6 +76,26 @@ impl Proof {
     /// Notes that `epoch` is synced. A failure is no harm: the next one repeats it.
     pub fn note(&self, epoch: Epoch) {
         let _ = self.file.lock().write_all_at(&tail(epoch), HEAD as u64);
+    }
+
+    /// Writes the file of a copy of the store in `dir`, which `synced` is for sure in, and syncs it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_copy(&self, dir: &Path, synced: Epoch) -> std::io::Result<()> {
+        let mut content = encode(self.mark);
+        content.truncate(HEAD);
+        content.extend_from_slice(&tail(synced));
+        let file = File::create(dir.join(NAME))?;
+        file.write_all_at(&content, 0)?;
+        file.sync_all()
+    }
+
+    /// The last commit that was noted as synced; 0 when none was, or it cannot be read.
+    pub fn noted(&self) -> Epoch {
+        let mut content = [0; HEAD + TAIL];
+        let read = self.file.lock().read_exact_at(&mut content, 0);
+        read.ok().and_then(|()| decode(&content)).map_or(0, |(_, synced)| synced)
     }
 
     /// The highest commit that was synced for sure, by the file and by the logs in `dir`; 0 when nothing is known.
@@ -149,7 +169,7 @@ fn files(dir: &Path) -> impl Iterator<Item = String> {
 }
 
 /// Files without which a store cannot be read.
-fn is_rocksdb(name: &str) -> bool {
+pub fn is_rocksdb(name: &str) -> bool {
     name == "CURRENT"
         || name.starts_with("MANIFEST-")
         || [".log", ".sst", ".blob"].iter().any(|end| name.ends_with(end))

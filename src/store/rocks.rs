@@ -7,10 +7,12 @@ use super::reclaim::{self, Garbage, holds_chunks};
 use super::{Change, Family, Logging, Storage, StoreError, keys};
 use crate::clock::Now;
 use parking_lot::RwLock;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
     ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -53,7 +55,7 @@ impl RocksStorage {
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Corrupt`] when it cannot be read.
     pub fn open(path: &Path) -> Result<RocksStorage, StoreError> {
         let refused = |error: std::io::Error| StoreError::Directory(path.display().to_string(), error.to_string());
-        std::fs::create_dir_all(path).map_err(refused)?;
+        make_private(path).map_err(refused)?;
         let proof = Proof::open(path)?;
         check_for_holes(path, &proof)?;
         let mut db = open_db(path)?;
@@ -181,23 +183,15 @@ impl Storage for RocksStorage {
         to: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        self.shared.with(|db| {
-            let mut options = ReadOptions::default();
-            options.set_iterate_lower_bound(from);
-            options.set_iterate_upper_bound(to);
-            options.fill_cache(false);
-            let mode = IteratorMode::From(from, Direction::Forward);
-            let (begun, mut bytes) = (Now::read().monotonic, 0);
-            for pair in db.iterator_cf_opt(handle(db, family)?, options, mode) {
-                let (key, value) = pair.map_err(|error| store_error(&error))?;
+        let (begun, mut bytes) = (Now::read().monotonic, 0);
+        let scanned = self.shared.with(|db| {
+            scan(db, family, from, to, &mut |key, value| {
                 bytes += (key.len() + value.len()) as u64;
-                if !visit(&key, &value) {
-                    break;
-                }
-            }
-            self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
-            Ok(())
-        })
+                visit(key, value)
+            })
+        });
+        self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
+        scanned
     }
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -220,6 +214,23 @@ impl Storage for RocksStorage {
         self.shared.io.totals()
     }
 
+    fn backup(&self, dir: &Path) -> Result<(), StoreError> {
+        let refused = |error: std::io::Error| StoreError::Directory(dir.display().to_string(), error.to_string());
+        if let Some(parent) = dir.parent() {
+            std::fs::create_dir_all(parent).map_err(refused)?;
+        }
+        // Whatever is noted before the copy is made is in it.
+        let synced = self.proof.noted();
+        self.shared.with(|db| {
+            let checkpoint = Checkpoint::new(db).map_err(|error| store_error(&error))?;
+            // The log is copied with it, as long as it is: nothing has to be flushed.
+            let made = checkpoint.create_checkpoint_with_log_size(dir, LOG_BYTES_MAX);
+            made.map_err(|error| StoreError::Directory(dir.display().to_string(), error.into_string()))
+        })?;
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(refused)?;
+        self.proof.write_copy(dir, synced).map_err(refused)
+    }
+
     fn reopen(&self) -> Result<(), StoreError> {
         let space = rustix::fs::statvfs(&self.shared.path).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
         if space < REOPEN_BYTES {
@@ -233,6 +244,12 @@ impl Storage for RocksStorage {
     }
 }
 
+/// Makes a directory, and those above it, if they are not there. Messages and password hashes will be in it: it is nobody
+/// else's.
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 fn open_db(path: &Path) -> Result<DB, StoreError> {
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family)));
     DB::open_cf_descriptors(&db_options(true), path, families).map_err(|error| {
@@ -242,6 +259,90 @@ fn open_db(path: &Path) -> Result<DB, StoreError> {
             store_error(&error)
         }
     })
+}
+
+/// A store that is only looked at: nothing is written, repaired or dropped. The node must not run.
+pub struct RocksReader {
+    db: DB,
+    proof: Proof,
+}
+
+impl RocksReader {
+    /// Opens the store in `path` if it is one, and checks that nothing that was synced is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Directory`] when there is no store, [`StoreError::InUse`], [`StoreError::Corrupt`].
+    pub fn open(path: &Path) -> Result<RocksReader, StoreError> {
+        if !path.join(proof::NAME).exists() {
+            let text = format!("no {} file: it holds no data", proof::NAME);
+            return Err(StoreError::Directory(path.display().to_string(), text));
+        }
+        let proof = Proof::open(path)?;
+        check_for_holes(path, &proof)?;
+        let options = db_options(false);
+        let there = DB::list_cf(&options, path).map_err(|error| store_error(&error))?;
+        let families = Family::ALL.map(Family::name).into_iter().filter(|name| there.iter().any(|found| found == name));
+        let db = DB::open_cf_for_read_only(&options, path, families, false).map_err(|error| store_error(&error))?;
+        Ok(RocksReader { db, proof })
+    }
+}
+
+impl Storage for RocksReader {
+    fn write(&self, _: &[Change], _: Logging) -> Result<(), StoreError> {
+        Err(StoreError::Failed("the store is only read".into()))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        // A family that this version has added holds nothing yet.
+        match self.db.cf_handle(family.name()) {
+            Some(_) => scan(&self.db, family, from, to, visit),
+            None => Ok(()),
+        }
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(handle) = self.db.cf_handle(family.name()) else { return Ok(None) };
+        self.db.get_cf(handle, key).map_err(|error| store_error(&error))
+    }
+
+    fn mark(&self) -> Mark {
+        *self.proof.mark()
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        Err(StoreError::Failed("the store is only read".into()))
+    }
+}
+
+fn scan(
+    db: &DB,
+    family: Family,
+    from: &[u8],
+    to: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StoreError> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(from);
+    options.set_iterate_upper_bound(to);
+    options.fill_cache(false);
+    let mode = IteratorMode::From(from, Direction::Forward);
+    for pair in db.iterator_cf_opt(handle(db, family)?, options, mode) {
+        let (key, value) = pair.map_err(|error| store_error(&error))?;
+        if !visit(&key, &value) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn db_options(create: bool) -> Options {

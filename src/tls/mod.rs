@@ -43,13 +43,25 @@ pub enum ClientCertificates {
     Required,
 }
 
+/// The password of a private key; it is never printed.
+#[derive(Clone, Default)]
+pub struct KeyPassword(pub String);
+
+impl fmt::Debug for KeyPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// What a TLS server needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The certificate and those it is signed by, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM, not encrypted.
+    /// Its private key, PEM.
     pub key: PathBuf,
+    /// The key's password; empty for none.
+    pub key_password: KeyPassword,
     /// Those who may sign clients' certificates, PEM.
     pub authorities: Option<PathBuf>,
     /// Whether clients show certificates.
@@ -166,7 +178,7 @@ fn load(settings: &Settings) -> Result<Loaded, TlsError> {
     let stamp = Stamp::of(settings);
     let chain = files::certificates(&settings.certificate)?;
     let not_after = chain.first().map_or(0, |certificate| certificate::not_after(certificate));
-    let key = files::key(&settings.key)?;
+    let key = files::key(&settings.key, &settings.key_password)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: Vec<&SupportedProtocolVersion> = settings.versions.iter().map(|version| version.known()).collect();
     let refused = |error: rustls::Error| TlsError::new(format!("{}: {error}", settings.certificate.display()));

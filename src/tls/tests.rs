@@ -40,6 +40,7 @@ fn settings(dir: &Path, authority: &Authority, clients: ClientCertificates) -> S
     Settings {
         certificate: write("cert.pem", &certificate),
         key: write("key.pem", &key),
+        key_password: KeyPassword::default(),
         authorities: Some(write("ca.pem", &authority.0.pem())),
         clients,
         versions: vec![Version::V12, Version::V13],

@@ -38,6 +38,7 @@ mod heartbeat;
 mod hostile;
 mod limits;
 mod logins;
+mod operators;
 mod paging;
 mod priorities;
 mod proxies;

@@ -55,7 +55,7 @@ fn a_day_with_rabbitmqctl() {
     assert_eq!(ctl(&["authenticate_user", "app", "wrong"]).0, 65);
     ok(&["change_password", "app", "other"]);
     ok(&["authenticate_user", "app", "other"]);
-    ok(&["close_all_connections", "enough"]);
+    ok(&["close_all_connections", "-p", "v", "enough"]);
     let closed = format!("{:?}", client.recv());
     assert!(closed.contains("CONNECTION_FORCED") && closed.contains("enough"), "{closed}");
     ok(&["delete_queue", "-p", "v", "tasks"]);

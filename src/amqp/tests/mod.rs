@@ -68,6 +68,7 @@ pub fn options(memory_budget: u64) -> Options {
     Options {
         memory_budget,
         held_publishes: 64 << 20,
+        cluster_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(crate::clock::SystemClock),

@@ -1,5 +1,6 @@
 //! The running node's management API, through its local socket: whoever may open the socket's file is an administrator.
 
+use crate::cli::progress::Clock;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,7 +12,7 @@ const ANSWER_BYTES: u64 = 1 << 30;
 
 /// How a question is answered.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(in crate::cli) enum Answer {
     /// 2xx: the body, or null.
     Done(Value),
     /// 404.
@@ -22,7 +23,7 @@ pub(super) enum Answer {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Silence {
+pub(in crate::cli) enum Silence {
     /// Nobody is there.
     Down(String),
     /// It takes too long.
@@ -31,7 +32,7 @@ pub(super) enum Silence {
 
 /// The way to a node.
 #[derive(Clone, Debug)]
-pub(super) struct Api {
+pub(in crate::cli) struct Api {
     pub socket: PathBuf,
     pub timeout: Option<Duration>,
 }
@@ -61,6 +62,7 @@ impl Api {
         let mut stream = UnixStream::connect(&self.socket).map_err(down)?;
         stream.set_read_timeout(self.timeout).map_err(down)?;
         stream.set_write_timeout(self.timeout).map_err(down)?;
+        let _clock = Clock::start(&format!("{method} {}", path.split('?').next().unwrap_or(path)));
         let body = body.map(Value::to_string).unwrap_or_default();
         // With 1.0 the answer is neither cut in chunks nor kept open.
         let more = header.map(|(name, value)| format!("{name}: {}\r\n", value.replace(['\r', '\n'], " ")));

@@ -79,6 +79,25 @@ pub(super) const COMMANDS: &[Command] = &[
         let answer = api.ask("PUT", &path, Some(&Value::Object(body)))?;
         done(must(answer, no_vhost(vhost))?, &format!("Updating metadata of vhost \"{vhost}\" ..."))
     }),
+    ("set_vhost_tags", 1..=usize::MAX, |api, line| {
+        let vhost = line.argument(0);
+        let path = format!("vhosts/{}", encoded(vhost));
+        must(api.get(&path)?, no_vhost(vhost))?;
+        let tags: Vec<&str> = line.arguments.iter().skip(1).map(String::as_str).collect();
+        let answer = api.ask("PUT", &path, Some(&json!({"tags": tags.join(",")})))?;
+        done(
+            must(answer, no_vhost(vhost))?,
+            &format!("Setting tags for vhost \"{vhost}\" to [{}] ...", tags.join(", ")),
+        )
+    }),
+    ("restart_vhost", 0..=0, |api, line| {
+        let vhost = line.vhost();
+        let path = format!("vhosts/{}/start/{}", encoded(vhost), encoded(&super::node::name(api)?));
+        done(
+            must(api.ask("POST", &path, None)?, no_vhost(vhost))?,
+            &format!("Trying to restart vhost '{vhost}' on node ..."),
+        )
+    }),
     ("enable_vhost_deletion_protection", 1..=1, |api, line| {
         let path = format!("vhosts/{}/deletion/protection", encoded(line.argument(0)));
         done(must(api.ask("POST", &path, None)?, no_vhost(line.argument(0)))?, "Enabling deletion protection ...")
@@ -146,23 +165,6 @@ pub(super) const COMMANDS: &[Command] = &[
         let banner = format!("Deleting queue '{}' on vhost '{}' ...", line.argument(0), line.vhost());
         done(must(api.ask("DELETE", &path, None)?, no_queue(line))?, &banner)
     }),
-    ("close_connection", 1..=2, |api, line| {
-        let (name, reason) = (line.argument(0), line.argument(1));
-        let missing = Failure::data(&format!("connection {name} does not exist"));
-        done(must(close(api, name, reason)?, missing)?, &format!("Closing connection {name}, reason: {reason}..."))
-    }),
-    ("close_all_connections", 0..=1, |api, line| {
-        let path = line
-            .vhost
-            .as_deref()
-            .map_or("connections".to_owned(), |vhost| format!("vhosts/{}/connections", encoded(vhost)));
-        close_all(api, &path, line.argument(0), "Closing all connections ...")
-    }),
-    ("close_all_user_connections", 1..=2, |api, line| {
-        let user = line.argument(0);
-        let path = format!("connections/username/{}", encoded(user));
-        close_all(api, &path, line.argument(1), &format!("Closing all connections of user {user} ..."))
-    }),
     ("set_cluster_name", 1..=1, |api, line| {
         let name = line.argument(0);
         let answer = api.ask("PUT", "cluster-name", Some(&json!({ "name": name })))?;
@@ -204,11 +206,11 @@ fn queue(line: &Line) -> String {
     format!("queues/{}/{}", encoded(line.vhost()), encoded(line.argument(0)))
 }
 
-fn no_user(user: &str) -> Failure {
+pub(super) fn no_user(user: &str) -> Failure {
     Failure { status: super::NO_USER, text: format!("User \"{user}\" does not exist") }
 }
 
-fn no_vhost(vhost: &str) -> Failure {
+pub(super) fn no_vhost(vhost: &str) -> Failure {
     Failure::data(&format!("Virtual host '{vhost}' does not exist"))
 }
 
@@ -221,7 +223,7 @@ fn read(text: &str) -> Result<Value, Failure> {
 }
 
 /// The names of everything in a list.
-fn names(api: &Api, path: &str) -> Result<Vec<String>, Failure> {
+pub(super) fn names(api: &Api, path: &str) -> Result<Vec<String>, Failure> {
     let list = must(api.get(path)?, Failure::data("not found"))?;
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(items.iter().filter_map(|item| Some(item.get("name")?.as_str()?.to_owned())).collect())
@@ -383,17 +385,4 @@ fn clear_policy(api: &Api, line: &Line, kind: &str) -> Told {
     let answer = api.ask("DELETE", &format!("{kind}/{}/{}", encoded(vhost), encoded(name)), None)?;
     let missing = Failure::data(&format!("Parameter does not exist: policy {name} in vhost {vhost}"));
     done(must(answer, missing)?, &format!("Clearing policy \"{name}\" on vhost \"{vhost}\" ..."))
-}
-
-fn close(api: &Api, name: &str, reason: &str) -> Result<Answer, Failure> {
-    let header = Some(("X-Reason", reason)).filter(|_| !reason.is_empty());
-    Ok(api.ask_with("DELETE", &format!("connections/{}", encoded(name)), None, header)?)
-}
-
-fn close_all(api: &Api, list: &str, reason: &str, banner: &str) -> Told {
-    for name in names(api, list)? {
-        // One that has gone meanwhile is closed, too.
-        close(api, &name, reason)?;
-    }
-    Ok(Said::doing(banner.to_owned()))
 }

@@ -8,10 +8,6 @@ use serde_json::{Value, json};
 
 /// All of them.
 pub(super) const COMMANDS: &[Command] = &[
-    ("ping", 0..=0, |api, _| {
-        overview(api)?;
-        Ok(Said { after: "Ping succeeded".to_owned(), ..Said::doing("Will ping the node ...".to_owned()) })
-    }),
     ("status", 0..=0, status),
     ("cluster_status", 0..=0, cluster_status),
     ("server_version", 0..=0, |api, _| {
@@ -22,13 +18,6 @@ pub(super) const COMMANDS: &[Command] = &[
         let version = overview(api)?.get("erlang_version").cloned().unwrap_or_default();
         Ok(Said { value: version, ..Said::default() })
     }),
-    ("check_running", 0..=0, |api, _| well(api, "health/checks/is-in-service", "is fully booted and running")),
-    ("is_running", 0..=0, |api, _| well(api, "health/checks/is-in-service", "is fully booted and running")),
-    ("is_booting", 0..=0, |api, _| {
-        overview(api)?;
-        Ok(Said { value: "RabbitMQ on node is not booting".into(), ..Said::default() })
-    }),
-    ("node_health_check", 0..=0, |api, _| well(api, "health/checks/is-in-service", "is fully booted and running")),
     ("check_alarms", 0..=0, |api, _| well(api, "health/checks/alarms", "reported no alarms")),
     ("check_local_alarms", 0..=0, |api, _| well(api, "health/checks/local-alarms", "reported no local alarms")),
     ("alarms", 0..=0, |api, _| match api.get("health/checks/alarms")? {
@@ -70,13 +59,6 @@ pub(super) const COMMANDS: &[Command] = &[
             ..Said::default()
         })
     }),
-    ("await_startup", 0..=0, |api, line| await_startup(api, line)),
-    ("await_online_nodes", 1..=1, |api, line| match line.argument(0) {
-        "0" | "1" => await_startup(api, line),
-        _ => Err(Failure { status: super::TEMPORARY, text: "there is one node".to_owned() }),
-    }),
-    ("await_online_quorum_plus_one", 0..=0, |api, line| await_startup(api, line)),
-    ("wait", 0..=1, |api, line| await_startup(api, line)),
     ("memory_breakdown", 0..=0, |api, _| {
         let node = this_node(api)?;
         Ok(Said {
@@ -84,7 +66,6 @@ pub(super) const COMMANDS: &[Command] = &[
             ..Said::doing("Reporting memory breakdown on node...".to_owned())
         })
     }),
-    ("environment", 0..=0, |_, _| Err(not_here("it is told by `warren config effective`"))),
     ("report", 0..=0, report),
     ("list_unresponsive_queues", 0..=usize::MAX, |api, _| {
         overview(api)?;
@@ -101,9 +82,21 @@ pub(super) const COMMANDS: &[Command] = &[
         let banner = format!("Status of quorum queue {} on node ...", line.argument(0));
         Ok(Said { value: json!({"Node Name": queue.get("node"), "Raft State": "leader"}), ..Said::doing(banner) })
     }),
+    ("metadata_store_status", 0..=0, |api, _| {
+        let node = overview(api)?.get("node").cloned().unwrap_or_default();
+        let banner = "Status of metadata store on node ...".to_owned();
+        Ok(Said {
+            value: json!([{"Node Name": node, "Raft State": "leader", "Membership": "voter"}]),
+            ..Said::doing(banner)
+        })
+    }),
+    ("force_checkpoint", 0..=usize::MAX, |api, _| {
+        done(overview(api)?, "Checkpoints are taken by themselves: nothing to do")
+    }),
+    ("reclaim_quorum_memory", 1..=1, |api, _| done(overview(api)?, "Memory is given back by itself: nothing to do")),
+    ("force_boot", 0..=0, |_, _| Ok(Said::doing("There is one node: it starts by itself".to_owned()))),
+    ("force_gc", 0..=0, |api, _| done(overview(api)?, "Memory is given back by itself: nothing to do")),
     ("rebalance", 1..=1, |api, _| done(overview(api)?, "Rebalancing queues ...")),
-    ("drain", 0..=0, |_, _| Err(not_here("stop the node: it tells its clients and commits"))),
-    ("revive", 0..=0, |api, _| done(overview(api)?, "Reviving node ...")),
     ("post_upgrade", 0..=0, |api, _| done(overview(api)?, "Executing post upgrade checks...")),
     ("resolve_hostname", 1..=1, |_, line| {
         use std::net::ToSocketAddrs;
@@ -113,24 +106,6 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     ("tls_versions", 0..=0, |_, _| Ok(Said { value: json!(["tlsv1.3", "tlsv1.2"]), ..Said::default() })),
     ("log_location", 0..=0, |_, _| Ok(Said { value: "<stderr>".into(), ..Said::default() })),
-    ("stop", 0..=1, |api, _| stop(api, false)),
-    ("shutdown", 0..=1, |api, _| stop(api, true)),
-    ("stop_app", 0..=0, |_, _| Err(not_here("there is no broker without its process: use stop"))),
-    ("start_app", 0..=0, |api, _| done(overview(api)?, "Starting node ...")),
-    ("set_vm_memory_high_watermark", 1..=2, |_, _| {
-        Err(not_here("set memory.high_watermark, and start the node again"))
-    }),
-    ("set_disk_free_limit", 1..=2, |_, _| Err(not_here("set disk.free_limit, and start the node again"))),
-    ("set_log_level", 1..=1, |_, _| Err(not_here("set log.level, and start the node again"))),
-    ("suspend_listeners", 0..=0, |_, _| Err(not_here("listeners stop with their node"))),
-    ("resume_listeners", 0..=0, |api, _| done(overview(api)?, "Will resume client connection listeners ...")),
-    ("eval", 1..=usize::MAX, |_, _| Err(not_here("there is no Erlang to evaluate expressions in"))),
-    ("join_cluster", 1..=1, |_, _| Err(not_here("there is one node"))),
-    ("forget_cluster_node", 1..=1, |_, _| Err(not_here("there is one node"))),
-    ("add_member", 2..=usize::MAX, |_, _| Err(not_here("there is one node"))),
-    ("delete_member", 2..=usize::MAX, |_, _| Err(not_here("there is one node"))),
-    ("grow", 2..=usize::MAX, |_, _| Err(not_here("there is one node"))),
-    ("shrink", 1..=usize::MAX, |_, _| Err(not_here("there is one node"))),
     ("rotate_logs", 0..=0, |_, _| Ok(Said::doing("The log goes to standard error: nothing to rotate".to_owned()))),
 ];
 
@@ -143,53 +118,78 @@ fn this_node(api: &Api) -> Result<Value, Failure> {
     Ok(nodes.as_array().and_then(|nodes| nodes.first()).cloned().unwrap_or_default())
 }
 
-/// Something that this broker does not do, and what to do instead.
-fn not_here(instead: &str) -> Failure {
-    Failure { status: super::SOFTWARE, text: format!("this command is not supported: {instead}") }
-}
-
 /// A health check: well, or why not.
 fn well(api: &Api, path: &str, is: &str) -> Told {
     match api.get(path)? {
         Answer::Done(_) => Ok(Said { after: format!("RabbitMQ on node {is}"), ..Said::default() }),
         Answer::NotFound => Err(Failure { status: super::UNAVAILABLE, text: "no such check".to_owned() }),
+        Answer::Refused(503, reason) if super::is_stopped(&reason) => Err(Failure::stopped()),
         Answer::Refused(_, reason) => Err(Failure { status: super::UNAVAILABLE, text: reason }),
     }
 }
 
 fn status(api: &Api, _: &Line) -> Told {
+    let own = super::node::node(api)?;
+    let banner = format!("Status of node {} ...", text(&own, "name"));
+    if text(&own, "serving") == "stopped" {
+        return Ok(Said { value: own, ..Said::doing(banner) });
+    }
     let (overview, node) = (overview(api)?, this_node(api)?);
     let of = |value: &Value, member: &str| value.get(member).cloned().unwrap_or_default();
+    let total = |member: &str| overview.pointer(&format!("/object_totals/{member}")).cloned().unwrap_or_default();
     let value = json!({
+        "pid": of(&own, "os_pid"),
         "rabbitmq_version": of(&overview, "rabbitmq_version"),
         "product_name": of(&overview, "product_name"),
         "product_version": of(&overview, "product_version"),
         "erlang_version": of(&overview, "erlang_version"),
         "node": of(&overview, "node"),
-        "uptime": of(&node, "uptime"),
-        "os_pid": of(&node, "os_pid"),
+        "is_under_maintenance": text(&own, "serving") == "drained",
+        "serving": of(&own, "serving"),
+        "uptime": of(&node, "uptime").as_u64().map(|ms| ms / 1000),
         "run_queue": of(&node, "run_queue"),
-        "memory_used": of(&node, "mem_used"),
+        "processes": {"limit": of(&node, "proc_total"), "used": of(&node, "proc_used")},
+        "file_descriptors": {"total_limit": of(&node, "fd_total"), "total_used": of(&node, "fd_used")},
+        "memory": {"strategy": "rss", "total": {"rss": of(&node, "mem_used")}},
+        "vm_memory_calculation_strategy": "rss",
         "vm_memory_high_watermark_limit": of(&node, "mem_limit"),
         "disk_free": of(&node, "disk_free"),
         "disk_free_limit": of(&node, "disk_free_limit"),
-        "totals": of(&overview, "object_totals"),
+        "totals": {
+            "connection_count": total("connections"),
+            "queue_count": total("queues"),
+            "virtual_host_count": super::changes::names(api, "vhosts")?.len(),
+        },
         "listeners": of(&overview, "listeners"),
-        "alarms": {"memory": of(&node, "mem_alarm"), "disk": of(&node, "disk_free_alarm")},
+        "alarms": alarms(&node),
+        "active_plugins": of(&node, "enabled_plugins"),
+        "data_directory": of(&own, "data_dir"),
+        "config_files": of(&node, "config_files"),
+        "log_files": of(&node, "log_files"),
     });
-    Ok(Said { value, ..Said::doing(format!("Status of node {} ...", text(&overview, "node"))) })
+    Ok(Said { value, ..Said::doing(banner) })
+}
+
+/// The alarms in a node's description.
+fn alarms(node: &Value) -> Vec<Value> {
+    let kinds = [("mem_alarm", "memory"), ("disk_free_alarm", "disk")];
+    let set = kinds.into_iter().filter(|(member, _)| node.get(*member) == Some(&Value::Bool(true)));
+    set.map(|(_, resource)| json!({"type": "resource_limit", "resource": resource, "node": node.get("name")})).collect()
 }
 
 fn cluster_status(api: &Api, _: &Line) -> Told {
-    let overview = overview(api)?;
+    let (overview, described) = (overview(api)?, this_node(api)?);
     let node = text(&overview, "node").to_owned();
+    let drained = described.get("being_drained") == Some(&Value::Bool(true));
     let value = json!({
         "cluster_name": overview.get("cluster_name"),
         "disk_nodes": [node],
         "running_nodes": [node],
         "ram_nodes": [],
         "partitions": {},
-        "alarms": [],
+        "alarms": alarms(&described),
+        "maintenance_status": {node.clone(): if drained { "under maintenance" } else { "not under maintenance" }},
+        "cpu_cores": {node.clone(): described.get("processors")},
         "listeners": {node.clone(): overview.get("listeners")},
         "versions": {node.clone(): {
             "rabbitmq_version": overview.get("rabbitmq_version"),
@@ -221,46 +221,6 @@ fn check_port_connectivity(api: &Api, _: &Line) -> Told {
     }
     let after = "Successfully connected to ports on node".to_owned();
     Ok(Said { after, ..Said::doing("Testing TCP connections to all active listeners on node ...".to_owned()) })
-}
-
-/// Asks again and again until somebody answers.
-fn await_startup(api: &Api, line: &Line) -> Told {
-    let begun = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let limit = line.timeout.unwrap_or(std::time::Duration::from_secs(300));
-    loop {
-        match overview(api) {
-            Ok(_) => return Ok(Said::doing("Waiting for the node to start ...".to_owned())),
-            Err(failure) if failure.status != super::UNAVAILABLE => return Err(failure),
-            Err(_) => {}
-        }
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        if now.saturating_sub(begun) >= limit {
-            return Err(Failure { status: super::TEMPORARY, text: "the node did not start in time".to_owned() });
-        }
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
-}
-
-/// Ends the node's process as a signal does: clients are told, everything is committed. `wait`: until it has ended.
-fn stop(api: &Api, wait: bool) -> Told {
-    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-    let unknown = || Failure { status: super::SOFTWARE, text: "the node does not tell its process".to_owned() };
-    let node = this_node(api)?;
-    let told = node.get("os_pid").map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned));
-    let pid = told.and_then(|pid| Pid::from_raw(pid.parse().ok()?)).ok_or_else(unknown)?;
-    let refused = |error| Failure { status: super::SOFTWARE, text: format!("process {pid:?}: {error}") };
-    kill_process(pid, Signal::TERM).map_err(refused)?;
-    // Whoever asked ends the wait by a signal of their own if it lasts too long for them.
-    while wait && test_kill_process(pid).is_ok() && !has_ended(pid.as_raw_nonzero().get()) {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    Ok(Said::doing("Stopping and halting node ...".to_owned()))
-}
-
-/// Whether a process has ended, and only its parent has not taken notice of it.
-fn has_ended(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }
 
 fn report(api: &Api, _: &Line) -> Told {

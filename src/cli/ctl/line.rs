@@ -78,6 +78,7 @@ const WITH_VALUE: &[(&str, &str)] = &[
     ("user-limits", ""),
     ("per-connection-delay", ""),
     ("limit", ""),
+    ("user", ""),
     ("unit", ""),
     ("within", ""),
     ("queue-timeout", ""),

@@ -115,6 +115,7 @@ pub(super) const LISTS: &[List] = &[
             "send_cnt",
             "send_pend",
             "connected_at",
+            "container_id",
             "user_provided_name",
             "node",
             "type",
@@ -221,8 +222,8 @@ pub(super) const LISTS: &[List] = &[
         "Listing deprecated features ...",
         &["name", "deprecation_phase", "provided_by", "desc"],
     ),
-    list("list_vhost_limits", "vhost-limits", "Listing limits for vhost \"{vhost}\" ...", &["vhost", "value"]),
-    list("list_user_limits", "user-limits", "Listing limits for all users ...", &["user", "value"]),
+    list("list_vhost_limits", "vhost-limits", "Listing limits for vhost \"{vhost}\" ...", &["vhost", "limits"]),
+    list("list_user_limits", "user-limits", "Listing limits for all users ...", &["user", "limits"]),
     list("listeners", "overview", "Interface and port listeners ...", &["interface", "port", "protocol", "purpose"]),
 ];
 
@@ -232,22 +233,29 @@ impl List {
         LISTS.iter().find(|list| list.command == command)
     }
 
-    /// The columns that are asked for, or which argument is none.
+    /// The columns that are asked for, or which arguments are none.
     pub fn columns<'a>(&'a self, line: &'a Line) -> Result<Vec<&'a str>, String> {
         let named: Vec<&str> = line.arguments.iter().skip(self.arguments).flat_map(|word| word.split(',')).collect();
         if named.is_empty() {
             return Ok(self.defaults.to_vec());
         }
         let known = |name: &&str| self.defaults.contains(name) || self.others.contains(name);
-        match named.iter().find(|name| self.others.is_empty() || !known(name)) {
-            Some(name) => Err((*name).to_owned()),
-            None => Ok(named),
-        }
+        let unknown: Vec<&str> = named.iter().copied().filter(|name| self.others.is_empty() || !known(name)).collect();
+        if unknown.is_empty() { Ok(named) } else { Err(unknown.join(",")) }
     }
 
     /// Where it is.
     pub fn path(&self, line: &Line) -> String {
         self.path.replace("{vhost}", &encoded(line.vhost())).replace("{0}", &encoded(line.argument(0)))
+    }
+
+    /// What is asked for beside the path: of very many queues only what is printed.
+    pub fn query(&self, columns: &[&str]) -> String {
+        if self.command != "list_queues" {
+            return String::new();
+        }
+        let members: Vec<&str> = columns.iter().map(|column| if *column == "pid" { "node" } else { column }).collect();
+        format!("?columns={}", members.join(","))
     }
 
     /// What is said before.
@@ -256,13 +264,25 @@ impl List {
     }
 
     /// The rows in an answer.
-    pub fn rows(&self, answer: &Value) -> Vec<Map<String, Value>> {
+    pub fn rows(&self, line: &Line, answer: &Value) -> Vec<Map<String, Value>> {
         let list = match (self.command, answer) {
             ("listeners", answer) => answer.get("listeners").unwrap_or(&Value::Null),
             (_, answer) => answer,
         };
         let rows = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        rows.iter().filter_map(Value::as_object).map(|row| self.row(row)).collect()
+        let rows = rows.iter().filter_map(Value::as_object).filter(|row| self.concerns(line, row));
+        rows.map(|row| self.row(row)).collect()
+    }
+
+    /// Whether a row is of what the command is about, where the answer has more than that.
+    fn concerns(&self, line: &Line, row: &Map<String, Value>) -> bool {
+        let is = |member: &str, name: &str| row.get(member).and_then(Value::as_str) == Some(name);
+        match self.command {
+            "list_parameters" => is("vhost", line.vhost()),
+            "list_vhost_limits" => line.has("global") || is("vhost", line.vhost()),
+            "list_user_limits" => line.option("user").is_none_or(|user| is("user", user)),
+            _ => true,
+        }
     }
 
     /// An object with the names that the command line has for its members.
@@ -279,6 +299,10 @@ impl List {
         };
         match self.command {
             "list_users" => name("user", &["name"]),
+            "list_vhost_limits" | "list_user_limits" => {
+                let limits = row.get("value").map(Value::to_string).unwrap_or_default();
+                out.insert("limits".to_owned(), limits.into());
+            }
             // Definitions are printed as JSON, whatever the rest is printed as.
             "list_policies" | "list_operator_policies" => {
                 let definition = row.get("definition").map(Value::to_string).unwrap_or_default();
@@ -336,7 +360,7 @@ mod tests {
 
     #[test]
     fn members_have_the_command_lines_names() {
-        let rows = |command: &str, answer: Value| List::of(command).unwrap().rows(&answer);
+        let rows = |command: &str, answer: Value| List::of(command).unwrap().rows(&line(command), &answer);
         assert_eq!(rows("list_users", json!([{"name": "u", "tags": ["t"]}]))[0]["user"], "u");
         let consumers = rows("list_consumers", json!([{"queue": {"name": "q"}, "channel_details": {"name": "c"}}]));
         assert_eq!((&consumers[0]["queue_name"], &consumers[0]["channel_pid"]), (&json!("q"), &json!("c")));
@@ -345,5 +369,10 @@ mod tests {
         let listeners =
             rows("listeners", json!({"listeners": [{"ip_address": "::", "port": 5672, "protocol": "amqp"}]}));
         assert_eq!(listeners[0]["interface"], "::");
+        let limits = json!([{"vhost": "/", "value": {"max-queues": 1}}, {"vhost": "v", "value": {}}]);
+        let own = rows("list_vhost_limits", limits);
+        assert_eq!((own.len(), &own[0]["limits"]), (1, &json!("{\"max-queues\":1}")));
+        let parameters = json!([{"vhost": "/", "name": "a"}, {"vhost": "v", "name": "b"}]);
+        assert_eq!(rows("list_parameters", parameters).len(), 1);
     }
 }

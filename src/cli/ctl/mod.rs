@@ -1,13 +1,16 @@
 //! The same program under the names of RabbitMQ's tools: `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-queues`,
-//! `rabbitmq-upgrade`, `rabbitmq-plugins`. Their daily commands, options, formatters and exit codes (compat.md 4), by way of the
+//! `rabbitmq-streams`, `rabbitmq-upgrade`, `rabbitmq-plugins`; `warren ctl` is the first. Their daily commands, options, formatters and exit codes (compat.md 4), by way of the
 //! running node's management API.
 
-mod api;
+pub(super) mod api;
 mod changes;
 mod checks;
+mod closing;
 mod line;
 mod lists;
+mod node;
 mod plugins;
+mod refused;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,17 @@ const SOFTWARE: u8 = 70;
 const TEMPORARY: u8 = 75;
 
 /// Names under which the program is one of RabbitMQ's tools.
-const TOOLS: &[&str] =
-    &["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-upgrade", "rabbitmq-plugins"];
+const TOOLS: &[&str] = &[
+    "rabbitmqctl",
+    "rabbitmq-diagnostics",
+    "rabbitmq-queues",
+    "rabbitmq-streams",
+    "rabbitmq-upgrade",
+    "rabbitmq-plugins",
+];
+
+/// The socket's name in the data directory.
+pub(super) const SOCKET: &str = "control.sock";
 
 /// Where the node's socket is looked for when no variable names it.
 const SOCKETS: &[&str] = &["/var/lib/warren/control.sock", "data/control.sock"];
@@ -61,6 +73,18 @@ impl Failure {
     fn data(text: &str) -> Failure {
         Failure { status: DATA, text: text.to_owned() }
     }
+
+    /// A command line that is wrong.
+    fn usage(text: &str) -> Failure {
+        Failure { status: USAGE, text: text.to_owned() }
+    }
+
+    /// The node has been stopped (`stop_app`).
+    fn stopped() -> Failure {
+        Failure::usage(
+            "this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.",
+        )
+    }
 }
 
 impl From<Silence> for Failure {
@@ -83,8 +107,15 @@ fn must(answer: Answer, missing: Failure) -> Result<Value, Failure> {
         Answer::Done(value) => Ok(value),
         Answer::NotFound => Err(missing),
         Answer::Refused(400, reason) => Err(Failure::data(&reason)),
+        Answer::Refused(503, reason) if is_stopped(&reason) => Err(Failure::stopped()),
+        Answer::Refused(503, reason) => Err(Failure { status: UNAVAILABLE, text: reason }),
         Answer::Refused(_, reason) => Err(Failure { status: SOFTWARE, text: reason }),
     }
+}
+
+/// Whether a node refuses because it has been stopped.
+fn is_stopped(reason: &str) -> bool {
+    reason.contains("requires the 'rabbit' app")
 }
 
 /// It was done: nothing more to say than what.
@@ -114,6 +145,7 @@ pub(super) fn run(tool: &'static str, words: &[String], environment: &[(String, 
     let told = if tool == "rabbitmq-plugins" { plugins::run(&line) } else { dispatch(&line, environment) };
     match told {
         Ok(text) => stop(0, text),
+        Err(Failure { status: USAGE, text }) => stop(USAGE, format!("Error (argument validation): {text}\n")),
         Err(failure) => stop(failure.status, format!("Error:\n{}\n", failure.text)),
     }
 }
@@ -123,7 +155,7 @@ fn stop(status: u8, text: String) -> super::Stop {
 }
 
 fn usage(tool: &str) -> String {
-    let commands = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name);
+    let commands = commands().map(|(name, ..)| *name);
     let mut commands: Vec<&str> = commands.chain(lists::LISTS.iter().map(|list| list.command)).collect();
     if tool == "rabbitmq-plugins" {
         commands = plugins::COMMANDS.to_vec();
@@ -131,7 +163,19 @@ fn usage(tool: &str) -> String {
     commands.sort_unstable();
     let options =
         "[--node <node>] [--timeout <seconds>] [--formatter table|json|csv|pretty_table] [--quiet] [--silent]";
-    format!("Usage\n\n{tool} {options} <command> [<arguments>]\n\nCommands\n\n   {}\n", commands.join("\n   "))
+    let mut not_here: Vec<&str> = Vec::new();
+    if tool != "rabbitmq-plugins" {
+        not_here.extend(refused::COMMANDS.iter().map(|(name, _)| *name));
+    }
+    let not_here =
+        if not_here.is_empty() { String::new() } else { format!("\nNot supported\n\n   {}\n", not_here.join("\n   ")) };
+    let commands = commands.join("\n   ");
+    format!("Usage\n\n{tool} {options} <command> [<arguments>]\n\nCommands\n\n   {commands}\n{not_here}")
+}
+
+/// All commands but lists.
+fn commands() -> impl Iterator<Item = &'static changes::Command> {
+    changes::COMMANDS.iter().chain(checks::COMMANDS).chain(closing::COMMANDS).chain(node::COMMANDS)
 }
 
 fn dispatch(line: &Line, environment: &[(String, String)]) -> Result<String, Failure> {
@@ -139,13 +183,15 @@ fn dispatch(line: &Line, environment: &[(String, String)]) -> Result<String, Fai
     if let Some(list) = List::of(&line.command) {
         return print_list(&api, line, list);
     }
-    let known = changes::COMMANDS.iter().chain(checks::COMMANDS).find(|(name, ..)| *name == line.command);
-    let Some((_, arguments, run)) = known else {
-        return Err(Failure { status: USAGE, text: format!("Command '{}' not found. ", line.command) });
+    let Some((_, arguments, run)) = commands().find(|(name, ..)| *name == line.command) else {
+        return Err(match refused::why(&line.command) {
+            Some(why) => Failure { status: SOFTWARE, text: format!("this command is not supported: {why}") },
+            None => Failure::usage(&format!("Command '{}' not found. ", line.command)),
+        });
     };
     if !arguments.contains(&line.arguments.len()) {
         let fault = if line.arguments.len() < *arguments.start() { "not enough" } else { "too many" };
-        return Err(Failure { status: USAGE, text: format!("(argument validation): {fault} arguments.") });
+        return Err(Failure::usage(&format!("{fault} arguments.")));
     }
     let said = run(&api, line)?;
     let quiet = line.quiet || line.silent || line.format.is_for_programs();
@@ -154,26 +200,27 @@ fn dispatch(line: &Line, environment: &[(String, String)]) -> Result<String, Fai
 }
 
 fn print_list(api: &Api, line: &Line, list: &List) -> Result<String, Failure> {
-    let unknown = |name: String| Failure { status: DATA, text: format!("Info key {name} is unknown") };
+    let unknown = |names: String| Failure::usage(&format!("Info key(s) {names} are not supported"));
     if line.arguments.len() < list.arguments {
-        return Err(Failure { status: USAGE, text: "(argument validation): not enough arguments.".to_owned() });
+        return Err(Failure::usage("not enough arguments."));
     }
     let columns = list.columns(line).map_err(unknown)?;
-    let missing = Failure::data(&format!("{} was not found", list.path(line)));
-    let rows = list.rows(&must(api.get(&list.path(line))?, missing)?);
+    let missing = if list.arguments > 0 { changes::no_user(line.argument(0)) } else { changes::no_vhost(line.vhost()) };
+    let asked = list.path(line) + &list.query(&columns);
+    let rows = list.rows(line, &must(api.get(&asked)?, missing)?);
     let quiet = line.quiet || line.silent || line.format.is_for_programs();
     let banner = if quiet { String::new() } else { list.banner(line) + "\n" };
     Ok(banner + &table::rows(line, &columns, &rows))
 }
 
 /// The node's socket.
-fn socket(environment: &[(String, String)]) -> PathBuf {
+pub(super) fn socket(environment: &[(String, String)]) -> PathBuf {
     let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     if let Some(path) = variable("WARREN_SOCKET").filter(|path| !path.is_empty()) {
         return path.into();
     }
     if let Some(dir) = variable("WARREN_DATA_DIR") {
-        return PathBuf::from(dir).join("control.sock");
+        return PathBuf::from(dir).join(SOCKET);
     }
     let there = SOCKETS.iter().find(|path| std::path::Path::new(path).exists());
     there.or(SOCKETS.first()).map(PathBuf::from).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! `rabbitmq-plugins`: scripts enable what they need, and it is there already.
 
+use super::Failure;
 use super::line::Line;
-use super::{Failure, USAGE};
 
 /// Its commands.
 pub(super) const COMMANDS: &[&str] = &["list", "enable", "disable", "set", "is_enabled", "directories"];
@@ -53,6 +53,6 @@ pub(super) fn run(line: &Line) -> Result<String, Failure> {
             Err(Failure { status: super::UNAVAILABLE, text: format!("not built in: {}", missing.join(", ")) })
         }
         "directories" => Ok("There are no plugins in files: all are built in\n".to_owned()),
-        other => Err(Failure { status: USAGE, text: format!("Command '{other}' not found. ") }),
+        other => Err(Failure::usage(&format!("Command '{other}' not found. "))),
     }
 }

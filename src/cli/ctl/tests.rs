@@ -65,7 +65,8 @@ fn lists() {
     assert_eq!(node.run(&["list_queues", "-q", "name", "consumers"]), (0, "name\tconsumers\nq\t1\n".into()));
     assert_eq!(node.run(&["-s", "list_queues", "name"]), (0, "q\n".into()));
     assert_eq!(node.run(&["list_queues", "--formatter", "json", "name"]), (0, "[\n{\"name\":\"q\"}\n]\n".into()));
-    assert_eq!(node.run(&["list_queues", "oddity"]).0, DATA);
+    let unknown = "Error (argument validation): Info key(s) oddity,more are not supported\n";
+    assert_eq!(node.run(&["list_queues", "oddity", "name", "more"]), (USAGE, unknown.into()));
     assert_eq!(node.run(&["list_queues", "-p", "nowhere"]).0, DATA);
 }
 
@@ -120,17 +121,116 @@ fn policies_and_what_is_refused() {
 #[test]
 fn probes() {
     let answers = &[
+        ("GET node", 200, r#"{"name":"n","serving":"running"}"#),
         ("GET overview", 200, r#"{"rabbitmq_version":"4.2.0","node":"n"}"#),
         ("GET health/checks/port-listener/5672", 200, "{}"),
         ("GET health/checks/alarms", 503, r#"{"status":"failed","reason":"memory"}"#),
     ];
     let node = node(answers);
-    assert_eq!(node.run(&["ping"]), (0, "Will ping the node ...\nPing succeeded\n".into()));
+    let ping = "Will ping n. This only checks that its process answers.\nPing succeeded\n";
+    assert_eq!(node.run(&["ping"]), (0, ping.into()));
+    assert_eq!(node.run(&["check_running"]), (0, "RabbitMQ on node n is fully booted and running\n".into()));
     assert_eq!(node.run(&["-q", "ping"]), (0, String::new()));
     assert_eq!(node.run(&["check_port_listener", "5672"]).0, 0);
     assert_eq!(node.run(&["check_alarms"]), (UNAVAILABLE, "Error:\nmemory\n".into()));
     assert_eq!(node.run(&["server_version", "-q"]), (0, "4.2.0\n".into()));
     assert_eq!(node.run(&["eval", "1."]).0, SOFTWARE);
+}
+
+#[test]
+fn a_node_that_was_stopped() {
+    const STOPPED: &str = r#"{"error":"unavailable","reason":"this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'."}"#;
+    let node = node(&[
+        ("GET node", 200, r#"{"name":"n","serving":"stopped","os_pid":7}"#),
+        ("PUT node/serving", 204, ""),
+        ("GET", 503, STOPPED),
+        ("PUT", 503, STOPPED),
+    ]);
+    let told = "Error (argument validation): this command requires the 'rabbit' app to be running on the target node. Start it with \
+                'rabbitmqctl start_app'.\n";
+    for words in
+        [&["list_queues"][..], &["add_vhost", "v"], &["check_alarms"], &["drain"], &["set_disk_free_limit", "1GB"]]
+    {
+        assert_eq!(node.run(words), (USAGE, told.into()), "{words:?}");
+    }
+    assert_eq!(node.run(&["ping", "-q"]).0, 0);
+    let (status, text) = node.run(&["check_running"]);
+    assert_eq!((status, text.contains("not running or has not fully booted yet")), (UNAVAILABLE, true), "{text}");
+    assert_eq!(node.run(&["is_running"]).0, 0);
+    assert_eq!(node.run(&["await_startup", "-t", "0.1"]).0, TEMPORARY);
+    assert!(node.run(&["status"]).1.contains("serving\tstopped"));
+    node.asked();
+    assert_eq!(node.run(&["start_app"]), (0, "Starting node n ...\n".into()));
+    assert_eq!(node.asked()[1], r#"PUT node/serving {"serving":"running"}"#);
+}
+
+#[test]
+fn the_nodes_switches() {
+    let node = node(&[("GET node", 200, r#"{"name":"n","serving":"running"}"#), ("PUT node/", 204, "")]);
+    let asked = |words: &[&str], begins: &str| {
+        node.asked();
+        let (status, text) = node.run(words);
+        assert!(status == 0 && text.starts_with(begins), "{words:?}: {status} {text}");
+        node.asked().pop().unwrap()
+    };
+    let serving = |state: &str| format!(r#"PUT node/serving {{"serving":"{state}"}}"#);
+    assert_eq!(asked(&["stop_app"], "Stopping rabbit application on node n ..."), serving("stopped"));
+    assert_eq!(asked(&["drain"], "Will put node n into maintenance mode."), serving("drained"));
+    assert_eq!(asked(&["revive"], "Will put node n back into regular"), serving("running"));
+    assert_eq!(
+        asked(&["suspend_listeners"], "Will suspend client connection listeners on node n."),
+        serving("suspended")
+    );
+    assert_eq!(asked(&["resume_listeners"], "Will resume client connection listeners on node n."), serving("running"));
+    let memory = asked(&["set_vm_memory_high_watermark", "0.5"], "Setting memory threshold on n to 0.5 ...");
+    assert_eq!(memory, r#"PUT node/memory-limit {"of_memory":0.5}"#);
+    let memory =
+        asked(&["set_vm_memory_high_watermark", "absolute", "2GB"], "Setting memory threshold on n to 2GB bytes ...");
+    assert_eq!(memory, r#"PUT node/memory-limit {"bytes":2000000000}"#);
+    let disk = asked(
+        &["set_disk_free_limit", "mem_relative", "1.5"],
+        "Setting disk free limit on n to 1.5 times the total RAM",
+    );
+    assert_eq!(disk, r#"PUT node/disk-free-limit {"of_memory":1.5}"#);
+    assert_eq!(
+        asked(&["set_disk_free_limit", "5MiB"], "Setting disk"),
+        r#"PUT node/disk-free-limit {"bytes":5242880}"#
+    );
+    assert_eq!(
+        asked(&["set_log_level", "debug"], "Setting log level to \"debug\" ..."),
+        r#"PUT node/log-level {"level":"debug"}"#
+    );
+    for wrong in [
+        &["set_vm_memory_high_watermark", "1.5"][..],
+        &["set_vm_memory_high_watermark", "absolute", "x"],
+        &["set_disk_free_limit", "1XB"],
+    ] {
+        assert_eq!(node.run(wrong).0, DATA, "{wrong:?}");
+    }
+    for wrong in
+        [&["set_vm_memory_high_watermark", "absolute"][..], &["set_disk_free_limit", "1", "2"], &["set_log_level"]]
+    {
+        assert_eq!(node.run(wrong).0, USAGE, "{wrong:?}");
+    }
+}
+
+#[test]
+fn many_connections_are_closed() {
+    const TWO: &str = r#"[{"name":"a:1 -> b:2"},{"name":"c"}]"#;
+    let node = node(&[
+        ("GET vhosts/%2F/connections", 200, TWO),
+        ("GET connections", 200, TWO),
+        ("DELETE connections/", 204, ""),
+    ]);
+    let told = "Closing all connections to vhost /, reason: why...\nClosed 2 connections\n";
+    assert_eq!(node.run(&["close_all_connections", "why"]), (0, told.into()));
+    assert_eq!(node.asked()[1..], ["DELETE connections/a%3A1%20-%3E%20b%3A2", "DELETE connections/c"]);
+    let (_, text) = node.run(&["close_all_connections", "--limit", "1", "--per-connection-delay", "5", "why"]);
+    assert!(text.starts_with("Closing 1 connections to vhost /") && text.ends_with("Closed 1 connections\n"), "{text}");
+    let (_, text) = node.run(&["close_all_connections", "--global", "why"]);
+    assert!(text.contains("Closed 2 connections"), "{text}");
+    assert_eq!((node.run(&["close_all_connections"]).0, node.run(&["close_connection", "a"]).0), (USAGE, USAGE));
+    assert_eq!(node.run(&["close_all_connections", "--limit", "x", "why"]).0, USAGE);
 }
 
 #[test]
@@ -165,9 +265,44 @@ fn names_of_tools_and_plugins() {
     assert!(plugins(&["list", "-m"]).text.contains("rabbitmq_prometheus\n"));
 }
 
+/// compat.md 4: what operators type every day is carried out, or refused by name.
+#[test]
+fn the_daily_commands_are_known() {
+    const DAILY: &str = "status cluster_status list_queues list_exchanges list_bindings list_connections list_channels \
+        list_consumers list_unresponsive_queues list_users list_vhosts list_permissions list_user_permissions \
+        list_topic_permissions list_policies list_operator_policies list_parameters list_global_parameters \
+        list_feature_flags list_deprecated_features list_user_limits list_vhost_limits add_user delete_user \
+        change_password clear_password authenticate_user hash_password set_user_tags set_permissions \
+        set_permissions_globally clear_permissions set_topic_permissions add_vhost delete_vhost update_vhost_metadata \
+        set_vhost_limits set_vhost_tags enable_vhost_deletion_protection disable_vhost_deletion_protection restart_vhost \
+        trace_on trace_off set_policy clear_policy set_operator_policy clear_operator_policy set_parameter \
+        clear_parameter set_global_parameter purge_queue delete_queue close_connection close_all_connections \
+        close_all_user_connections export_definitions import_definitions enable_feature_flag set_cluster_name \
+        join_cluster forget_cluster_node reset force_reset force_boot start_app stop_app stop shutdown await_startup \
+        await_online_nodes wait suspend_listeners resume_listeners set_vm_memory_high_watermark set_disk_free_limit \
+        set_log_level rotate_logs report environment eval encode decode ping node_health_check check_running \
+        check_local_alarms check_alarms check_port_connectivity check_port_listener check_protocol_listener \
+        check_virtual_hosts check_certificate_expiration check_if_any_deprecated_features_are_used \
+        check_for_quorum_queues_without_an_elected_leader check_if_metadata_store_is_initialized server_version \
+        erlang_version listeners memory_breakdown alarms maybe_stuck observer log_tail log_tail_stream log_location \
+        consume_event_stream list_policies_that_match tls_versions cipher_suites is_running is_booting \
+        runtime_thread_stats message_size_stats metadata_store_status resolve_hostname quorum_status \
+        check_if_node_is_quorum_critical add_member delete_member grow grow_to_count shrink rebalance peek \
+        transfer_leadership force_checkpoint reclaim_quorum_memory add_replica delete_replica stream_status \
+        restart_stream coordinator_status list_stream_connections list_stream_consumers list_stream_publishers drain \
+        revive await_online_quorum_plus_one post_upgrade";
+    for command in DAILY.split_whitespace() {
+        let carried_out = commands().any(|(name, ..)| *name == command) || List::of(command).is_some();
+        assert!(carried_out != refused::why(command).is_some(), "{command}");
+    }
+}
+
 #[test]
 fn no_command_is_there_twice() {
     let mut names: Vec<&str> = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name).collect();
+    names.extend(closing::COMMANDS.iter().map(|(name, ..)| *name));
+    names.extend(node::COMMANDS.iter().map(|(name, ..)| *name));
+    names.extend(refused::COMMANDS.iter().map(|(name, _)| *name));
     names.extend(lists::LISTS.iter().map(|list| list.command));
     let count = names.len();
     names.sort_unstable();

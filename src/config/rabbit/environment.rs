@@ -1,7 +1,9 @@
 //! RabbitMQ's environment variables.
 
+use super::encrypted::{PASSPHRASE, PASSPHRASE_FILE};
 use super::keys::Place;
 use super::{Origin, Rabbit, with_ending};
+use crate::config::Secret;
 use crate::config::error::ConfigError;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,19 @@ pub(super) fn files(environment: &[(String, String)]) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// What encrypted values are decrypted by.
+pub(super) fn passphrase(environment: &[(String, String)]) -> Result<Option<Secret>, ConfigError> {
+    let value = |name: &str| environment.iter().find(|(known, value)| known == name && !value.is_empty());
+    if let Some((_, passphrase)) = value(PASSPHRASE) {
+        return Ok(Some(Secret::new(passphrase)));
+    }
+    let Some((name, path)) = value(PASSPHRASE_FILE) else { return Ok(None) };
+    let unreadable =
+        |error| ConfigError::other(Origin::Variable(name.clone()), format!("{path} cannot be read: {error}"));
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.lines().next().map(Secret::new))
 }
 
 /// Takes the variables.

@@ -29,6 +29,8 @@ pub(super) enum Meaning {
     Setting(&'static str, Input),
     /// One of several values of a setting.
     Part(&'static str, String),
+    /// The interface of a setting that is an address, and its port where no key gives one.
+    Interface(&'static str, IpAddr, u16),
     /// A setting has none of its several values.
     None(&'static str),
     /// The key's part of several values is not there.
@@ -48,6 +50,9 @@ pub(super) enum Meaning {
     /// Nothing; what to do instead, if anything.
     Unused(&'static str),
 }
+
+/// The longest consumer timeout, in ms.
+const YEAR_MS: u64 = 31_536_000_000;
 
 /// What is expected instead of a value.
 type Expected = &'static str;
@@ -81,6 +86,10 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
         "management.tcp" if rest == "port" => Ok(Meaning::Part("management.address", address(value)?)),
         "management.ssl" if rest == "port" => Ok(Meaning::Part("management.tls_address", address(value)?)),
         "management.cors.allow_origins" => Ok(Meaning::Part("management.cors_origins", value.to_owned())),
+        "management.listener" if rest == "port" => Ok(Meaning::Part("management.address", address(value)?)),
+        "management.tcp" | "management.listener" if rest == "ip" => interface("management.address", value, 15672),
+        "management.ssl" if rest == "ip" => interface("management.tls_address", value, 15671),
+        "prometheus.tcp" if rest == "ip" => interface("prometheus.address", value, 15692),
         "prometheus.tcp" if rest == "port" => Ok(Meaning::Part("prometheus.address", address(value)?)),
         "ssl_options.versions" => match value {
             "tlsv1.2" => Ok(Meaning::Part("tls.versions", "1.2".to_owned())),
@@ -95,6 +104,9 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
             Ok(Meaning::OwnRights)
         }
         "auth_oauth2.preferred_username_claims" => Ok(Meaning::Part("auth_oauth2.user_claims", value.to_owned())),
+        "auth_mechanisms" if !super::super::MECHANISMS.contains(&value) => {
+            Ok(Meaning::Unused(" (this mechanism is not there)"))
+        }
         "auth_mechanisms" => Ok(Meaning::Part("auth.mechanisms", value.to_owned())),
         "default_user_tags" if (rest, value) == ("administrator", "true") => Ok(Meaning::Default),
         "default_permissions" if value == ".*" => Ok(Meaning::Default),
@@ -119,6 +131,7 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "connection_max" | "max_connections" => Meaning::Setting("listener.connection_max", limit(value)?),
         "ssl_options.certfile" => Meaning::Setting("tls.certificate", text()),
         "ssl_options.keyfile" => Meaning::Setting("tls.key", text()),
+        "ssl_options.password" => Meaning::Setting("tls.key_password", text()),
         "ssl_options.cacertfile" => Meaning::Setting("tls.authorities", text()),
         "ssl_options.verify" => match value {
             "verify_peer" => Meaning::Verify(true),
@@ -146,7 +159,11 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "consumer_timeout" if ["undefined", "false", "infinity"].contains(&value) => {
             Meaning::Setting("limits.consumer_timeout", Input::Integer(0))
         }
-        "consumer_timeout" => Meaning::Setting("limits.consumer_timeout", milliseconds(value)?),
+        "consumer_timeout" => {
+            // What is longer than the longest there is means for ever.
+            let given: u64 = value.parse().map_err(|_| "a whole number of milliseconds")?;
+            Meaning::Setting("limits.consumer_timeout", milliseconds(&given.min(YEAR_MS).to_string())?)
+        }
         "default_queue_type" => match value.trim_start_matches("rabbit_").trim_end_matches("_queue") {
             "classic" => Meaning::Setting("queues.default_type", Input::Text("classic".to_owned())),
             "quorum" => Meaning::Setting("queues.default_type", Input::Text("quorum".to_owned())),
@@ -165,6 +182,7 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
     let text = |value: &str| Input::Text(value.to_owned());
     let none_is_empty = if value == "none" { "" } else { value };
     let meaning = match key {
+        "cluster_name" => Meaning::Setting("server.cluster_name", text(value)),
         "default_user" => Meaning::Setting("auth.default_user", text(value)),
         "default_pass" => Meaning::Setting("auth.default_password", text(value)),
         "default_vhost" => Meaning::Setting("auth.default_vhost", text(value)),
@@ -229,7 +247,6 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
 /// What to do where a key means nothing here.
 fn hint(key: &str) -> &'static str {
     match key {
-        "ssl_options.password" => " (the key's file has to be without a password)",
         _ if key.starts_with("log.file") || key.starts_with("log.syslog") => " (the log goes to standard error)",
         _ if key.starts_with("cluster_formation.") => " (there is one node)",
         _ if key.starts_with("default_users.") => " (make users by definitions.file)",
@@ -252,6 +269,10 @@ fn address(value: &str) -> Result<String, Expected> {
     let (host, port) = value.rsplit_once(':').ok_or(EXPECTED)?;
     let host: IpAddr = host.parse().map_err(|_| EXPECTED)?;
     Ok(SocketAddr::new(host, port.parse().map_err(|_| EXPECTED)?).to_string())
+}
+
+fn interface(setting: &'static str, value: &str, port: u16) -> Result<Meaning, Expected> {
+    value.parse().map(|ip| Meaning::Interface(setting, ip, port)).map_err(|_| "an IP address")
 }
 
 fn whole(value: &str) -> Result<Input, Expected> {

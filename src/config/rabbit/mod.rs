@@ -1,6 +1,7 @@
 //! RabbitMQ's configuration, as it is: `rabbitmq.conf` and the `RABBITMQ_…` environment variables (compat.md 2.15). Keys that
 //! mean something here become settings; the others are told once by name, with what to do where something can be done.
 
+mod encrypted;
 mod environment;
 mod keys;
 mod lines;
@@ -8,12 +9,14 @@ mod lines;
 mod tests;
 
 use super::Config;
+use super::Secret;
 use super::error::{ConfigError, Origin};
 use super::input::Input;
 use super::sources::Given;
 use keys::{Meaning, Place};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What RabbitMQ's configuration amounts to: weaker than any setting of our own.
@@ -23,12 +26,16 @@ pub(super) struct Rabbit {
     settings: BTreeMap<&'static str, (Place, Input)>,
     /// Values that are put together from several keys: by setting, then by key.
     parts: BTreeMap<&'static str, BTreeMap<String, (Place, String)>>,
+    /// Interfaces of addresses whose port stands under another key, with the port where it does not.
+    interfaces: BTreeMap<&'static str, (Place, IpAddr, u16)>,
     /// Whether clients' certificates are verified, and whether they must be there.
     verify: (Option<Place>, bool, bool),
     /// Where the user's name stands in a certificate: `ssl_cert_login_from` and `ssl_cert_login_san_type`.
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
     own_rights: bool,
+    /// What encrypted values are decrypted by.
+    passphrase: Option<Secret>,
     /// Keys that mean nothing here, each once.
     unused: Vec<String>,
 }
@@ -37,7 +44,7 @@ impl Rabbit {
     /// Reads what the environment names: files, then the variables that are stronger than them. `file`: a file named on the
     /// command line, which must be there.
     pub fn read(environment: &[(String, String)], file: Option<&Path>) -> Result<Rabbit, ConfigError> {
-        let mut found = Rabbit::default();
+        let mut found = Rabbit { passphrase: environment::passphrase(environment)?, ..Rabbit::default() };
         for path in environment::files(environment) {
             if path.exists() {
                 found.read_file(&path)?;
@@ -70,12 +77,14 @@ impl Rabbit {
 
     /// Takes one key with its value.
     fn take(&mut self, place: Place, key: &str, value: &str) -> Result<(), ConfigError> {
-        if value.starts_with("encrypted:") {
-            return Err(place.wrong("a value that is not encrypted", "one that is".to_owned()));
-        }
+        let decrypted = value.strip_prefix(encrypted::MARK).map(|value| self.decrypt(&place, value)).transpose()?;
+        let value = decrypted.as_deref().unwrap_or(value);
         let meaning = keys::meaning(key, value).map_err(|expected| {
-            let found =
-                if keys::is_secret(key) { "a value that is not shown".to_owned() } else { format!("{value:?}") };
+            let found = if keys::is_secret(key) || decrypted.is_some() {
+                "a value that is not shown".to_owned()
+            } else {
+                format!("{value:?}")
+            };
             place.wrong(expected, found)
         })?;
         match meaning {
@@ -84,6 +93,9 @@ impl Rabbit {
             }
             Meaning::Part(setting, part) => {
                 self.parts.entry(setting).or_default().insert(key.to_owned(), (place, part));
+            }
+            Meaning::Interface(setting, ip, port) => {
+                self.interfaces.insert(setting, (place, ip, port));
             }
             Meaning::None(setting) => {
                 self.parts.insert(setting, BTreeMap::new());
@@ -107,9 +119,29 @@ impl Rabbit {
         Ok(())
     }
 
+    fn decrypt(&self, place: &Place, value: &str) -> Result<String, ConfigError> {
+        let Some(passphrase) = &self.passphrase else {
+            let found = "none in WARREN_CONFIG_PASSPHRASE or WARREN_CONFIG_PASSPHRASE_FILE".to_owned();
+            return Err(place.wrong("a passphrase for the encrypted value", found));
+        };
+        let wrong =
+            || place.wrong("a value that this passphrase decrypts (PBKDF2-SHA-512, AES-256-CBC)", "another".to_owned());
+        encrypted::decrypt(value, passphrase.reveal()).ok_or_else(wrong)
+    }
+
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
-        let Rabbit { mut settings, parts, verify, login_from, own_rights, unused } = self;
+        let Rabbit { mut settings, mut parts, interfaces, verify, login_from, own_rights, unused, .. } = self;
+        for (setting, (place, ip, port)) in interfaces {
+            let parts = parts.entry(setting).or_default();
+            if parts.is_empty() {
+                parts.insert(place.key.clone(), (place, SocketAddr::new(ip, port).to_string()));
+            }
+            for (_, part) in parts.values_mut() {
+                let port = part.parse::<SocketAddr>().map_or(port, |address| address.port());
+                *part = SocketAddr::new(ip, port).to_string();
+            }
+        }
         for (setting, parts) in parts {
             let place =
                 parts.values().next().map(|(place, _)| place.clone()).unwrap_or_else(|| Place::nowhere(setting));

@@ -46,6 +46,12 @@ fn management_and_figures() {
     let found = config(cors).management;
     let origins: Vec<&str> = found.cors_origins.iter().map(crate::name::Name::as_str).collect();
     assert_eq!((origins, found.cors_max_age.as_secs()), (vec!["https://a.example", "*"], 60));
+    // A port alone is open to all, unless another key names the interface.
+    let found = config("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15673\nprometheus.tcp.ip = ::1\n");
+    assert_eq!(found.management.address, ["127.0.0.1:15673".parse().unwrap()]);
+    assert_eq!(found.prometheus.address, ["[::1]:15692".parse().unwrap()]);
+    let fault = load("management.tcp.ip = localhost", &[]).unwrap_err();
+    assert_eq!(fault, "rabbitmq.conf:1: management.tcp.ip: expected an IP address, found \"localhost\"");
 }
 
 #[test]
@@ -59,10 +65,8 @@ fn tls() {
     assert_eq!(tls.certificate.as_deref().unwrap().to_str(), Some("/cert.pem"));
     assert_eq!((tls.clients, tls.login_from), (ClientCertificates::Required, LoginFrom::SanEmail));
     assert_eq!((tls.login_from_place, &tls.versions[..]), (1, &["1.3"][..]));
-    let unused = [
-        "ssl_options.versions.2 (only tlsv1.2 and tlsv1.3 are spoken)",
-        "ssl_options.password (the key's file has to be without a password)",
-    ];
+    assert_eq!(tls.key_password.reveal(), "hunter2");
+    let unused = ["ssl_options.versions.2 (only tlsv1.2 and tlsv1.3 are spoken)"];
     assert_eq!(loaded.unused, unused);
     let clients = |text| config(text).tls.clients;
     assert_eq!(clients("ssl_options.verify = verify_peer"), ClientCertificates::Verified);
@@ -150,7 +154,11 @@ fn faults_say_file_line_key_expected_and_found() {
         ("\nheartbeat = x", "2: heartbeat: expected a whole number, found \"x\""),
         ("heartbeat", "1: expected `key = value`"),
         ("frame_max = 100", "1: frame_max: expected a size such as \"64KiB\", from 4KiB to 512MiB, or 0, found 100"),
-        ("default_pass = encrypted:abc", "1: default_pass: expected a value that is not encrypted, found one that is"),
+        (
+            "default_pass = encrypted:abc",
+            "1: default_pass: expected a passphrase for the encrypted value, found none in WARREN_CONFIG_PASSPHRASE or \
+             WARREN_CONFIG_PASSPHRASE_FILE",
+        ),
         ("ssl_options.verify = yes", "1: ssl_options.verify: expected verify_peer or verify_none, found \"yes\""),
         (
             "log.console.level = loud",
@@ -159,6 +167,64 @@ fn faults_say_file_line_key_expected_and_found() {
     ] {
         assert_eq!(load(text, &[]).unwrap_err(), format!("rabbitmq.conf:{wanted}"), "{text}");
     }
+}
+
+#[test]
+fn encrypted_values_are_decrypted_and_never_shown() {
+    let text = "default_pass = encrypted:AAECAwQFBgcICQoLDA0OD2RlZmdoaWprbG1ub3BxcnPpDPlHcbq1+rSuviQ8D+SO\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passphrase");
+    fs::write(&file, "mypassphrase\n").unwrap();
+    for environment in
+        [("WARREN_CONFIG_PASSPHRASE", "mypassphrase"), ("WARREN_CONFIG_PASSPHRASE_FILE", file.to_str().unwrap())]
+    {
+        let loaded = load(text, &[environment]).unwrap();
+        assert_eq!(loaded.config.auth.default_password.reveal(), "bunny-1");
+        assert!(!format!("{loaded:?}").contains("bunny"));
+    }
+    let wrong = load(text, &[("WARREN_CONFIG_PASSPHRASE", "another")]).unwrap_err();
+    assert!(wrong.contains("1: default_pass: expected a value that this passphrase decrypts"), "{wrong}");
+    let misplaced = text.replace("default_pass", "heartbeat");
+    let wrong = load(&misplaced, &[("WARREN_CONFIG_PASSPHRASE", "mypassphrase")]).unwrap_err();
+    assert!(!wrong.contains("bunny"), "{wrong}");
+    assert!(
+        load("", &[("WARREN_CONFIG_PASSPHRASE_FILE", "/nowhere/x")]).unwrap_err().contains("/nowhere/x cannot be read")
+    );
+}
+
+/// Files as they are found in the field.
+#[test]
+fn files_of_other_peoples_brokers_are_read() {
+    // As RabbitMQ's operator for Kubernetes writes it.
+    let operator = "queue_master_locator = min-masters\ndisk_free_limit.absolute = 2GB\n\
+        cluster_partition_handling = pause_minority\ncluster_formation.peer_discovery_backend = rabbit_peer_discovery_k8s\n\
+        cluster_formation.k8s.host = kubernetes.default\ncluster_formation.k8s.address_type = hostname\n\
+        cluster_formation.target_cluster_size_hint = 3\ncluster_name = meadow\n\
+        total_memory_available_override_value = 1717986919\ndefault_user = default_user_x\ndefault_pass = p-ss=1\n";
+    let loaded = load(operator, &[]).unwrap();
+    assert_eq!(loaded.config.disk.free_limit, 2_000_000_000);
+    assert_eq!(loaded.config.server.cluster_name.as_str(), "meadow");
+    assert_eq!(loaded.unused.len(), 7, "{:?}", loaded.unused);
+    // As it is mounted into containers.
+    let container = "loopback_users.guest = false\nlisteners.tcp.default = 5672\nmanagement.tcp.port = 15672\n\
+        log.console = true\nlog.console.level = info\nlog.file = false\nload_definitions = /etc/rabbitmq/definitions.json\n\
+        vm_memory_high_watermark.absolute = 1024MiB\nconsumer_timeout = 31622400000\n";
+    let loaded = load(container, &[]).unwrap();
+    assert_eq!(loaded.unused, ["log.file (the log goes to standard error)"]);
+    assert_eq!(loaded.config.limits.consumer_timeout, Duration::from_secs(365 * 86_400));
+    // As it has grown on a machine since 3.7.
+    let old = "listeners.tcp.1 = :::5672\nlisteners.tcp.2 = 10.0.0.1:5673\nlisteners.ssl.1 = 5671\n\
+        ssl_options.cacertfile = /ca.pem\nssl_options.certfile = /c.pem\nssl_options.keyfile = /k.pem\n\
+        ssl_options.depth = 2\nssl_options.honor_cipher_order = true\nssl_options.ciphers.1 = ECDHE-RSA-AES256-GCM-SHA384\n\
+        management.listener.port = 15672\nmanagement.listener.ip = 127.0.0.1\nmanagement.listener.ssl = false\n\
+        tcp_listen_options.backlog = 128\ntcp_listen_options.nodelay = true\ntcp_listen_options.linger.on = true\n\
+        tcp_listen_options.exit_on_close = false\nvm_memory_high_watermark_paging_ratio = 0.75\nheartbeat = 30\n\
+        auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = AMQPLAIN\nauth_mechanisms.3 = RABBIT-CR-DEMO\n\
+        collect_statistics_interval = 5000\nmanagement.rates_mode = basic\nmqtt.allow_anonymous = true\n";
+    let loaded = load(old, &[]).unwrap();
+    assert_eq!(loaded.config.management.address, ["127.0.0.1:15672".parse().unwrap()]);
+    assert_eq!(loaded.config.auth.mechanisms, ["PLAIN", "AMQPLAIN"]);
+    assert_eq!(loaded.unused.len(), 11, "{:?}", loaded.unused);
 }
 
 #[test]

@@ -65,11 +65,11 @@ impl Broker {
         changed.is_ok_and(|(found, _)| found)
     }
 
-    /// The cluster's name: the one it was given, or else the node's.
+    /// The cluster's name: the one it was given, else that of the settings.
     pub fn cluster_name(&self) -> String {
         let parameters = self.catalog().parameters.read();
         let given = Name::new(CLUSTER_NAME).and_then(|name| parameters.0.get(&(None, Name::default(), name)));
-        given.and_then(Value::as_str).map_or_else(|| self.node_name().to_owned(), str::to_owned)
+        given.and_then(Value::as_str).map_or_else(|| self.default_cluster_name().to_owned(), str::to_owned)
     }
 
     /// Gives the cluster a name.
