@@ -340,6 +340,7 @@ impl Open {
     fn end_channel(&mut self, number: u16) {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
+            self.link.waiting.retain(|other| *other != number);
             // What it was last is counted before it goes.
             channel.count_publishes(&self.link);
             self.link.session.close_channel(number);

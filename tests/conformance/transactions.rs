@@ -101,6 +101,45 @@ fn what_does_not_go_together() {
     channel_refuses(&mut client, |client| client.tx_select(CH), (406, text), TX_SELECT);
 }
 
+/// The frames of a method.
+fn frames(method: AMQPClass) -> Vec<u8> {
+    encode_method(CH, method)
+}
+
+#[test]
+fn nothing_may_be_sent_between_a_commit_and_its_answer() {
+    let text = "CHANNEL_ERROR - unexpected command while processing 'tx.commit'";
+    let refused = (0..100).any(|_| {
+        let mut client = open();
+        let name = unique("q");
+        client.declare_queue(CH, &name, true).unwrap();
+        client.tx_select(CH).unwrap();
+        publish_with(&mut client, &name, BasicProperties::default().with_delivery_mode(2), "m");
+        let passive = queue::Declare { queue: name.as_str().into(), passive: true, ..Default::default() };
+        let commit = frames(AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
+        let both = [commit, frames(AMQPClass::Queue(queue::AMQPMethod::Declare(passive)))].concat();
+        client.send_bytes(&both).unwrap();
+        let refused = match client.recv().unwrap() {
+            Event::Closed(closed) => {
+                let method = (closed.class, closed.method);
+                assert_eq!((closed.scope, closed.code, closed.text.as_str()), (Scope::Connection, 504, text));
+                assert_eq!(method, QUEUE_DECLARE);
+                true
+            }
+            // The disk was faster than the second frame.
+            first => {
+                assert!(matches!(method_of(first), AMQPClass::Tx(tx::AMQPMethod::CommitOk(_))));
+                false
+            }
+        };
+        let mut other = open();
+        assert_eq!(drain(&mut other, &name), ["m"], "committed all the same");
+        other.delete_queue(CH, &name).unwrap();
+        refused
+    });
+    assert!(refused, "every commit was answered before the next frame was read");
+}
+
 #[test]
 fn what_was_committed_survives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
