@@ -85,6 +85,9 @@ fn what_is_refused() {
     let text = "PRECONDITION_FAILED - reply consumer cannot acknowledge";
     channel_refuses(&mut client, |client| client.consume(CH, REPLY_TO, "", false), (406, text), BASIC_CONSUME);
     client.consume(CH, REPLY_TO, "", true).unwrap();
+    // Whether or not there is one.
+    channel_refuses(&mut client, |client| client.consume(CH, REPLY_TO, "", false), (406, text), BASIC_CONSUME);
+    client.consume(CH, REPLY_TO, "", true).unwrap();
     let text = "PRECONDITION_FAILED - reply consumer already set";
     channel_refuses(&mut client, |client| client.consume(CH, REPLY_TO, "", true), (406, text), BASIC_CONSUME);
     let text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
