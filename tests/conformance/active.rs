@@ -1,4 +1,4 @@
-//! The single active consumer (compat.md 2.7).
+//! Which consumer is served: the single active one, or by priority (compat.md 2.7).
 
 use crate::featured::*;
 use crate::stage::*;
@@ -69,4 +69,30 @@ fn exclusive_consumers_are_refused() {
     let consume = basic::Consume { queue: name.as_str().into(), exclusive: true, ..Default::default() };
     let text = format!("ACCESS_REFUSED - queue '{name}' in vhost '/' in exclusive use");
     channel_refuses(&mut client, |client| client.consume_with(CH, consume), (403, &text), BASIC_CONSUME);
+}
+
+#[test]
+fn the_highest_priority_with_credit_is_served_and_equals_take_turns() {
+    let mut client = open();
+    for name in [queue(&mut client), quorum_with(&mut client, &[])] {
+        for (tag, priority) in [("low", -5), ("none", 0), ("high", 9), ("high too", 9)] {
+            client.qos(CH, 2, false).unwrap();
+            let arguments =
+                if priority == 0 { FieldTable::default() } else { table(&[("x-priority", number(priority))]) };
+            let consumer_tag = format!("{tag} of {name}").as_str().into();
+            let queue = name.as_str().into();
+            client.consume_with(CH, basic::Consume { queue, consumer_tag, arguments, ..Default::default() }).unwrap();
+        }
+        (0..9).for_each(|at| publish(&mut client, &name, &at.to_string()));
+        let held = client.deliveries(8).unwrap();
+        let order: Vec<&str> = held.iter().map(|delivery| delivery.consumer_tag.split(" of").next().unwrap()).collect();
+        assert_eq!(order, ["high", "high too", "high", "high too", "none", "none", "low", "low"]);
+        // Of several that wait for credit the first that gets some is served.
+        let low = held.last().unwrap();
+        client.ack(CH, low.delivery_tag, false).unwrap();
+        let next = client.delivery().unwrap();
+        assert_eq!((&next.consumer_tag, next.text().as_str()), (&low.consumer_tag, "8"));
+        client.delete_queue(CH, &name).unwrap();
+        client.leftovers(CH).unwrap();
+    }
 }

@@ -75,6 +75,24 @@ fn unroutable_messages_are_returned_at_the_commit() {
 }
 
 #[test]
+fn the_way_is_found_at_the_publish_and_the_place_taken_at_the_commit() {
+    let mut client = open();
+    let mut other = open();
+    let (name, early, late) = (exchange(&mut client, "fanout"), queue(&mut client), queue(&mut client));
+    client.bind(CH, &early, &name, "").unwrap();
+    client.tx_select(CH).unwrap();
+    publish_to(&mut client, &name, "", "committed later");
+    client.sync(CH).unwrap();
+    other.unbind(CH, &early, &name, "").unwrap();
+    other.bind(CH, &late, &name, "").unwrap();
+    publish(&mut other, &early, "published later");
+    other.sync(CH).unwrap();
+    client.tx_commit(CH).unwrap();
+    assert_eq!(drain(&mut other, &early), ["published later", "committed later"]);
+    assert_eq!(drain(&mut other, &late), Vec::<String>::new());
+}
+
+#[test]
 fn a_refused_message_fails_the_commit_but_not_the_others() {
     let mut client = open();
     let full = queue_with(&mut client, &[("x-max-length", number(0)), ("x-overflow", text("reject-publish"))]);
