@@ -34,6 +34,8 @@ pub struct Route {
     pub(super) delays: Vec<Delayed>,
     /// See [`Route::lasts`].
     pub(super) lasts: bool,
+    /// See [`Route::is_topic`].
+    pub(super) is_topic: bool,
     /// Where messages of the exchange are counted.
     pub(super) source: Option<Arc<Throughput>>,
 }
@@ -105,6 +107,12 @@ impl Route {
     /// found by more than the key.
     pub fn lasts(&self) -> bool {
         self.lasts
+    }
+
+    /// Whether it begins at a topic exchange: then permissions may say more about keys
+    /// ([`Session::authorize_keys`](super::Session::authorize_keys)).
+    pub fn is_topic(&self) -> bool {
+        self.is_topic
     }
 }
 

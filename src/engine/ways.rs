@@ -31,6 +31,7 @@ impl Definitions {
             gates: way.gates.iter().filter_map(|gate| self.gate_route(gate, message.keys)).collect(),
             delays: self.delays_of(&way.delays, message.keys),
             lasts: way.lasts,
+            is_topic: exchange.spec().kind == ExchangeKind::Topic,
             source: Some(exchange.throughput().clone()),
         }
     }

@@ -309,19 +309,24 @@ impl RouteCache {
         }
     }
 
-    /// Finds the route of a message; a steady publisher pays one comparison. True when it was looked up: then its keys are
-    /// to be [judged](RouteCache::judge), after the message's properties.
+    /// Finds the route of a message; a steady publisher pays one comparison. True when its keys are to be
+    /// [judged](RouteCache::judge), after the message's properties.
     #[inline]
     fn find(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8]) -> Result<bool, AmqpError> {
         let version = link.session.topology_version();
         if self.reusable && self.version == version && self.exchange_and_key == exchange_and_key {
             return Ok(false);
         }
-        self.look_up(link, exchange_and_key, payload, version)?;
-        Ok(true)
+        self.look_up(link, exchange_and_key, payload, version)
     }
 
-    fn look_up(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8], version: u64) -> Result<(), AmqpError> {
+    fn look_up(
+        &mut self,
+        link: &Link,
+        exchange_and_key: &[u8],
+        payload: &[u8],
+        version: u64,
+    ) -> Result<bool, AmqpError> {
         self.reusable = false;
         self.count(link);
         (self.route, self.traced) = (None, None);
@@ -331,8 +336,9 @@ impl RouteCache {
         self.exchange_and_key.extend_from_slice(exchange_and_key);
         self.version = version;
         self.reusable = route.lasts();
+        let is_topic = route.is_topic();
         self.keep(link, route, &[]);
-        Ok(())
+        Ok(is_topic)
     }
 
     /// Asks whether the client may publish under all keys of a message whose route was looked up. One with `more` keys than
