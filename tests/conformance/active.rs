@@ -1,4 +1,4 @@
-//! Which consumer is served: the single active one, or by priority (compat.md 2.7).
+//! Which consumer is served: the single active one, or by priority; and for how long (compat.md 2.7).
 
 use crate::featured::*;
 use crate::stage::*;
@@ -95,4 +95,49 @@ fn the_highest_priority_with_credit_is_served_and_equals_take_turns() {
         client.delete_queue(CH, &name).unwrap();
         client.leftovers(CH).unwrap();
     }
+}
+
+/// A client whose consumer may hold messages for 200 ms, and holds one of this queue.
+fn late(name: &str, options: &Options) -> Client {
+    let mut client = open_with(addr(), options);
+    let (queue, arguments) = (name.into(), table(&[("x-consumer-timeout", number(200))]));
+    let consume = basic::Consume { queue, consumer_tag: "late".into(), arguments, ..Default::default() };
+    client.consume_with(CH, consume).unwrap();
+    publish(&mut client, name, "m");
+    assert!(!client.delivery().unwrap().redelivered);
+    client
+}
+
+const TOO_LATE: &str = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 200 ms. \
+                        This timeout value can be configured, see consumers doc guide to learn more";
+
+#[test]
+fn who_acknowledges_too_late_loses_its_channel() {
+    let mut other = open();
+    let unaware = without_capability("consumer_cancel_notify");
+    for (name, options) in [(queue(&mut other), Options::default()), (quorum_with(&mut other, &[]), unaware)] {
+        let mut client = late(&name, &options);
+        let closed = client.closed(CH).unwrap();
+        assert_eq!((closed.scope, closed.code, closed.text.as_str()), (Scope::Channel, 406, TOO_LATE));
+        assert_eq!(drain_marked(&mut other, &name), [("m".to_owned(), true)]);
+        // The connection goes on.
+        client.open_channel(CH).unwrap();
+        client.sync(CH).unwrap();
+    }
+}
+
+#[test]
+fn a_quorum_queues_late_consumer_is_cancelled_if_its_client_understands() {
+    let mut other = open();
+    let name = quorum_with(&mut other, &[]);
+    let mut client = late(&name, &Options::default());
+    let cancel = basic::Cancel { consumer_tag: "late".into(), nowait: true };
+    assert_eq!(method_of(client.recv().unwrap()), AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+    let back = take(&mut other, &name);
+    assert!(back.redelivered);
+    // It was on its way when the consumer was cancelled: no fault, and no effect.
+    client.ack(CH, 1, false).unwrap();
+    client.sync(CH).unwrap();
+    other.ack(CH, back.delivery_tag, false).unwrap();
+    assert_eq!(counts(&mut other, &name), (0, 0));
 }
