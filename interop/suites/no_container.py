@@ -14,7 +14,7 @@ class Client:
         self.types = importlib.import_module("tests.docker_client")
 
     def run(self, _image, _ports, environment=None):
-        ports = {"5672/tcp": int(os.environ["BROKER_PORT"]), "5671/tcp": 0}
+        ports = {"5672/tcp": int(os.environ["BROKER_PORT"]), "5671/tcp": int(os.environ["BROKER_TLS_PORT"])}
         return self.types.ContainerInfo(id="none", ports=ports, host="127.0.0.1")
 
     def kill(self, _id):

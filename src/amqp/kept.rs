@@ -1,5 +1,6 @@
 //! Frames that a channel keeps for later: behind an answer that waits for the disk, and behind publishes that an alarm
-//! holds. Definitions do not wait behind the answers of others: theirs wait with those, in order.
+//! holds. Definitions do not wait behind the answers of others: theirs wait with those, in order. Behind a commit that waits
+//! nothing is kept: RabbitMQ refuses it.
 //!
 //! While an alarm lasts a connection that publishes is read all the same, so that its acks and consumers get on; RabbitMQ
 //! would not read it. Its publishes are kept as they came, neither confirmed nor lost, and are taken in their order when the
@@ -17,10 +18,14 @@
 //! (`limits.held_bytes_max`, and `memory.held_watermark` for all connections together) the socket is read no more.
 
 use super::channel::PUBLISH;
+use super::error::{AmqpError, Code};
 use super::open::{Open, Slot, Step, Taken};
 use crate::limits::DEFERRED_BYTES;
 use crate::wire::frame::{Frame, FrameKind};
 use crate::wire::method::method_id;
+
+/// channel.close.
+const CHANNEL_CLOSE: (u16, u16) = (20, 40);
 
 /// Frames that a channel keeps.
 #[derive(Debug, Default)]
@@ -92,6 +97,14 @@ impl Open {
     pub(super) fn on_barred(&mut self, frame: &Frame<'_>, rest: &[u8], length: usize) -> Taken {
         let bytes = rest.get(..length).unwrap_or_default();
         let Some(Slot::Open(channel)) = self.slots.get_mut(&frame.channel) else { return Ok(Step::Used(length)) };
+        if channel.is_committing() {
+            let about = method_id(frame.payload);
+            if frame.kind != FrameKind::Method || about == CHANNEL_CLOSE {
+                return self.take_frame(frame, rest, length, true);
+            }
+            let explanation = "unexpected command while processing 'tx.commit'";
+            return Err(AmqpError::new(Code::ChannelError, explanation).about(about));
+        }
         let kept = match &channel.kept {
             Some(kept) if !channel.is_waiting() && kept.deferred.is_empty() => kept,
             None if channel.takes_definitions() && is_definition(frame) => {

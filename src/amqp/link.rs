@@ -98,13 +98,12 @@ impl Link {
         }
     }
 
-    /// A consumer has begun that may hold messages for so long, if it is not the node's own time.
+    /// A consumer has begun that may hold messages for so long, if it is not the node's own time. Without a limit too: a
+    /// policy may set one later.
     pub fn expect_acks_within(&mut self, timeout: Option<Duration>) {
-        let longest = self.settings.consumer_timeout;
-        let timeout = timeout.unwrap_or(longest);
-        if !timeout.is_zero() {
-            self.ack_timeout = Some(self.ack_timeout.map_or(timeout, |shortest| shortest.min(timeout)));
-        }
+        let timeout = timeout.unwrap_or(self.settings.consumer_timeout);
+        let timeout = if timeout.is_zero() { Duration::MAX } else { timeout };
+        self.ack_timeout = Some(self.ack_timeout.map_or(timeout, |shortest| shortest.min(timeout)));
     }
 
     /// How often late acknowledgements are looked for: RabbitMQ does it once a minute. None while nothing can be late.

@@ -251,13 +251,19 @@ impl Open {
                 Ok(if self.close_waits { Step::Wait } else { Step::ClientCloses })
             }
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
-                let authority = self.link.session.identity().authority.as_ref();
-                if authority.is_some_and(|authority| authority.is_renewed()) {
-                    self.secret = Some(update.new_secret.as_bytes().to_vec());
-                    self.is_asking = true;
-                } else {
+                let identity = self.link.session.identity();
+                match &identity.authority {
                     // Passwords do not expire, so a new one changes nothing.
-                    self.write_secret_ok();
+                    None => self.write_secret_ok(),
+                    Some(authority) if authority.is_renewed() => {
+                        self.secret = Some(update.new_secret.as_bytes().to_vec());
+                        self.is_asking = true;
+                    }
+                    // The secret means nothing to who is asked, but what the client may do is asked anew.
+                    Some(_) => {
+                        let identity = identity.clone();
+                        self.renew(Some(identity))?;
+                    }
                 }
                 Ok(Step::Used(length))
             }
@@ -353,6 +359,7 @@ impl Open {
     fn end_channel(&mut self, number: u16) {
         if let Some(Slot::Open(mut channel)) = self.slots.remove(&number) {
             self.open_channels -= 1;
+            self.link.waiting.retain(|other| *other != number);
             // What it was last is counted before it goes.
             channel.count_publishes(&self.link);
             self.link.session.close_channel(number);

@@ -23,8 +23,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Route {
     pub(super) targets: SmallVec<[Arc<QueueHandle>; 1]>,
-    /// The channel that takes the message as a direct reply.
-    pub(super) reply: Option<Arc<ReplyTarget>>,
+    /// The channels that take the message as a direct reply.
+    pub(super) replies: Vec<Arc<ReplyTarget>>,
+    /// A key is a requester's name: that counts as a way even when the requester has gone.
+    pub(super) is_reply: bool,
     /// What keeps the message for later bindings.
     pub(super) histories: Vec<Arc<SharedHistory>>,
     /// Exchanges that drop duplicates, and what is behind them.
@@ -33,6 +35,8 @@ pub struct Route {
     pub(super) delays: Vec<Delayed>,
     /// See [`Route::lasts`].
     pub(super) lasts: bool,
+    /// See [`Route::is_topic`].
+    pub(super) is_topic: bool,
     /// Where messages of the exchange are counted.
     pub(super) source: Option<Arc<Throughput>>,
 }
@@ -61,7 +65,7 @@ impl Route {
     /// Whether it leads nowhere: a duplicate's route leads where the first one went.
     pub fn is_empty(&self) -> bool {
         let gated = self.gates.iter().any(|gate| !gate.targets.is_empty() || !gate.delays.is_empty());
-        self.targets.is_empty() && self.reply.is_none() && self.delays.is_empty() && !gated
+        self.targets.is_empty() && !self.is_reply && self.delays.is_empty() && !gated
     }
 
     /// The queue that is all there is of it.
@@ -103,15 +107,23 @@ impl Route {
         self.is_empty() && self.histories.is_empty() && self.gates.iter().all(|gate| gate.histories.is_empty())
     }
 
-    /// The route of a direct reply; it leads nowhere when the requester has gone.
-    pub(super) fn to_reply(reply: Option<Arc<ReplyTarget>>) -> Route {
-        Route { reply, ..Route::default() }
+    /// The same route, to a requester too if it is still there: such a route is good for one message.
+    pub(super) fn add_reply(&mut self, requester: Option<Arc<ReplyTarget>>) {
+        self.replies.extend(requester);
+        self.is_reply = true;
+        self.lasts = false;
     }
 
     /// Whether the route is good for later messages with the same exchange and key: not if it leads to a channel, or was
     /// found by more than the key.
     pub fn lasts(&self) -> bool {
         self.lasts
+    }
+
+    /// Whether it begins at a topic exchange: then permissions may say more about keys
+    /// ([`Session::authorize_keys`](super::Session::authorize_keys)).
+    pub fn is_topic(&self) -> bool {
+        self.is_topic
     }
 }
 
@@ -200,7 +212,7 @@ impl Batch {
         if !route.gates.is_empty() {
             self.push_through(broker, route, parts, tag);
         }
-        if let Some(reply) = &route.reply {
+        for reply in &route.replies {
             reply.deliver(parts, broker.memory().ledger());
         }
         for history in &route.histories {

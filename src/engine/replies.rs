@@ -18,6 +18,9 @@ pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 /// What a requester's own name begins with.
 const PREFIX: &str = "amq.rabbitmq.reply-to.";
 
+/// Random bytes of such a name.
+const SECRET_BYTES: usize = 16;
+
 /// A channel that takes answers.
 #[derive(Debug)]
 pub struct ReplyTarget {
@@ -61,7 +64,7 @@ pub(super) struct Replies(RwLock<HashMap<Name, Arc<ReplyTarget>>>);
 impl Replies {
     /// Opens a target for a channel. None when there is no randomness for its name.
     pub fn open(&self, vhost: &Name, outlet: Outlet, consumer: ConsumerId) -> Option<Arc<ReplyTarget>> {
-        let mut random = [0; 16];
+        let mut random = [0; SECRET_BYTES];
         getrandom::fill(&mut random).ok()?;
         let name = Name::new(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))?;
         let window = AtomicI64::new(CONSUMER_WINDOW_BYTES);
@@ -86,7 +89,9 @@ pub fn is_reply_name(name: &str) -> bool {
     name == REPLY_TO || name.starts_with(PREFIX)
 }
 
-/// Whether a name is a requester's own.
+/// Whether a name may be a requester's own. RabbitMQ counts a message to one as routed, whether the requester is still there
+/// or not (compat.md 0, row 18).
 pub(super) fn is_target(name: &[u8]) -> bool {
-    name.starts_with(PREFIX.as_bytes())
+    let secret = name.strip_prefix(PREFIX.as_bytes());
+    secret.is_some_and(|secret| URL_SAFE_NO_PAD.decode(secret).is_ok_and(|bytes| bytes.len() == SECRET_BYTES))
 }

@@ -25,11 +25,13 @@ impl Definitions {
         self.topology.route(exchange, message, &mut way);
         Route {
             targets: way.queues.iter().filter_map(|id| self.queues.get(id).cloned()).collect(),
-            reply: None,
+            replies: Vec::new(),
+            is_reply: false,
             histories: self.histories_of(&way.histories),
             gates: way.gates.iter().filter_map(|gate| self.gate_route(gate, message.keys)).collect(),
             delays: self.delays_of(&way.delays, message.keys),
             lasts: way.lasts,
+            is_topic: exchange.spec().kind == ExchangeKind::Topic,
             source: Some(exchange.throughput().clone()),
         }
     }

@@ -112,6 +112,7 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
     let (more, rewritten) = copies(header)?;
     let keys: Vec<&[u8]> = std::iter::once(key.as_bytes()).chain(more.iter().map(Vec::as_slice)).collect();
     let way: Way = session.route_keys(exchange, &keys, header)?;
+    session.authorize_keys(exchange, &keys)?;
     way.count(session.broker(), 1);
     let mut exchange_and_key = Vec::with_capacity(2 + exchange.len() + key.len());
     for text in [exchange, key] {

@@ -83,13 +83,7 @@ impl Management {
     }
 
     /// What the API says of the node.
-    fn place(
-        &self,
-        config: &Config,
-        effective: &[Effective],
-        started: Instant,
-        control: Arc<NodeControl>,
-    ) -> Place {
+    fn place(&self, config: &Config, effective: &[Effective], started: Instant, control: Arc<NodeControl>) -> Place {
         let amqp = self.amqp.iter().map(|(address, secure)| (if *secure { "amqp/ssl" } else { "amqp" }, address));
         let http = [("http", &self.plain), ("https", &self.secure), ("http/prometheus", &self.figures)];
         let http = http.iter().flat_map(|(protocol, bound)| bound.iter().map(|(address, _)| (*protocol, address)));

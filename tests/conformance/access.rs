@@ -172,6 +172,32 @@ fn keys_of_topic_exchanges_have_permissions_of_their_own() {
 }
 
 #[test]
+fn keys_are_judged_after_a_messages_properties_and_before_its_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker(dir.path());
+    let mut client = open_with(broker.addr, &user("app", "/"));
+    let somebody = BasicProperties::default().with_user_id("somebody".into());
+    let copied = somebody.clone().with_headers(table(&[("CC", text("no list"))]));
+    let topic = refusal("write", "topic 'other.1' in exchange 'amq.topic'", "app");
+    let invalid = "PRECONDITION_FAILED - invalid ";
+    let cases = [
+        (
+            copied.clone().with_expiration("soon".into()).with_reply_to("amq.rabbitmq.reply-to".into()),
+            406,
+            "PRECONDITION_FAILED - fast reply consumer does not exist".to_owned(),
+        ),
+        (copied.clone().with_expiration("soon".into()), 406, format!("{invalid}expiration 'soon': no_integer")),
+        (copied, 406, format!("{invalid}message: {{unacceptable_type_in_header,\"CC\",longstr}}")),
+        (somebody, 403, topic.clone()),
+        (BasicProperties::default(), 403, topic),
+    ];
+    for (properties, code, text) in cases {
+        let publish = |client: &mut Client| client.publish(CH, "amq.topic", "other.1", &properties, b"m");
+        channel_refuses(&mut client, publish, (code, &text), BASIC_PUBLISH);
+    }
+}
+
+#[test]
 fn an_impersonator_may_name_anybody() {
     let dir = tempfile::tempdir().unwrap();
     let broker = broker(dir.path());

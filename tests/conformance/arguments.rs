@@ -10,7 +10,7 @@ fn refuses(client: &mut Client, name: &str, durable: bool, arguments: &[(&str, A
     channel_refuses(client, |client| client.declare(CH, declare), (406, &text), QUEUE_DECLARE);
 }
 
-const ARGUMENTS: [&str; 24] = [
+const ARGUMENTS: [&str; 31] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-routing-key",
@@ -34,7 +34,14 @@ const ARGUMENTS: [&str; 24] = [
     "x-stream-max-segment-size-bytes",
     "x-stream-filter-size-bytes",
     "x-queue-leader-locator",
+    "x-queue-master-locator",
+    "x-consumer-timeout",
+    "x-consumer-disconnected-timeout",
+    "x-quorum-target-group-size",
     "x-message-deduplication",
+    "x-cache-size",
+    "x-cache-ttl",
+    "x-deduplication-header",
 ];
 
 /// A value that is right for no argument: each must look at its own.
@@ -86,6 +93,51 @@ fn values_out_of_bounds_are_refused_with_their_reason() {
         ("x-anything", AMQPValue::Void),
     ];
     queue_with(&mut client, &accepted);
+}
+
+#[test]
+fn a_quorum_queues_values_have_bounds_too() {
+    let mut client = open();
+    let quorum = || ("x-queue-type", text("quorum"));
+    let too_long = 315_360_000_001;
+    for (key, value, reason) in [
+        ("x-delivery-limit", text("5"), "\"expected integer, got longstr\""),
+        ("x-dead-letter-strategy", text("twice"), "invalid_dlx_strategy"),
+        ("x-delayed-retry-type", text("often"), "invalid_delayed_retry_type"),
+        ("x-delayed-retry-min", number(-1), "{value_negative,-1}"),
+        ("x-delayed-retry-max", number(too_long), "{value_too_big,315360000001}"),
+        ("x-consumer-timeout", number(too_long), "{value_too_big,315360000001}"),
+        ("x-consumer-disconnected-timeout", number(-1), "{value_negative,-1}"),
+        ("x-quorum-initial-group-size", number(0), "{value_zero,0}"),
+        ("x-quorum-target-group-size", number(-3), "{value_negative,-3}"),
+        ("x-max-in-memory-length", number(-1), "{value_negative,-1}"),
+        ("x-max-in-memory-bytes", number(-1), "{value_negative,-1}"),
+        ("x-expires", number(0), "{value_zero,0}"),
+        ("x-message-ttl", number(too_long), "{value_too_big,315360000001}"),
+        ("x-max-length", number(-1), "{value_negative,-1}"),
+        ("x-max-length-bytes", number(-1), "{value_negative,-1}"),
+        ("x-overflow", text("drop-tail"), "invalid_overflow"),
+        ("x-dead-letter-routing-key", text("k"), "routing_key_but_no_dlx_defined"),
+        ("x-single-active-consumer", number(1), "{unacceptable_type,long}"),
+        ("x-queue-leader-locator", text("here"), "invalid_queue_locator_arg"),
+    ] {
+        let name = unique("q");
+        let text = format!("invalid arg '{key}' for queue '{name}' in vhost '/': {reason}");
+        refuses(&mut client, &name, true, &[quorum(), (key, value)], &text);
+    }
+    let accepted = [
+        ("x-delivery-limit", number(-1)),
+        ("x-dead-letter-exchange", text("x")),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish-dlx")),
+        ("x-delayed-retry-type", text("returned")),
+        ("x-delayed-retry-min", number(0)),
+        ("x-consumer-timeout", number(0)),
+        ("x-quorum-initial-group-size", number(3)),
+        ("x-max-in-memory-bytes", number(0)),
+        ("x-queue-leader-locator", text("balanced")),
+    ];
+    quorum_with(&mut client, &accepted);
 }
 
 #[test]

@@ -125,6 +125,36 @@ fn without_a_key_of_their_own_they_keep_theirs_through_any_exchange() {
 }
 
 #[test]
+fn copies_keys_are_in_the_history_and_go_along_but_blind_ones_do_not() {
+    let mut client = open();
+    let (source, exchange) = (exchange(&mut client, "fanout"), exchange(&mut client, "direct"));
+    let [own, copy, blind] = ["own", "copy", "blind"].map(|key| {
+        let target = queue(&mut client);
+        client.bind(CH, &target, &exchange, key).unwrap();
+        target
+    });
+    let name = queue_with(&mut client, &[("x-dead-letter-exchange", text(&exchange)), ("x-max-length", number(0))]);
+    client.bind(CH, &name, &source, "").unwrap();
+    let keys = |key: &str| AMQPValue::FieldArray(vec![text(key)].into());
+    let headers = table(&[("CC", keys("copy")), ("BCC", keys("blind"))]);
+    client.publish(CH, &source, "own", &BasicProperties::default().with_headers(headers), b"m").unwrap();
+    for target in [&own, &copy] {
+        let letter = await_message(&mut client, target);
+        assert_eq!((letter.exchange.as_str(), letter.routing_key.as_str()), (exchange.as_str(), "own"));
+        assert_eq!((header(&letter, "CC"), header(&letter, "BCC")), (Some(keys("copy")), None));
+        let Some(AMQPValue::FieldArray(all)) = header(&letter, "x-death") else { panic!("{letter:?}") };
+        let AMQPValue::FieldTable(death) = &all.as_slice()[0] else { panic!("{all:?}") };
+        let routed = AMQPValue::FieldArray(vec![text("own"), text("copy")].into());
+        assert_eq!(death.inner().get("routing-keys"), Some(&routed));
+        assert_eq!(death.inner().get("exchange"), Some(&text(&source)));
+        let mut fields: Vec<&str> = death.inner().keys().map(|key| key.as_str()).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["count", "exchange", "queue", "reason", "routing-keys", "time"]);
+    }
+    assert_eq!(counts(&mut client, &blind), (0, 0));
+}
+
+#[test]
 fn a_missing_exchange_swallows_them() {
     let mut client = open();
     let name = queue_with(&mut client, &[("x-dead-letter-exchange", text("there-is-none"))]);

@@ -9,6 +9,7 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn options(user: &str, password: &str) -> Options {
@@ -110,6 +111,11 @@ fn tokens_log_in_say_what_is_allowed_and_end() {
 
 /// A service that allows what holds one of these parts.
 fn service(allows: &'static [&'static str]) -> String {
+    changing_service(Arc::new(Mutex::new(allows)))
+}
+
+/// The same; what it allows may change.
+fn changing_service(allows: Arc<Mutex<&'static [&'static str]>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -120,7 +126,8 @@ fn service(allows: &'static [&'static str]) -> String {
             while stream.read_line(&mut header).unwrap() > 2 {
                 header.clear();
             }
-            let answer = if allows.iter().any(|part| line.contains(part)) { "allow" } else { "deny" };
+            let allowed = allows.lock().unwrap().iter().any(|part| line.contains(part));
+            let answer = if allowed { "allow" } else { "deny" };
             let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", answer.len());
             stream.get_mut().write_all((head + answer).as_bytes()).unwrap();
         }
@@ -128,12 +135,94 @@ fn service(allows: &'static [&'static str]) -> String {
     url
 }
 
+/// The settings of a service at an address.
+fn service_urls(url: &str) -> String {
+    ["user", "vhost", "resource", "topic"].iter().map(|name| format!("{name}_url = \"{url}/{name}\"\n")).collect()
+}
+
+#[track_caller]
+fn secret_refused(client: &mut Client, secret: &str, text: &str) {
+    let act = |client: &mut Client| update_secret(client, secret);
+    connection_refuses(client, act, (530, text), (10, 70));
+}
+
+const SECRET_REFUSED: &str = "NOT_ALLOWED - New secret was refused by one of the backends";
+
+#[test]
+fn a_new_secret_is_judged_by_who_let_the_client_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys.json");
+    let issuer = Issuer::new(&keys);
+    let urls = service_urls(&service(&["password=right", "/vhost", "/resource"]));
+    let backends = "[auth]\nbackends = [\"internal\", \"http\", \"oauth2\"]\n";
+    let config = format!("{backends}[auth_http]\n{urls}[auth_oauth2]\nkeys = {keys:?}\n");
+    let broker = broker_with(dir.path(), &config);
+    // Passwords do not expire: another one is no matter, whoever compared the first.
+    for (user, password) in [("guest", "guest"), ("app", "right")] {
+        let mut client = open_with(broker.addr, &options(user, password));
+        update_secret(&mut client, "wrong").unwrap();
+        queue(&mut client);
+    }
+    let login = || open_with(broker.addr, &options("", &issuer.token(600.0, ALL)));
+    let mut client = login();
+    update_secret(&mut client, &issuer.token(600.0, ALL)).unwrap();
+    queue(&mut client);
+    secret_refused(&mut client, &issuer.token(-1.0, ALL), SECRET_REFUSED);
+    secret_refused(&mut login(), "no token", SECRET_REFUSED);
+    // A password that another back end would take is no token.
+    secret_refused(&mut login(), "right", SECRET_REFUSED);
+    secret_refused(&mut login(), "guest", SECRET_REFUSED);
+    let nowhere = issuer.token(600.0, "rabbitmq.read:other/*");
+    secret_refused(&mut login(), &nowhere, "NOT_ALLOWED - access to vhost '/' refused for user 'app'");
+}
+
+#[test]
+fn tokens_alone_and_a_new_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys.json");
+    let issuer = Issuer::new(&keys);
+    let broker = broker_with(dir.path(), &format!("[auth]\nbackends = [\"oauth2\"]\n[auth_oauth2]\nkeys = {keys:?}\n"));
+    let mut client = open_with(broker.addr, &options("", &issuer.token(600.0, ALL)));
+    let name = queue(&mut client);
+    client.consume(CH, &name, "tag", false).unwrap();
+    // A token that allows less ends what it does not allow.
+    let less = issuer.token(600.0, "rabbitmq.configure:*/* rabbitmq.write:*/* rabbitmq.read:*/other");
+    update_secret(&mut client, &less).unwrap();
+    let cancel = basic::Cancel { consumer_tag: "tag".into(), nowait: true };
+    assert_eq!(method_of(client.recv().unwrap()), AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+    let text = format!("ACCESS_REFUSED - read access to queue '{name}' in vhost '/' refused for user 'app'");
+    channel_refuses(&mut client, |client| client.get(CH, &name, true), (403, &text), BASIC_GET);
+    secret_refused(&mut client, "guest", SECRET_REFUSED);
+}
+
+#[test]
+fn a_service_is_asked_anew_for_a_new_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let allows: Arc<Mutex<&'static [&'static str]>> = Arc::new(Mutex::new(&["/user", "/vhost", "/resource"]));
+    let urls = service_urls(&changing_service(allows.clone()));
+    let config = format!("[auth]\nbackends = [\"http\"]\n[auth_http]\ncache_ttl = \"0s\"\n{urls}");
+    let broker = broker_with(dir.path(), &config);
+    let mut client = open_with(broker.addr, &options("app", "right"));
+    let name = queue(&mut client);
+    client.consume(CH, &name, "tag", true).unwrap();
+    publish(&mut client, &name, "m");
+    assert_eq!(client.delivery().unwrap().body, b"m");
+    *allows.lock().unwrap() = &["/user", "/vhost", "permission=configure"];
+    update_secret(&mut client, "whatever").unwrap();
+    let cancel = basic::Cancel { consumer_tag: "tag".into(), nowait: true };
+    assert_eq!(method_of(client.recv().unwrap()), AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+    let text = "ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'app'";
+    let publish = |client: &mut Client| client.publish(CH, "", &name, &BasicProperties::default(), b"m");
+    channel_refuses(&mut client, publish, (403, text), BASIC_PUBLISH);
+    *allows.lock().unwrap() = &[];
+    secret_refused(&mut client, "whatever", "NOT_ALLOWED - access to vhost '/' refused for user 'app'");
+}
+
 #[test]
 fn an_outside_service_decides() {
     let dir = tempfile::tempdir().unwrap();
     let url = service(&["password=right", "/vhost?username=app&vhost=%2F", "name=q-", "name=amq.default"]);
-    let urls: String =
-        ["user", "vhost", "resource", "topic"].iter().map(|name| format!("{name}_url = \"{url}/{name}\"\n")).collect();
+    let urls = service_urls(&url);
     let broker = broker_with(dir.path(), &format!("[auth]\nbackends = [\"internal\", \"http\"]\n[auth_http]\n{urls}"));
     open_at(broker.addr);
     let mut client = open_with(broker.addr, &options("app", "right"));

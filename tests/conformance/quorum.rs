@@ -166,6 +166,65 @@ fn at_least_once_waits_for_a_place_to_go() {
 }
 
 #[test]
+fn at_least_once_without_refusals_is_at_most_once() {
+    let mut client = open();
+    let exchange = exchange(&mut client, "direct");
+    for overflow in [&[][..], &[("x-overflow", text("drop-head"))]] {
+        let strict = [
+            ("x-dead-letter-exchange", text(&exchange)),
+            ("x-dead-letter-routing-key", text("k")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+        ];
+        let name = quorum_with(&mut client, &[&strict, overflow].concat());
+        publish(&mut client, &name, "m");
+        let held = take(&mut client, &name);
+        client.reject(CH, held.delivery_tag, false).unwrap();
+        // It led nowhere, and a way that comes later finds nothing.
+        client.sync(CH).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let late = queue(&mut client);
+        client.bind(CH, &late, &exchange, "k").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(counts(&mut client, &late).0, 0);
+        client.unbind(CH, &late, &exchange, "k").unwrap();
+    }
+}
+
+#[test]
+fn it_knows_no_exclusive_consumers() {
+    let mut client = open();
+    let name = quorum_with(&mut client, &[]);
+    for tag in ["one", "other"] {
+        let (queue, consumer_tag) = (name.as_str().into(), tag.into());
+        client.consume_with(CH, basic::Consume { queue, consumer_tag, exclusive: true, ..Default::default() }).unwrap();
+    }
+    (0..2).for_each(|_| publish(&mut client, &name, "m"));
+    let mut tags: Vec<String> = client.deliveries(2).unwrap().into_iter().map(|got| got.consumer_tag).collect();
+    tags.sort();
+    assert_eq!(tags, ["one", "other"]);
+}
+
+#[test]
+fn its_messages_expire_and_its_length_is_limited() {
+    let mut client = open();
+    let name = quorum_with(&mut client, &[("x-message-ttl", number(20))]);
+    publish(&mut client, &name, "m");
+    eventually("it has expired", || counts(&mut client, &name).0 == 0);
+    // It has no reject-publish-dlx.
+    for overflow in ["drop-head", "reject-publish-dlx"] {
+        let limits = [("x-max-length", number(2)), ("x-overflow", text(overflow))];
+        let name = quorum_with(&mut client, &limits);
+        (0..5).for_each(|at| publish(&mut client, &name, &at.to_string()));
+        assert_eq!(drain(&mut client, &name), ["3", "4"], "{overflow}");
+    }
+    let name = quorum_with(&mut client, &[("x-max-length-bytes", number(5)), ("x-overflow", text("reject-publish"))]);
+    client.confirm_select(CH).unwrap();
+    (0..4).for_each(|_| publish(&mut client, &name, "ab"));
+    assert_eq!(client.wait_confirms(CH), Ok(vec![3, 4]));
+    assert_eq!(counts(&mut client, &name).0, 2);
+}
+
+#[test]
 fn it_is_not_deleted_on_conditions() {
     let mut client = open();
     let name = quorum_with(&mut client, &[]);

@@ -48,8 +48,32 @@ fn the_name_tells_whether_the_requester_is_there() {
     client.close().unwrap();
     let text = format!("NOT_FOUND - no queue '{reply_to}' in vhost '/'");
     channel_refuses(&mut server, |server| server.declare(CH, declare(&reply_to)), (404, &text), QUEUE_DECLARE);
+    // An answer that comes too late counts as routed all the same; a name that is nobody's does not.
     server.publish_mandatory(CH, "", &reply_to, &BasicProperties::default(), b"late").unwrap();
-    assert_eq!(server.returned().unwrap().code, 312);
+    let nobody = format!("{REPLY_TO}.nobody");
+    server.publish_mandatory(CH, "", &nobody, &BasicProperties::default(), b"lost").unwrap();
+    let returned = server.returned().unwrap();
+    assert_eq!((returned.code, returned.text.as_str(), returned.body.as_slice()), (312, "NO_ROUTE", &b"lost"[..]));
+    assert_eq!(server.leftovers(CH).unwrap(), []);
+}
+
+#[test]
+fn a_copy_may_be_an_answer() {
+    let (mut client, mut server) = (open(), open());
+    let requests = queue(&mut server);
+    client.consume(CH, REPLY_TO, "", true).unwrap();
+    publish_with(&mut client, &requests, asks(), "question");
+    let request = await_message(&mut server, &requests);
+    let reply_to = request.parsed_properties().reply_to().clone().unwrap().to_string();
+    let audit = queue(&mut server);
+    for (key, copy) in [(&reply_to, &audit), (&audit, &reply_to)] {
+        let headers = table(&[("BCC", AMQPValue::FieldArray(vec![text(copy)].into()))]);
+        let properties = BasicProperties::default().with_headers(headers);
+        server.publish_mandatory(CH, "", key, &properties, b"answer").unwrap();
+        assert_eq!(client.delivery().unwrap().text(), "answer");
+        assert_eq!(await_message(&mut server, &audit).text(), "answer");
+    }
+    assert_eq!(server.leftovers(CH).unwrap(), []);
 }
 
 #[test]
@@ -59,6 +83,9 @@ fn what_is_refused() {
     let text = "PRECONDITION_FAILED - fast reply consumer does not exist";
     channel_refuses(&mut client, |client| client.publish(CH, "", &name, &asks(), b"m"), (406, text), BASIC_PUBLISH);
     let text = "PRECONDITION_FAILED - reply consumer cannot acknowledge";
+    channel_refuses(&mut client, |client| client.consume(CH, REPLY_TO, "", false), (406, text), BASIC_CONSUME);
+    client.consume(CH, REPLY_TO, "", true).unwrap();
+    // Whether or not there is one.
     channel_refuses(&mut client, |client| client.consume(CH, REPLY_TO, "", false), (406, text), BASIC_CONSUME);
     client.consume(CH, REPLY_TO, "", true).unwrap();
     let text = "PRECONDITION_FAILED - reply consumer already set";

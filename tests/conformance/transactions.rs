@@ -75,6 +75,24 @@ fn unroutable_messages_are_returned_at_the_commit() {
 }
 
 #[test]
+fn the_way_is_found_at_the_publish_and_the_place_taken_at_the_commit() {
+    let mut client = open();
+    let mut other = open();
+    let (name, early, late) = (exchange(&mut client, "fanout"), queue(&mut client), queue(&mut client));
+    client.bind(CH, &early, &name, "").unwrap();
+    client.tx_select(CH).unwrap();
+    publish_to(&mut client, &name, "", "committed later");
+    client.sync(CH).unwrap();
+    other.unbind(CH, &early, &name, "").unwrap();
+    other.bind(CH, &late, &name, "").unwrap();
+    publish(&mut other, &early, "published later");
+    other.sync(CH).unwrap();
+    client.tx_commit(CH).unwrap();
+    assert_eq!(drain(&mut other, &early), ["published later", "committed later"]);
+    assert_eq!(drain(&mut other, &late), Vec::<String>::new());
+}
+
+#[test]
 fn a_refused_message_fails_the_commit_but_not_the_others() {
     let mut client = open();
     let full = queue_with(&mut client, &[("x-max-length", number(0)), ("x-overflow", text("reject-publish"))]);
@@ -99,6 +117,45 @@ fn what_does_not_go_together() {
     client.confirm_select(CH).unwrap();
     let text = "PRECONDITION_FAILED - cannot switch from confirm to tx mode";
     channel_refuses(&mut client, |client| client.tx_select(CH), (406, text), TX_SELECT);
+}
+
+/// The frames of a method.
+fn frames(method: AMQPClass) -> Vec<u8> {
+    encode_method(CH, method)
+}
+
+#[test]
+fn nothing_may_be_sent_between_a_commit_and_its_answer() {
+    let text = "CHANNEL_ERROR - unexpected command while processing 'tx.commit'";
+    let refused = (0..100).any(|_| {
+        let mut client = open();
+        let name = unique("q");
+        client.declare_queue(CH, &name, true).unwrap();
+        client.tx_select(CH).unwrap();
+        publish_with(&mut client, &name, BasicProperties::default().with_delivery_mode(2), "m");
+        let passive = queue::Declare { queue: name.as_str().into(), passive: true, ..Default::default() };
+        let commit = frames(AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
+        let both = [commit, frames(AMQPClass::Queue(queue::AMQPMethod::Declare(passive)))].concat();
+        client.send_bytes(&both).unwrap();
+        let refused = match client.recv().unwrap() {
+            Event::Closed(closed) => {
+                let method = (closed.class, closed.method);
+                assert_eq!((closed.scope, closed.code, closed.text.as_str()), (Scope::Connection, 504, text));
+                assert_eq!(method, QUEUE_DECLARE);
+                true
+            }
+            // The disk was faster than the second frame.
+            first => {
+                assert!(matches!(method_of(first), AMQPClass::Tx(tx::AMQPMethod::CommitOk(_))));
+                false
+            }
+        };
+        let mut other = open();
+        assert_eq!(drain(&mut other, &name), ["m"], "committed all the same");
+        other.delete_queue(CH, &name).unwrap();
+        refused
+    });
+    assert!(refused, "every commit was answered before the next frame was read");
 }
 
 #[test]

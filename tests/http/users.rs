@@ -91,6 +91,16 @@ fn what_a_user_may_not_do_as_a_client_it_may_not_do_here() {
             (401, json!({"error": "not_authorised", "reason": "Access refused."}))
         );
     }
+    // Keys of topic exchanges have permissions of their own.
+    api.put("/api/exchanges/%2F/mine-x", json!({"type": "topic"}));
+    let topic = json!({"exchange": "mine-x", "write": "^mine\\.", "read": ""});
+    api.put("/api/topic-permissions/%2F/u-regex", topic);
+    let publish = |key: &str| {
+        let message = json!({"properties": {}, "routing_key": key, "payload": "", "payload_encoding": "string"});
+        user.post("/api/exchanges/%2F/mine-x/publish", message).status
+    };
+    assert_eq!((publish("mine.k"), publish("other.k")), (200, 401));
+    api.delete("/api/exchanges/%2F/mine-x");
     assert_eq!(user.delete("/api/queues/%2F/mine-q").status, 204);
     api.delete("/api/users/u-regex");
 }

@@ -28,12 +28,19 @@ pub struct Consumers {
     /// The single active one, and whether it gives way as soon as it holds nothing.
     active: Option<ConsumerId>,
     leaving: bool,
+    /// Who was served last by this command, and how many messages it served.
+    last: Option<ConsumerId>,
+    served: u32,
 }
+
+/// After so many messages of one command a consumer may have to take what is in its outbox first.
+const PATIENCE: u32 = 500;
 
 impl Consumers {
     pub fn new(settings: &QueueSettings) -> Consumers {
         let (single, by_priority) = (settings.single_active, settings.kind == QueueKind::Quorum);
-        Consumers { all: Vec::new(), shared: 0, single, by_priority, active: None, leaving: false }
+        let (active, leaving, last, served) = (None, false, None, 0);
+        Consumers { all: Vec::new(), shared: 0, single, by_priority, active, leaving, last, served }
     }
 
     pub fn len(&self) -> usize {
@@ -106,6 +113,11 @@ impl Consumers {
         self.all.iter().any(|holder| self.can_take(holder))
     }
 
+    /// A command begins to serve.
+    pub fn begin(&mut self) {
+        (self.last, self.served) = (None, 0);
+    }
+
     /// A consumer is sent a message. Returns whether it need not acknowledge it.
     pub fn takes(&mut self, id: ConsumerId) -> bool {
         let holder = self.get(id).expect("a consumer that exists").clone();
@@ -114,6 +126,11 @@ impl Consumers {
         let above = |other: &&Holder| other.priority > holder.priority && !other.shares;
         let passed = self.all.iter().filter(above).find(|other| self.can_take(other));
         assert!(passed.is_none(), "{holder:?} was served before {passed:?}");
+        let equal = |other: &&Holder| other.id != id && other.priority == holder.priority && !other.shares;
+        let rival = self.all.iter().filter(equal).find(|other| self.can_take(other));
+        let again = self.last == Some(id) && self.served < PATIENCE;
+        assert!(!again || rival.is_none(), "{holder:?} was served twice running, and {rival:?} waits");
+        (self.last, self.served) = (Some(id), self.served + 1);
         if let Some(holder) = self.all.iter_mut().find(|holder| holder.id == id && !holder.no_ack) {
             holder.holds += 1;
             self.shared -= i64::from(holder.shares);

@@ -136,7 +136,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         overflow,
         any::<bool>(),
         weighted(0.5, 0..4u32),
-        (retry, 0..20u64, 0..60u64),
+        (retry, 0..20u64, 0..30u64),
     )
         .prop_map(
             |(message_ttl, expires, max_length, max_bytes, overflow, dead_letters, delivery_limit, retry)| Policy {

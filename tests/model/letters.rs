@@ -160,7 +160,8 @@ impl Bench {
     }
 
     fn hand_over(&mut self, mut builder: ChunkBuilder, packed: Vec<(u64, Verdict)>, durable: bool, priority: u8) {
-        let level = self.naive.settings.level_of(priority);
+        let level = self.naive.level_of(priority);
+        assert_eq!(self.naive.settings.level_of(priority), level, "the level of priority {priority}");
         let returns = Returns::default();
         let message = |id: u64| Message { id, durable, delivered: Some(false), chunk_end: 0, returns };
         let messages: Vec<(Message, Verdict)> = packed.iter().map(|(id, verdict)| (message(*id), *verdict)).collect();

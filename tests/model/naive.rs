@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use warren::broker::identity::ConsumerId;
 use warren::broker::message::Returns;
-use warren::broker::queue::{Counts, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Reason};
+use warren::broker::queue::{Counts, Overflow, PRIORITY_MAX, QueueKind, QueueSettings, Reason, Retry, RetryKind};
 
 /// What was published, by the number in its body; it never changes.
 #[derive(Clone, Debug, Default)]
@@ -216,12 +216,33 @@ impl Naive {
             if self.settings.delivery_limit.is_some_and(|limit| message.returns.failed > limit) {
                 return self.doom(sequence, message, Reason::DeliveryLimit);
             }
-            if let Some(wait) = self.settings.retry.wait(message.returns, failed) {
+            if let Some(wait) = self.wait(message.returns, failed) {
                 self.delayed.insert((now + wait, sequence), message);
                 return;
             }
         }
         self.add_ready(sequence, message, true);
+    }
+
+    /// How long a message waits that came back so often (compat.md 2.8); None: not at all.
+    fn wait(&self, returns: Returns, failed: bool) -> Option<u64> {
+        let Retry { kind, min_ms, max_ms } = self.settings.retry;
+        let waits = match kind {
+            RetryKind::Disabled => false,
+            RetryKind::All => true,
+            RetryKind::Failed => failed,
+            RetryKind::Returned => !failed,
+        };
+        waits.then(|| (min_ms * u64::from(returns.failed.max(1))).min(max_ms.max(min_ms)))
+    }
+
+    /// The level of a priority: the highest comes first (compat.md 2.6 and 0, row 11).
+    pub fn level_of(&self, priority: u8) -> usize {
+        match (self.settings.kind, self.settings.max_priority) {
+            (QueueKind::Quorum, _) => usize::from(priority <= 4),
+            (QueueKind::Classic, None) => 0,
+            (QueueKind::Classic, Some(highest)) => usize::from(highest - priority.min(highest)),
+        }
     }
 
     /// The next message is handed out.
@@ -264,6 +285,7 @@ impl Naive {
 
     /// Deliveries of a command, between them what was found expired.
     pub fn deliver(&mut self, deliveries: &[(ConsumerId, Delivery)], now: u64, dead: &mut VecDeque<(u64, Reason)>) {
+        self.consumers.begin();
         for (consumer, delivery) in deliveries {
             while self.next() != Some(delivery.sequence) {
                 let next = self.next().unwrap_or_else(|| panic!("{delivery:?} came, and nothing is ready"));
@@ -279,6 +301,8 @@ impl Naive {
             let no_ack = self.consumers.takes(*consumer);
             self.hand_out(*delivery, Some(*consumer), no_ack, now);
         }
+        let kept = self.next().filter(|next| self.fresh.contains(next) && self.consumers.is_hungry());
+        assert_eq!(kept, None, "it came just now, and a consumer waits");
         self.fresh = 0..0;
     }
 

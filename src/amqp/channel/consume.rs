@@ -167,11 +167,11 @@ impl Channel {
         tag: ShortString,
         consume: &basic::Consume,
     ) -> Result<(), AmqpError> {
-        if self.consumers.replies().is_some() {
-            return Err(AmqpError::new(Code::PreconditionFailed, "reply consumer already set"));
-        }
         if !consume.no_ack {
             return Err(AmqpError::new(Code::PreconditionFailed, "reply consumer cannot acknowledge"));
+        }
+        if self.consumers.replies().is_some() {
+            return Err(AmqpError::new(Code::PreconditionFailed, "reply consumer already set"));
         }
         let none = || AmqpError::new(Code::InternalError, "no random bytes for a reply consumer");
         let (id, target) = link.session.open_replies(self.number).ok_or_else(none)?;

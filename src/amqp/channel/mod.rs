@@ -40,7 +40,7 @@ use repeat::Repeat;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use transaction::Transaction;
+use transaction::{Transaction, commit_ok};
 use unacked::Unacked;
 
 /// An open channel.
@@ -66,11 +66,14 @@ pub(super) struct Channel {
     pub kept: Option<Box<Kept>>,
 }
 
-/// What a channel waits for; later frames of the channel wait behind it, but for definitions, whose replies wait too.
+/// What a channel waits for; later frames of the channel wait behind it, but for definitions, whose replies wait too, and
+/// behind a commit: there they are refused.
 #[derive(Debug)]
 enum Waiting {
     /// Definitions that are not on disk yet: their replies, and what is written behind those, each with its epoch.
     Replies(VecDeque<(Epoch, AMQPClass)>),
+    /// What a transaction published is not on disk yet: commit-ok waits for this epoch.
+    Commit(Epoch),
     /// The head of a queue, for basic.get.
     Message { queue: Name, no_ack: bool },
 }
@@ -107,6 +110,11 @@ impl Channel {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Whether a commit waits for the disk: the client may do nothing meanwhile but close the channel (compat.md 1.4).
+    pub fn is_committing(&self) -> bool {
+        matches!(self.waiting, Some(Waiting::Commit(_)))
     }
 
     /// Whether frames do not take effect as they come.
@@ -243,11 +251,19 @@ impl Channel {
 
     /// Sends the reply that waited for an epoch, if it is done. True when the channel waits no more.
     pub fn resume(&mut self, link: &mut Link, done: Epoch) -> bool {
-        let Some(Waiting::Replies(replies)) = &mut self.waiting else { return false };
-        while let Some((_, reply)) = replies.pop_front_if(|(epoch, _)| *epoch <= done) {
-            link.out.method(self.number, &reply);
-        }
-        let finished = replies.is_empty();
+        let finished = match &mut self.waiting {
+            Some(Waiting::Replies(replies)) => {
+                while let Some((_, reply)) = replies.pop_front_if(|(epoch, _)| *epoch <= done) {
+                    link.out.method(self.number, &reply);
+                }
+                replies.is_empty()
+            }
+            Some(Waiting::Commit(epoch)) if *epoch <= done => {
+                link.out.method(self.number, &commit_ok());
+                true
+            }
+            _ => false,
+        };
         if finished {
             self.waiting = None;
         }

@@ -15,6 +15,7 @@ use crate::wire::WireError;
 use crate::wire::hot::{text, write_return};
 use crate::wire::output::write_content;
 use crate::wire::properties::{ContentHeader, PERSISTENT, Properties, read_content_header};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -185,7 +186,7 @@ impl Channel {
             return Err(too_large(header.body_size, link.settings.max_message_size));
         }
         let properties = Properties::parse(header.properties);
-        self.route.find(link, exchange_and_key, payload)?;
+        let mut unjudged = self.route.find(link, exchange_and_key, payload)?;
         let properties = properties?;
         let special = is_special(&properties);
         if special {
@@ -195,13 +196,14 @@ impl Channel {
             None => 0,
             Some(expiration) => link.now.wall_ms.saturating_add(milliseconds(expiration)?).max(1),
         };
-        let mut kept = None;
+        let (mut kept, mut more) = (None, Vec::new());
         if special {
             let Address { keys, header } = self.address(payload)?;
-            if !keys.is_empty() {
-                self.route.find_all(link, exchange_and_key, &keys, payload)?;
-            }
-            kept = header;
+            unjudged |= !keys.is_empty();
+            (kept, more) = (header, keys);
+        }
+        if unjudged {
+            self.route.judge(link, exchange_and_key, &more, payload)?;
         }
         let user = properties.user_id();
         if let Some(user) = user
@@ -348,52 +350,66 @@ impl RouteCache {
         }
     }
 
-    /// Finds the route of a message; a steady publisher pays one comparison.
+    /// Finds the route of a message; a steady publisher pays one comparison. True when its keys are to be
+    /// [judged](RouteCache::judge), after the message's properties.
     #[inline]
-    fn find(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8]) -> Result<(), AmqpError> {
+    fn find(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8]) -> Result<bool, AmqpError> {
         let version = link.session.topology_version();
         if self.reusable && self.version == version && self.exchange_and_key == exchange_and_key {
-            return Ok(());
+            return Ok(false);
         }
         self.look_up(link, exchange_and_key, payload, version)
     }
 
-    fn look_up(&mut self, link: &Link, exchange_and_key: &[u8], payload: &[u8], version: u64) -> Result<(), AmqpError> {
+    fn look_up(
+        &mut self,
+        link: &Link,
+        exchange_and_key: &[u8],
+        payload: &[u8],
+        version: u64,
+    ) -> Result<bool, AmqpError> {
         self.reusable = false;
         self.count(link);
         (self.route, self.traced) = (None, None);
-        let mut names = Reader::new(exchange_and_key);
-        let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
-            return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
-        };
-        let (exchange, key) = (text(exchange)?, text(key)?.as_bytes());
-        let route = link.session.route(exchange, key, payload)?;
+        let (exchange, key) = names(exchange_and_key)?;
+        let route = link.session.route(exchange, text(key)?.as_bytes(), payload)?;
         self.exchange_and_key.clear();
         self.exchange_and_key.extend_from_slice(exchange_and_key);
         self.version = version;
         self.reusable = route.lasts();
+        let is_topic = route.is_topic();
         self.keep(link, route, &[]);
-        Ok(())
+        Ok(is_topic)
     }
 
-    /// The route of a message with more keys than its own: good for this message only.
-    fn find_all(
+    /// Asks whether the client may publish under all keys of a message whose route was looked up. One with `more` keys than
+    /// its own has another route, which is good for this message only.
+    fn judge(
         &mut self,
         link: &Link,
         exchange_and_key: &[u8],
         more: &[Vec<u8>],
         payload: &[u8],
     ) -> Result<(), AmqpError> {
-        let mut names = Reader::new(exchange_and_key);
-        let (Some(exchange), Some(key)) = (names.short_string(), names.short_string()) else {
-            return Err(AmqpError::new(Code::SyntaxError, "malformed names"));
-        };
-        let keys: Vec<&[u8]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
-        let route = link.session.route_keys(text(exchange)?, &keys, payload)?;
-        self.count(link);
-        self.keep(link, route, more);
-        self.reusable = false;
+        let (exchange, key) = names(exchange_and_key)?;
+        let keys: SmallVec<[&[u8]; 4]> = std::iter::once(key).chain(more.iter().map(Vec::as_slice)).collect();
+        link.session.authorize_keys(exchange, &keys)?;
+        if !more.is_empty() {
+            let route = link.session.route_keys(exchange, &keys, payload)?;
+            self.count(link);
+            self.keep(link, route, more);
+            self.reusable = false;
+        }
         Ok(())
+    }
+}
+
+/// The exchange and the routing key of a publish, as far as they are text.
+fn names(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), AmqpError> {
+    let mut names = Reader::new(exchange_and_key);
+    match (names.short_string(), names.short_string()) {
+        (Some(exchange), Some(key)) => Ok((text(exchange)?, key)),
+        _ => Err(AmqpError::new(Code::SyntaxError, "malformed names")),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::publish::Admitted;
 use super::settle::{Fate, Returned};
 use super::unacked::UnackedRun;
-use super::{Channel, Link};
+use super::{Channel, Link, Waiting};
 use crate::amqp::error::{AmqpError, Code};
 use crate::broker::count::Count;
 use crate::broker::message::Parts;
@@ -114,11 +114,12 @@ impl Channel {
                 link.batch.push(link.session.broker(), &kept.route, &parts, tag);
             }
         }
-        let mut epoch = link.batch.flush(link.session.broker());
-        if let Some(epoch) = epoch {
+        let published = link.batch.flush(link.session.broker());
+        if let Some(epoch) = published {
             link.flight.add(epoch, bytes as usize);
         }
         let refused = !link.batch.take_refused().is_empty();
+        let mut epoch = published;
         if !settlements.is_empty() {
             self.settle_all(link, settlements);
             epoch = Some(link.session.open_epoch());
@@ -126,7 +127,15 @@ impl Channel {
         if refused {
             return Err(AmqpError::new(Code::PreconditionFailed, "partial tx completion"));
         }
-        self.reply_at(link, epoch, false, AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {})));
+        match epoch.filter(|epoch| published.is_some() && !link.is_done(Some(*epoch))) {
+            Some(epoch) => {
+                link.waiting.push(self.number);
+                self.waiting = Some(Waiting::Commit(epoch));
+            }
+            // RabbitMQ's queues confirm no acknowledgements, so that its commit of those alone is not waited for, and what a
+            // client sends behind it is no fault: it waits here.
+            None => self.reply_at(link, epoch, false, commit_ok()),
+        }
         Ok(())
     }
 
@@ -158,6 +167,10 @@ impl Channel {
             self.unacked.restore(run);
         }
     }
+}
+
+pub(super) fn commit_ok() -> AMQPClass {
+    AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}))
 }
 
 impl Admitted {

@@ -189,6 +189,45 @@ fn alarms_policies_users_and_virtual_hosts_are_told() {
 }
 
 #[test]
+fn parameters_topic_permissions_and_limits_are_told() {
+    let node = node();
+    let mut listener = listener(&node, &["parameter.*", "topic.permission.*", "vhost.limits.*", "user.password.*"]);
+    let name = |text| Name::new(text).unwrap();
+    let (vhost, component, own) = (name("/"), name("shovel"), name("mine"));
+    let value = Value::Table([("src-uri", "amqp://")].into_iter().collect());
+    node.broker.put_parameter(Some(&vhost), &component, &own, value.clone()).unwrap();
+    node.broker.put_parameter(Some(&vhost), &component, &own, value.clone()).unwrap();
+    node.broker.put_parameter(None, &Name::default(), &own, 5.into()).unwrap();
+    assert!(node.broker.remove_parameter(Some(&vhost), &component, &own));
+    assert!(!node.broker.remove_parameter(Some(&vhost), &component, &own));
+    let told = events(&mut listener, 3);
+    assert_eq!(keys(&told), ["parameter.set", "parameter.set", "parameter.cleared"]);
+    says(&told[0], &[("vhost", text("/")), ("component", text("shovel")), ("name", text("mine")), ("value", value)]);
+    says(&told[1], &[("component", text("global")), ("name", text("mine")), ("value", 5.into())]);
+    assert_eq!(told[1].1.get("vhost"), None);
+    says(&told[2], &[("vhost", text("/")), ("component", text("shovel")), ("name", text("mine"))]);
+
+    let limits = crate::broker::access::VhostLimits { max_connections: Some(7), max_queues: None };
+    node.broker.set_vhost_limits("/", limits).unwrap();
+    node.broker.set_vhost_limits("/", Default::default()).unwrap();
+    node.broker.set_topic_permissions("guest", "/", &name("amq.topic"), Some(("^w", "^r"))).unwrap();
+    node.broker.set_topic_permissions("guest", "/", &name("amq.topic"), None).unwrap();
+    node.broker.put_user(crate::broker::access::User::new(name("guest"), Default::default(), &["administrator"]));
+    let told = events(&mut listener, 5);
+    let order = [
+        "vhost.limits.set",
+        "vhost.limits.cleared",
+        "topic.permission.created",
+        "topic.permission.deleted",
+        "user.password.cleared",
+    ];
+    assert_eq!(keys(&told), order);
+    says(&told[0], &[("vhost", text("/")), ("max-connections", Value::I64(7))]);
+    says(&told[2], &[("user", text("guest")), ("vhost", text("/")), ("exchange", text("amq.topic"))]);
+    says(&told[2], &[("write", text("^w")), ("read", text("^r"))]);
+}
+
+#[test]
 fn nobody_is_told_when_nobody_listens_and_too_many_events_are_dropped_and_counted() {
     let node = node();
     let mut client = node.channel();

@@ -18,6 +18,7 @@ mod logins;
 mod policies;
 mod publishing;
 mod timeouts;
+mod transactions;
 
 use super::{Connection, Peer, Settings};
 use crate::auth::{self, Anonymous, Authenticator, Denied};

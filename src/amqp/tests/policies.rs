@@ -133,6 +133,87 @@ fn an_exchanges_argument_counts_before_its_policy() {
     assert_eq!((client.ready("by argument"), client.ready("by policy")), (1, 0));
 }
 
+/// Asks until it is so.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn times_follow_policies_at_once() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    client.publish("", "q", b"before");
+    node.broker.set_policy("/", policy("p", ApplyTo::Queues, &[("message-ttl", 1.into())], false), false).unwrap();
+    client.publish("", "q", b"after");
+    client.get("q", true);
+    client.read();
+    eventually("it has expired", || client.ready("q") == 0);
+    node.broker.set_policy("/", policy("p", ApplyTo::Queues, &[("expires", 1.into())], false), false).unwrap();
+    eventually("nobody used the queue", || {
+        client.send(&message(1, "", "q", true, &PropertiesBuilder::default(), b"m"));
+        let returned = |seen: &Seen| matches!(seen, Seen::Method(1, AMQPClass::Basic(basic::AMQPMethod::Return(_))));
+        client.read().iter().any(returned)
+    });
+}
+
+#[test]
+fn bytes_are_counted_as_soon_as_a_policy_asks() {
+    let node = node();
+    let mut client = node.channel();
+    client.queue("q", false);
+    (0..10).for_each(|_| client.publish("", "q", b"123"));
+    node.broker.set_policy("/", policy("p", ApplyTo::All, &[("max-length-bytes", 13.into())], false), false).unwrap();
+    assert_eq!(client.ready("q"), 4);
+    node.broker.set_policy("/", policy("o", ApplyTo::All, &[("max-length-bytes", 6.into())], true), true).unwrap();
+    assert_eq!(client.ready("q"), 2);
+}
+
+#[test]
+fn a_quorum_queues_limits_follow_policies_at_once() {
+    let node = node();
+    let mut client = node.channel();
+    let arguments = table_to_amq(&Table::from_iter([("x-queue-type", "quorum")])).unwrap();
+    client.declare(1, queue::Declare { queue: "q".into(), durable: true, arguments, ..Default::default() });
+    let fail = |client: &mut Client, tag| {
+        client.publish("", "q", b"m");
+        client.get("q", false);
+        client.read_until(|seen| seen.len() == 3);
+        let reject = basic::Reject { delivery_tag: tag, requeue: true };
+        client.method(1, AMQPClass::Basic(basic::AMQPMethod::Reject(reject)));
+    };
+    fail(&mut client, 1);
+    assert_eq!(client.ready("q"), 1);
+    client.get("q", true);
+    client.read();
+    let set = |definition: &[(&'static str, Value)], operator| {
+        let policy = policy("p", ApplyTo::QuorumQueues, definition, operator);
+        node.broker.set_policy("/", policy, operator).unwrap();
+    };
+    set(&[("delivery-limit", 0.into())], false);
+    fail(&mut client, 3);
+    assert_eq!(client.ready("q"), 0, "once is too often");
+    set(&[("delivery-limit", 5.into()), ("delayed-retry-type", "all".into())], false);
+    set(&[("delayed-retry-min", 3_600_000.into())], true);
+    fail(&mut client, 4);
+    assert_eq!(client.ready("q"), 0, "it waits");
+    let expected = Table::from_iter([
+        ("delivery-limit", Value::from(5)),
+        ("delayed-retry-type", "all".into()),
+        ("delayed-retry-min", 3_600_000.into()),
+    ]);
+    let object = Object::Queue(QueueKind::Quorum);
+    assert_eq!(node.broker.effective_policy("/", "q", object).unwrap(), expected);
+    assert!(node.broker.remove_policy("/", &name("p"), true).unwrap());
+    assert!(node.broker.remove_policy("/", &name("p"), false).unwrap());
+    fail(&mut client, 5);
+    assert_eq!(client.ready("q"), 1, "as before all policies");
+}
+
 #[test]
 fn dead_letters_and_overflow_follow_policies_at_once() {
     let node = node();

@@ -1,6 +1,7 @@
 //! Acknowledgements that come too late (compat.md 2.7), by the test's own clock.
 
 use super::*;
+use crate::broker::policy::{ApplyTo, Policy};
 use crate::value::Value;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -96,6 +97,52 @@ fn zero_is_for_ever() {
     held(&mut client, Table::new(), "q");
     wait(&mut client, 24 * 60);
     assert_eq!(closed(&mut client), None);
+}
+
+/// Sets what a policy of all queues says of the time, or that there is none.
+fn policy(node: &Node, timeout: Option<Duration>) {
+    let name = Name::new("p").unwrap();
+    let Some(timeout) = timeout else {
+        node.broker.remove_policy("/", &name, false).unwrap();
+        return;
+    };
+    let definition = Table::from_iter([("consumer-timeout", Value::I64(timeout.as_millis() as i64))]);
+    let policy = Policy::new(name, "", ApplyTo::Queues, definition, 0, false).unwrap();
+    node.broker.set_policy("/", policy, false).unwrap();
+}
+
+#[test]
+fn a_policy_counts_at_once_and_the_least_of_it_and_the_queues_own() {
+    let mut node = node();
+    let seven_minutes = || Table::from_iter([("x-consumer-timeout", Value::I64(420_000))]);
+    for (node_timeout, own, expected) in [(30, false, 5), (0, false, 5), (30, true, 5), (1, false, 5), (30, true, 7)] {
+        node.settings.consumer_timeout = MINUTE * node_timeout;
+        policy(&node, None);
+        let mut client = node.channel();
+        let queue = format!("q{node_timeout}{own}{expected}");
+        let arguments = table_to_amq(&if own { seven_minutes() } else { Table::new() }).unwrap();
+        client.declare(1, queue::Declare { queue: queue.as_str().into(), arguments, ..Default::default() });
+        held(&mut client, Table::new(), &queue);
+        // On a queue that is being consumed from.
+        policy(&node, Some(MINUTE * if expected == 7 { 9 } else { 5 }));
+        wait(&mut client, expected - 1);
+        assert_eq!(closed(&mut client), None, "{queue}");
+        wait(&mut client, 3);
+        assert_eq!(closed(&mut client), Some((406, text(MINUTE * expected))), "{queue}");
+    }
+}
+
+#[test]
+fn a_consumers_own_time_counts_before_all_others() {
+    let node = node();
+    policy(&node, Some(MINUTE * 5));
+    let mut client = node.channel();
+    client.queue("q", false);
+    held(&mut client, Table::from_iter([("x-consumer-timeout", Value::I64(600_000))]), "q");
+    wait(&mut client, 8);
+    assert_eq!(closed(&mut client), None);
+    wait(&mut client, 4);
+    assert_eq!(closed(&mut client), Some((406, text(MINUTE * 10))));
 }
 
 /// The consumers that were cancelled.

@@ -41,6 +41,80 @@ fn every_operation(mut judge: impl FnMut(Operation<'_>, Needs, bool)) {
     all.into_iter().for_each(|(operation, needs, any)| judge(operation, needs, any));
 }
 
+/// Operations by number: one that is new does not compile until it is here, and then has to be in a table.
+fn number_of(operation: Operation<'_>) -> usize {
+    match operation {
+        Operation::DeclareExchange { .. } => 0,
+        Operation::CheckExchange(_) => 1,
+        Operation::DeleteExchange(_) => 2,
+        Operation::DeclareQueue { .. } => 3,
+        Operation::CheckQueue(_) => 4,
+        Operation::DeleteQueue(_) => 5,
+        Operation::Bind { .. } => 6,
+        Operation::Publish(_) => 7,
+        Operation::Get(_) => 8,
+        Operation::Consume(_) => 9,
+        Operation::Purge(_) => 10,
+        // They ask for topic permissions, in a test of their own.
+        Operation::BindTopic { .. } => 11,
+        Operation::PublishTopic { .. } => 12,
+    }
+}
+
+#[test]
+fn no_operation_is_forgotten() {
+    let mut seen: Vec<usize> = Vec::new();
+    every_operation(|operation, _, _| seen.push(number_of(operation)));
+    every_key(|operation, _, _| seen.push(number_of(operation)));
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, (0..13).collect::<Vec<_>>());
+}
+
+/// Runs `judge` with every use of a routing key of the exchanges "x" and "y", the access it needs, and the key.
+fn every_key(mut judge: impl FnMut(Operation<'_>, Access, &str)) {
+    for exchange in ["x", "y"] {
+        for key in ["", "a.b", "a.c", "c.b", "u", "z"] {
+            judge(Operation::PublishTopic { exchange, key }, W, key);
+            judge(Operation::BindTopic { source: exchange, key }, R, key);
+        }
+    }
+}
+
+#[test]
+fn every_key_against_every_topic_permission() {
+    type Matching = fn(&str) -> bool;
+    let patterns: [(&str, Matching); 6] = [
+        ("", str::is_empty),
+        (".*", |_| true),
+        ("^a\\.", |key| key.starts_with("a.")),
+        ("b$", |key| key.ends_with('b')),
+        ("^{username}$", |key| key == "u"),
+        ("(", |_| false),
+    ];
+    let (user, vhost, x, mut judged) = (name("u"), name("/"), name("x"), 0);
+    for (write, writes) in patterns {
+        for (read, reads) in patterns {
+            let topic = TopicPermissions::new(write, read, &user, &vhost);
+            for permissions in [None, Some(Permissions::all())] {
+                let topics = [(x.clone(), topic.clone())].into_iter().collect();
+                let grants = Grants { permissions, topics };
+                every_key(|operation, access, key| {
+                    let limited = matches!(
+                        operation,
+                        Operation::PublishTopic { exchange: "x", .. } | Operation::BindTopic { source: "x", .. }
+                    );
+                    let allowed = !limited || if access == W { writes(key) } else { reads(key) };
+                    let verdict = authorize(Some(&grants), &user, &vhost, operation);
+                    assert_eq!(verdict.is_ok(), allowed, "{operation:?} with {write:?} and {read:?}");
+                    judged += 1;
+                });
+            }
+        }
+    }
+    assert_eq!(judged, 6 * 6 * 2 * 24);
+}
+
 #[test]
 fn every_operation_against_every_permission_set() {
     // Each of the three expressions is one of these: nothing, everything, or a single name.

@@ -129,6 +129,7 @@ const KEYS: &[(&str, Shape, bool)] = &[
     ("stream-filter-size-bytes", COUNT, false),
     ("federation-upstream", Shape::Text, false),
     ("federation-upstream-set", Shape::Text, false),
+    ("federation-upstream-pattern", Shape::Text, false),
     ("ha-mode", Shape::Anything, true),
     ("ha-params", Shape::Anything, true),
     ("ha-sync-mode", Shape::Anything, true),

@@ -2,6 +2,7 @@
 
 use super::stored;
 use crate::broker::refusal::Refusal;
+use crate::engine::events::By;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
 use crate::value::Value;
@@ -46,7 +47,10 @@ impl Broker {
             vhost.map_or(Ok(()), |vhost| catalog.vhost(vhost.as_str()).map(|_| ()))?;
             let key = (vhost.cloned(), component.clone(), name.clone());
             changes.push(stored::put_parameter(&key, Some(&value)));
-            catalog.parameters.write().0.insert(key, value);
+            let before = catalog.parameters.write().0.insert(key.clone(), value.clone());
+            if before.as_ref() != Some(&value) {
+                By::itself(self).tell_parameter("parameter.set", &key, Some(&value));
+            }
             Ok(())
         })?;
         Ok(changed.1)
@@ -59,6 +63,7 @@ impl Broker {
             let found = catalog.parameters.write().0.remove(&key).is_some();
             if found {
                 changes.push(stored::put_parameter(&key, None));
+                By::itself(self).tell_parameter("parameter.cleared", &key, None);
             }
             Ok(found)
         });

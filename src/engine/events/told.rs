@@ -112,6 +112,26 @@ impl<'a> By<'a> {
         self.tell("policy.cleared", || texts(&[("name", name.as_str()), ("vhost", vhost.as_str())]));
     }
 
+    /// `parameter.set` or `parameter.cleared`: of a virtual host, or of the whole node.
+    pub fn tell_parameter(
+        self,
+        kind: &'static str,
+        (vhost, component, name): &(Option<Name>, Name, Name),
+        value: Option<&Value>,
+    ) {
+        self.tell(kind, || {
+            let component = if vhost.is_some() { component.as_str() } else { "global" };
+            let mut fields = texts(&[("component", component), ("name", name.as_str())]);
+            if let Some(vhost) = vhost {
+                fields.push("vhost", vhost.as_str());
+            }
+            if let Some(value) = value {
+                fields.push("value", value.clone());
+            }
+            fields
+        });
+    }
+
     /// A virtual host was made or deleted.
     pub fn tell_vhost(self, kind: &'static str, name: &Name) {
         self.tell(kind, || texts(&[("name", name.as_str())]));

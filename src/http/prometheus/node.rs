@@ -234,7 +234,12 @@ pub(super) fn limits(request: &Request, out: &mut Exposition) {
     let usage = process::usage();
     out.one("process_max_fds", Kind::Gauge, "Open file descriptors limit", usage.files_max);
     out.one("process_max_tcp_sockets", Kind::Gauge, "Open TCP sockets limit", usage.files_max);
-    out.one("resident_memory_limit_bytes", Kind::Gauge, "Memory high watermark in bytes", request.place.control.memory_limit());
+    out.one(
+        "resident_memory_limit_bytes",
+        Kind::Gauge,
+        "Memory high watermark in bytes",
+        request.place.control.memory_limit(),
+    );
     let disk = request.place.control.disk_free_limit();
     out.one("disk_space_available_limit_bytes", Kind::Gauge, "Free disk space low watermark in bytes", disk);
     out.one("erlang_processes_limit", Kind::Gauge, "Threads limit", usage.threads_max);
