@@ -71,7 +71,11 @@ impl Route {
     /// The queue that is all there is of it.
     #[inline]
     pub fn only_queue(&self) -> Option<&Arc<QueueHandle>> {
-        let only = self.reply.is_none() && self.histories.is_empty() && self.gates.is_empty() && self.delays.is_empty();
+        let only = !self.is_reply
+            && self.replies.is_empty()
+            && self.histories.is_empty()
+            && self.gates.is_empty()
+            && self.delays.is_empty();
         match &self.targets[..] {
             [queue] if only => Some(queue),
             _ => None,
