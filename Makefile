@@ -65,6 +65,10 @@ test: lint
 lint: needs needs-lint
 	cargo fmt --check
 	$(CARGO) clippy --release --all-targets -- -D warnings
+	@if command -v systemd-analyze >/dev/null; then \
+		dir=$$(mktemp -d); sed 's|@BINDIR@/warren|/bin/true|' packaging/warren.service > $$dir/warren.service; \
+		systemd-analyze verify $$dir/warren.service; status=$$?; rm -r $$dir; exit $$status; \
+	fi
 
 interop: build
 	interop/run

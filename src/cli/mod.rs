@@ -155,7 +155,7 @@ pub fn parse_from(
             settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::effective(&loaded) }))
         }
         Word::Config(Look::Reference) => Err(Stop { status: 0, text: reference::markdown() }),
-        Word::Ctl { words } => Err(ctl::run("rabbitmqctl", &words, &environment)),
+        Word::Ctl { words } => Err(ctl::run("warren ctl", &words, &environment)),
         Word::Backup(args) => Err(copies::backup(&args, &environment)),
         Word::Restore(args) => Err(copies::restore(&args)),
         Word::Doctor(serve) => settings(serve, environment).and_then(|loaded| Err(doctor::run(&loaded))),

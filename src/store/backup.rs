@@ -234,3 +234,30 @@ fn directory(dir: &Path, error: &io::Error) -> StoreError {
 fn copied(entries: &[Entry]) -> Copied {
     Copied { files: entries.len(), bytes: entries.iter().map(|entry| entry.bytes).sum() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_list_is_read_as_it_was_written() {
+        let entry = |name: &str, bytes, crc| Entry { name: name.to_owned(), bytes, crc };
+        let entries = vec![entry("COMMITS", 36, 7), entry("a b", u64::MAX, u32::MAX)];
+        assert_eq!(parse_list(&write_list(&entries)), Some(entries.clone()));
+        assert_eq!(parse_list(&write_list(&entries[1..])), None, "there is no COMMITS");
+        for name in ["..", "a/b", "", "/etc/passwd"] {
+            assert_eq!(parse_list(&write_list(&[entries[0].clone(), entry(name, 1, 1)])), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(warren backup 1\n)?[a-f0-9 COMITSend\n]{0,80}") {
+            prop_assert!(parse_list(&text).is_none_or(|entries| write_list(&entries).contains(proof::NAME)));
+            // The same with a checksum that is right.
+            let sealed = format!("{text}end {:08x}\n", crc32fast::hash(text.as_bytes()));
+            prop_assert!(parse_list(&sealed).is_none_or(|entries| entries.iter().all(|entry| !entry.name.contains('/'))));
+        }
+    }
+}

@@ -31,15 +31,16 @@ fn persistent() -> BasicProperties {
     BasicProperties::default().with_delivery_mode(2)
 }
 
-/// Publishes numbered messages in confirmed batches until it is told to end; `confirmed` says how many are.
+/// Publishes numbered messages in confirmed batches until it is told to end; `confirmed` says how many are. Bodies of more than
+/// 4 KB are kept once for both queues.
 fn load(addr: std::net::SocketAddr, confirmed: &AtomicU64, end: &AtomicBool) {
     let mut client = open_at(addr);
     client.confirm_select(CH).unwrap();
     let mut number = 0;
     while !end.load(Ordering::SeqCst) {
         for _ in 0..50 {
-            let body = format!("{number:08}{}", "x".repeat(number % 3000));
-            client.publish(CH, "", "q", &persistent(), body.as_bytes()).unwrap();
+            let body = format!("{number:08}{}", "x".repeat(number % 7000));
+            client.publish(CH, "amq.fanout", "", &persistent(), body.as_bytes()).unwrap();
             number += 1;
         }
         assert_eq!(client.wait_confirms(CH), Ok(vec![]));
@@ -52,7 +53,11 @@ fn a_backup_under_load_holds_every_message_confirmed_before() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let broker = broker_with(dir.path(), "");
-    open_at(broker.addr).declare_queue(CH, "q", true).unwrap();
+    let mut client = open_at(broker.addr);
+    for queue in ["q", "r"] {
+        client.declare_queue(CH, queue, true).unwrap();
+        client.bind(CH, queue, "amq.fanout", "").unwrap();
+    }
     let (confirmed, end) = (AtomicU64::new(0), AtomicBool::new(false));
     let before = std::thread::scope(|scope| {
         scope.spawn(|| load(broker.addr, &confirmed, &end));
@@ -70,13 +75,18 @@ fn a_backup_under_load_holds_every_message_confirmed_before() {
     drop(broker);
     assert_eq!(warren(&["backup", "--data-dir", &path("data"), &path("copies/b")]).0, 69, "nobody is there");
     let (status, text) = warren(&["restore", &path("copies/a"), &path("restored")]);
-    assert!(status == 0 && text.contains("1 queue, "), "{status} {text}");
+    assert!(status == 0 && text.contains("2 queues, "), "{status} {text}");
     let broker = Broker::start(&dir.path().join("restored"), &[]);
     let mut client = open_at(broker.addr);
-    client.consume(CH, "q", "", true).unwrap();
-    for number in 0..before {
-        let body = client.delivery().unwrap().text();
-        assert!(body.starts_with(&format!("{number:08}")), "message {number} of {before} is missing");
+    for queue in ["q", "r"] {
+        let tag = client.consume(CH, queue, "", true).unwrap();
+        for number in 0..before {
+            let body = client.delivery().unwrap().text();
+            let whole = body.len() as u64 == 8 + number % 7000 && body.starts_with(&format!("{number:08}"));
+            assert!(whole, "message {number} of {before} is missing in {queue}");
+        }
+        client.cancel(CH, &tag).unwrap();
+        client.leftovers(CH).unwrap();
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
         let (vhost, reason) = (line.vhost(), line.argument(0));
         let limit = number(line, "limit")?.filter(|limit| *limit > 0);
         let (path, banner) = match (line.has("global"), limit) {
-            (true, _) => ("connections".to_owned(), "all connections to node".to_owned()),
+            (true, _) => ("connections".to_owned(), format!("all connections to node {}", super::node::name(api)?)),
             (false, None) => (of_vhost(vhost), format!("all connections to vhost {vhost}")),
             (false, Some(limit)) => (of_vhost(vhost), format!("{limit} connections to vhost {vhost}")),
         };

@@ -314,6 +314,8 @@ impl List {
                 name("destination_kind", &["destination_type"]);
                 out.insert("source_kind".to_owned(), "exchange".into());
             }
+            // What close_connection takes.
+            "list_connections" => name("pid", &["name"]),
             "list_channels" => {
                 name("pid", &["name"]);
                 name("connection", &["connection_details", "name"]);
@@ -369,6 +371,7 @@ mod tests {
         let listeners =
             rows("listeners", json!({"listeners": [{"ip_address": "::", "port": 5672, "protocol": "amqp"}]}));
         assert_eq!(listeners[0]["interface"], "::");
+        assert_eq!(rows("list_connections", json!([{"name": "a:1 -> b:2"}]))[0]["pid"], "a:1 -> b:2");
         let limits = json!([{"vhost": "/", "value": {"max-queues": 1}}, {"vhost": "v", "value": {}}]);
         let own = rows("list_vhost_limits", limits);
         assert_eq!((own.len(), &own[0]["limits"]), (1, &json!("{\"max-queues\":1}")));

@@ -220,6 +220,7 @@ fn many_connections_are_closed() {
     let node = node(&[
         ("GET vhosts/%2F/connections", 200, TWO),
         ("GET connections", 200, TWO),
+        ("GET node", 200, r#"{"name":"n"}"#),
         ("DELETE connections/", 204, ""),
     ]);
     let told = "Closing all connections to vhost /, reason: why...\nClosed 2 connections\n";
@@ -228,7 +229,7 @@ fn many_connections_are_closed() {
     let (_, text) = node.run(&["close_all_connections", "--limit", "1", "--per-connection-delay", "5", "why"]);
     assert!(text.starts_with("Closing 1 connections to vhost /") && text.ends_with("Closed 1 connections\n"), "{text}");
     let (_, text) = node.run(&["close_all_connections", "--global", "why"]);
-    assert!(text.contains("Closed 2 connections"), "{text}");
+    assert!(text.starts_with("Closing all connections to node n, reason") && text.contains("Closed 2"), "{text}");
     assert_eq!((node.run(&["close_all_connections"]).0, node.run(&["close_connection", "a"]).0), (USAGE, USAGE));
     assert_eq!(node.run(&["close_all_connections", "--limit", "x", "why"]).0, USAGE);
 }
