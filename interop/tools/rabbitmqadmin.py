@@ -108,17 +108,24 @@ def drive_second(node, program):
           "--definition", '{"max-length":4}', vhost="v2")
     admin("vhost_limits", "declare", "--name", "max-queues", "--value", "9", vhost="v2")
     admin("user_limits", "declare", "--user", "bob", "--name", "max-channels", "--value", "9")
-    for what in ("nodes", "users", "vhosts", "permissions", "connections", "channels", "consumers", "queues", "exchanges",
-                 "bindings", "policies", "operator_policies", "parameters", "global_parameters", "vhost_limits",
-                 "user_limits", "feature_flags", "deprecated_features"):
-        admin(what, "list", vhost="v2")
-    for what in (("show", "overview"), ("show", "churn"), ("show", "memory_breakdown_in_bytes", "--node", node.api.get(
-            "/api/overview")["node"]), ("health_check", "local_alarms"), ("health_check", "cluster_wide_alarms"),
-            ("health_check", "node_is_quorum_critical"), ("health_check", "port_listener", "--port", str(node.amqp)),
-            ("health_check", "protocol_listener", "--protocol", "amqp")):
-        admin(*what)
-    admin("messages", "publish", "--exchange", "news", "--routing-key", "a.b", "--payload", "one", vhost="v2")
-    if "one" not in admin("messages", "get", "--queue", "orders", "--count", "1", "--ack-mode", "ack_requeue_false", vhost="v2"):
+    admin("parameters", "set", "--component", "federation-upstream", "--name", "far", "--value", '{"uri":"amqp://far"}', vhost="v2")
+    admin("global_parameters", "set", "--name", "colour", "--value", '{"sky":"blue"}')
+    for what in ("nodes", "users", "vhosts", "permissions", "connections", "channels", "queues", "exchanges", "bindings",
+                 "consumers", "parameters", "policies", "operator_policies", "vhost_limits", "user_limits", "feature_flags",
+                 "deprecated_features", "deprecated_features_in_use"):
+        admin("list", what, vhost="v2")
+    name = node.api.get("/api/overview")["node"]
+    for words in (("show", "overview"), ("show", "churn"), ("show", "memory_breakdown_in_bytes", "--node", name),
+                  ("show", "memory_breakdown_in_percent", "--node", name), ("auth_attempts", "stats", "--node", name),
+                  ("plugins", "list_all"), ("federation", "list_all_upstreams"), ("federation", "list_all_links"),
+                  ("shovels", "list_all"), ("global_parameters", "list"), ("rebalance", "queues"),
+                  ("health_check", "local_alarms"), ("health_check", "cluster_wide_alarms"),
+                  ("health_check", "node_is_quorum_critical"),
+                  ("health_check", "port_listener", "--port", str(node.amqp)),
+                  ("health_check", "protocol_listener", "--protocol", "amqp")):
+        admin(*words)
+    admin("publish", "message", "--exchange", "news", "--routing-key", "a.b", "--payload", "one", vhost="v2")
+    if "one" not in admin("get", "messages", "--queue", "orders", "--ack-mode", "ack_requeue_false", vhost="v2"):
         raise AssertionError("the message does not come back")
     admin("queues", "purge", "--name", "orders", vhost="v2")
     with tempfile.TemporaryDirectory() as folder:

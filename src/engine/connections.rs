@@ -224,13 +224,26 @@ pub struct Churn {
     pub queues_created: AtomicU64,
     /// Queues deleted.
     pub queues_deleted: AtomicU64,
-    /// Logins that succeeded.
+    /// Logins of AMQP clients that succeeded.
     pub logins_succeeded: AtomicU64,
-    /// Logins that failed.
+    /// Logins of AMQP clients that failed.
     pub logins_failed: AtomicU64,
+    /// Logins of clients of the management API that succeeded.
+    pub http_logins_succeeded: AtomicU64,
+    /// Logins of clients of the management API that failed.
+    pub http_logins_failed: AtomicU64,
 }
 
 impl Churn {
+    /// Logins by protocol, with RabbitMQ's name for it: those that succeeded, those that failed.
+    pub fn logins(&self) -> [(&'static str, u64, u64); 2] {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        [
+            ("amqp091", read(&self.logins_succeeded), read(&self.logins_failed)),
+            ("http", read(&self.http_logins_succeeded), read(&self.http_logins_failed)),
+        ]
+    }
+
     /// One more.
     pub fn note(number: &AtomicU64) {
         number.fetch_add(1, Ordering::Relaxed);

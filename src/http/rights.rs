@@ -91,7 +91,7 @@ pub async fn authenticate(
         Err(_) => Err(Failure::not_authenticated()),
     };
     let churn = broker.churn();
-    Churn::note(if outcome.is_ok() { &churn.logins_succeeded } else { &churn.logins_failed });
+    Churn::note(if outcome.is_ok() { &churn.http_logins_succeeded } else { &churn.http_logins_failed });
     if let Err(failure) = &outcome {
         tracing::warn!(user = ?name, reason = failure.reason, "HTTP access denied");
     }

@@ -278,15 +278,15 @@ fn attempts(request: &Request) -> Outcome {
     if request.param("node") != request.place.node {
         return Err(Failure::not_found());
     }
-    let churn = request.broker.churn();
-    let count = |number: &std::sync::atomic::AtomicU64| number.load(std::sync::atomic::Ordering::Relaxed);
-    let (succeeded, failed) = (count(&churn.logins_succeeded), count(&churn.logins_failed));
-    Ok(Answer::json(&json!([{
-        "protocol": "all",
-        "auth_attempts": succeeded + failed,
-        "auth_attempts_succeeded": succeeded,
-        "auth_attempts_failed": failed,
-    }])))
+    let by_protocol = request.broker.churn().logins().map(|(protocol, succeeded, failed)| {
+        json!({
+            "protocol": protocol,
+            "auth_attempts": succeeded + failed,
+            "auth_attempts_succeeded": succeeded,
+            "auth_attempts_failed": failed,
+        })
+    });
+    Ok(object(request, by_protocol.into_iter().collect()))
 }
 
 fn sources(request: &Request) -> Outcome {

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// Members that differ from run to run.
 const VOLATILE: &[&str] = &[
     "allocated",
+    "auth_attempts",
+    "auth_attempts_failed",
+    "auth_attempts_succeeded",
     "connected_at",
     "disk_free",
     "erlang",

@@ -46,6 +46,7 @@ pub const CASES: &[Case] = &[
     ("GET", "/api/topic-permissions/{vhost}/{user}/{exchange}", "/api/topic-permissions/golden/ada/amq.topic", ""),
     ("GET", "/api/auth/hash_password/{password}", "/api/auth/hash_password/secret", ""),
     ("GET", "/api/auth/attempts/{node}", "/api/auth/attempts/other", ""),
+    ("GET", "/api/auth/attempts/{node}", "/api/auth/attempts/{node}", ""),
     ("GET", "/api/auth/attempts/{node}/source", "/api/auth/attempts/{node}/source", ""),
     ("DELETE", "/api/auth/attempts/{node}/source", "/api/auth/attempts/{node}/source", ""),
     ("DELETE", "/api/auth/attempts/{node}", "/api/auth/attempts/{node}", ""),

@@ -7,7 +7,6 @@ use crate::engine::{ChurnTotals, STRATEGIES};
 use crate::http::request::Request;
 use crate::metrics::process;
 use crate::metrics::text::{Exposition, Kind};
-use std::sync::atomic::Ordering;
 
 /// Sums over objects.
 pub(super) fn sums(request: &Request, out: &mut Exposition) {
@@ -247,9 +246,9 @@ pub(super) fn limits(request: &Request, out: &mut Exposition) {
 }
 
 pub(super) fn logins(request: &Request, out: &mut Exposition) {
-    let churn = request.broker.churn();
+    let logins = request.broker.churn().logins();
     let (succeeded, failed) =
-        (churn.logins_succeeded.load(Ordering::Relaxed), churn.logins_failed.load(Ordering::Relaxed));
+        logins.iter().fold((0, 0), |(succeeded, failed), (_, more, yet)| (succeeded + more, failed + yet));
     out.one("auth_attempts_total", Kind::Counter, "Total number of authorization attempts", succeeded + failed);
     out.one(
         "auth_attempts_succeeded_total",
