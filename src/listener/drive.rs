@@ -177,7 +177,7 @@ impl Driver {
         if self.connection.waits_for_others() {
             return Some(Place::Elsewhere);
         }
-        let (begun, now) = (begun?, Instant::now());
+        let (begun, now) = (begun?, Now::read().monotonic);
         lanes.after_turn(&mut self.share, now.saturating_duration_since(begun), now)
     }
 

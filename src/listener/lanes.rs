@@ -2,6 +2,7 @@
 //! other costs no system call and no wake-up. No more lanes are in use than the load needs: a lane that is busy gives
 //! connections to one that is less so, and what a lower lane can do beside its own goes there.
 
+use crate::clock::Now;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::RefCell;
@@ -91,7 +92,7 @@ impl Lanes {
         Arc::new(Lanes {
             lanes: (0..count.max(1)).map(|_| Lane::default()).collect(),
             elsewhere: Handle::current(),
-            begun: Instant::now(),
+            begun: Now::read().monotonic,
             tasks,
             stop: CancellationToken::new(),
             threads: Mutex::default(),
@@ -109,7 +110,7 @@ impl Lanes {
 
     /// Where a connection begins: in the first lane with room.
     pub(super) fn begin(&self) -> Place {
-        let now = Instant::now();
+        let now = Now::read().monotonic;
         let mut loads = (0..self.lanes.len()).map(|at| (at, self.load(at, now)));
         let least = loads.clone().min_by_key(|(_, load)| *load);
         Place::Lane(loads.find(|(_, load)| *load < CROWDED).or(least).map_or(0, |(at, _)| at))
@@ -132,7 +133,7 @@ impl Lanes {
         let started = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
             let (handle, stop) = (runtime.handle().clone(), self.stop.clone());
             let thread = std::thread::Builder::new().name(format!("lane {at}")).spawn(move || {
-                let (looked, cpu) = (Instant::now(), thread_time());
+                let (looked, cpu) = (Now::read().monotonic, thread_time());
                 HERE.set(Some(Watch { me: at, number: 0, looked, cpu, moving: None }));
                 runtime.block_on(stop.cancelled());
             })?;
