@@ -45,7 +45,7 @@ class Rabbit:
         self.home, self.folder = home, folder
 
     def __enter__(self):
-        self.amqp, self.http, self.distribution = free_port(), free_port(), free_port()
+        self.amqp, self.http, self.distribution, self.names = (free_port() for _ in range(4))
         self.folder.mkdir()
         (self.folder / "plugins").write_text("[rabbitmq_management].\n")
         (self.folder / "rabbitmq.conf").write_text(
@@ -56,7 +56,7 @@ class Rabbit:
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"), "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"), "RABBITMQ_DIST_PORT": str(self.distribution),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"), "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
-            "ERL_EPMD_PORT": str(free_port()), "RABBITMQ_FEATURE_FLAGS_FILE": str(self.folder / "flags"),
+            "ERL_EPMD_PORT": str(self.names), "RABBITMQ_FEATURE_FLAGS_FILE": str(self.folder / "flags"),
             "RABBITMQ_GENERATED_CONFIG_DIR": str(self.folder / "generated"), "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_QUORUM_DIR": str(self.folder / "quorum"), "RABBITMQ_STREAM_DIR": str(self.folder / "stream"),
         }
@@ -82,6 +82,8 @@ class Rabbit:
 
     def __exit__(self, *_):
         end(self.process)
+        # Erlang's server of names, which it has started on a port of its own, outlives it.
+        subprocess.run(["epmd", "-port", str(self.names), "-kill"], capture_output=True)
         self.log.close()
 
 

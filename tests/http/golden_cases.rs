@@ -26,6 +26,7 @@ pub const CASES: &[Case] = &[
     ("GET", "/api/nodes/{node}", "/api/nodes/{node}", ""),
     ("GET", "/api/nodes/{node}", "/api/nodes/other", ""),
     ("GET", "/api/nodes/{node}/memory", "/api/nodes/{node}/memory", ""),
+    ("GET", "/api/nodes/{node}/memory/relative", "/api/nodes/{node}/memory/relative", ""),
     ("GET", "/api/nodes/{node}/memory/relative", "/api/nodes/other/memory/relative", ""),
     ("GET", "/api/vhosts", "/api/vhosts", ""),
     ("GET", "/api/vhosts/{vhost}", "/api/vhosts/golden", ""),
