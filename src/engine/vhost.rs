@@ -26,7 +26,7 @@ use crate::store::{Change, Family, keys};
 use crate::value::{Reader, Table, Value};
 use base64::Engine as _;
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -53,6 +53,8 @@ pub(super) struct Definitions {
     pub queues: HashMap<QueueId, Arc<QueueHandle>>,
     /// The same in the order of their names: a page of them must not cost more than the page.
     pub by_name: BTreeMap<Name, Arc<QueueHandle>>,
+    /// Exclusive queues, by their connections: the end of one must not cost a look at all queues.
+    owned: BTreeSet<(ConnectionId, QueueId)>,
     pub policies: PolicySets,
     /// Delayed messages, by their exchanges.
     pub delays: HashMap<Name, Arc<DelayHandle>>,
@@ -86,6 +88,7 @@ impl Vhost {
             topology,
             queues,
             by_name,
+            owned: BTreeSet::new(),
             policies,
             delays,
             metadata,
@@ -446,6 +449,9 @@ impl Vhost {
             })?;
             definitions.queues.remove(&queue.id());
             definitions.by_name.remove(queue.name());
+            if let Some(owner) = queue.definition().owner {
+                definitions.owned.remove(&(owner, queue.id()));
+            }
             let removed = definitions.topology.remove_queue(queue.name().as_str());
             definitions.forget(&removed, changes);
             self.remove_stored(by, &removed, changes);
@@ -464,8 +470,8 @@ impl Vhost {
     /// Deletes the queues that are exclusive to a connection.
     pub(super) fn delete_owned(&self, by: By<'_>, connection: ConnectionId) {
         let definitions = self.definitions.read();
-        let owned = definitions.queues.values().filter(|queue| queue.definition().owner == Some(connection));
-        let owned: Vec<Arc<QueueHandle>> = owned.cloned().collect();
+        let owned = definitions.owned.range((connection, QueueId(0))..=(connection, QueueId(u64::MAX)));
+        let owned: Vec<_> = owned.filter_map(|(_, id)| definitions.queues.get(id).cloned()).collect();
         drop(definitions);
         for queue in owned {
             // Nothing is asked of the queue, so nothing is refused.
@@ -517,6 +523,7 @@ impl Definitions {
         queue.made_at(broker.now());
         self.queues.insert(id, queue.clone());
         self.by_name.insert(queue.name().clone(), queue.clone());
+        self.owned.extend(queue.definition().owner.map(|owner| (owner, id)));
         broker.queue_added();
         Churn::note(&broker.churn().queues_created);
         queue

@@ -102,8 +102,14 @@ fn ready(request: &Request) -> Outcome {
     match request.place.control.serving() {
         Serving::Drained | Serving::Stopped => Ok(failed("the rabbit node is not currently available to serve", &[])),
         Serving::Suspended => Ok(failed("no active listeners for AMQP/AMQPS", &[])),
-        Serving::Yes => below_limit(request),
+        Serving::Yes if is_full(request) => below_limit(request),
+        Serving::Yes => fine(request),
     }
+}
+
+fn is_full(request: &Request) -> bool {
+    let limit = request.place.connection_max as usize;
+    limit > 0 && request.broker.connections().len() >= limit
 }
 
 fn below_limit(request: &Request) -> Outcome {
