@@ -29,7 +29,9 @@ impl Connection {
         match &mut self.phase {
             Phase::Open(open) if error.code().scope() == Scope::Channel && channel != 0 => {
                 open.fail_channel(channel, error);
-                tracing::warn!(connection = %self.name(), channel, error = error.text(), "channel closed");
+                let vhost = open.link.session.vhost().clone();
+                let (connection, vhost) = (self.name(), vhost.as_str());
+                tracing::warn!(%connection, ?vhost, channel, error = error.text(), "channel closed");
             }
             _ => self.close(error),
         }

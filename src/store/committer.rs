@@ -4,7 +4,7 @@
 //! The order that promises rest on: a caller appends first and reads the open epoch after; the committer moves the open
 //! epoch on before it collects. So what was appended is in the epoch that was read, or in an earlier one.
 
-use super::figures::{Commits, Figures, IoTotals};
+use super::figures::{Commits, Figures, IoTotals, Slowness};
 use super::{Change, Family, Logging, Storage, StoreError, bodies, keys, proof, records};
 use crate::broker::delayed::CollectedDelays;
 use crate::broker::identity::{DelayId, QueueId};
@@ -149,8 +149,8 @@ impl Committer {
         let (committer, last) = (self.clone(), self.done_epoch());
         let run = move || {
             let synced = Instant::now();
-            let (marked_epoch, synced_epoch) = (last, last);
-            Writer { committer, policy, steward, synced, marked_epoch, synced_epoch, unsynced: false }.run()
+            let (marked_epoch, synced_epoch, slowness) = (last, last, Slowness::default());
+            Writer { committer, policy, steward, synced, marked_epoch, synced_epoch, unsynced: false, slowness }.run()
         };
         std::thread::Builder::new().name("committer".into()).spawn(run)
     }
@@ -261,6 +261,7 @@ struct Writer {
     marked_epoch: Epoch,
     synced_epoch: Epoch,
     unsynced: bool,
+    slowness: Slowness,
 }
 
 impl Drop for Writer {
@@ -306,6 +307,13 @@ impl Writer {
             };
             let took = begun.elapsed();
             self.committer.figures.note(took, bytes);
+            if self.slowness.is_news(took, begun + took) {
+                tracing::warn!(
+                    milliseconds = took.as_millis() as u64,
+                    bytes,
+                    "a commit was slow: confirms wait for the disk"
+                );
+            }
             self.finish(epoch, synced.then_some(took));
             if short {
                 self.committer.figures.note_page_outs(work.dirty.len());

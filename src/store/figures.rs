@@ -3,10 +3,30 @@
 
 use super::committer::Epoch;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bounds, in microseconds.
 const BOUNDS: [u64; 12] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000];
+
+/// A commit that takes so long is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+/// Commits that are slow no further apart than this are told once.
+const SPELL: Duration = Duration::from_secs(60);
+
+/// When a commit was last slow.
+#[derive(Debug, Default)]
+pub(super) struct Slowness(Option<Instant>);
+
+impl Slowness {
+    /// Whether a commit that ended at `now` and took so long is to be told: the first slow one of a spell.
+    pub fn is_news(&mut self, took: Duration, now: Instant) -> bool {
+        if took < SLOW {
+            return false;
+        }
+        let last = self.0.replace(now);
+        last.is_none_or(|last| now.saturating_duration_since(last) > SPELL)
+    }
+}
 
 /// Commits by the time they took.
 #[derive(Debug, Default)]
@@ -154,6 +174,14 @@ impl Commits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spell_of_slow_commits_is_told_once() {
+        let (mut slowness, start) = (Slowness::default(), Instant::now());
+        let told = [(0, 2), (1, 900), (2, 1500), (50, 1000), (100, 1000), (161, 1000), (162, 5)]
+            .map(|(at, took)| slowness.is_news(Duration::from_millis(took), start + Duration::from_secs(at)));
+        assert_eq!(told, [false, false, true, false, false, true, false]);
+    }
 
     #[test]
     fn commits_by_their_time() {
