@@ -244,6 +244,8 @@ impl Connection {
         let mut link = Link::new(session, self.settings.clone(), capabilities, peer, tuned, self.now);
         self.introduce(&link, &tuned, &introduction);
         self.tell_opened(&link, &tuned, &introduction);
+        // What the handshake needed is more than an idle connection does.
+        self.out.shrink();
         std::mem::swap(&mut link.out, &mut self.out);
         self.deadline = None;
         self.phase = Phase::Open(Box::new(Open::new(link)));
