@@ -2,6 +2,7 @@
 
 use super::Channel;
 use super::address::{Address, is_special};
+use super::confirms::Confirms;
 use super::repeat::Whole;
 use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
@@ -251,14 +252,7 @@ impl Channel {
             self.record.gauges.uncommitted.fetch_add(1, Ordering::Relaxed);
             return transaction.publish(route, exchange_and_key, mandatory, (header, body), admitted);
         }
-        let mut tag = None;
-        if let Some(confirms) = &mut self.confirms {
-            let (sequence, first) = confirms.published();
-            tag = Some(PublishTag { channel: self.number, sequence });
-            if first {
-                link.publishers.push(self.number);
-            }
-        }
+        let tag = tag_of_next(&mut self.confirms, self.number, link);
         if route.is_empty() && mandatory {
             self.record.count(QueueKind::Classic, Count::ReturnUnroutable, 1);
             self.route.counted.dropped = self.route.counted.dropped.wrapping_sub(1);
@@ -411,6 +405,16 @@ fn names(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), AmqpError> {
         (Some(exchange), Some(key)) => Ok((text(exchange)?, key)),
         _ => Err(AmqpError::new(Code::SyntaxError, "malformed names")),
     }
+}
+
+/// Numbers a channel's next publish; None when it confirms none.
+#[inline]
+pub(super) fn tag_of_next(confirms: &mut Option<Confirms>, channel: u16, link: &mut Link) -> Option<PublishTag> {
+    let (sequence, first) = confirms.as_mut()?.published();
+    if first {
+        link.publishers.push(channel);
+    }
+    Some(PublishTag { channel, sequence })
 }
 
 #[cold]

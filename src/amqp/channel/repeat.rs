@@ -2,10 +2,9 @@
 //! one comparison with the frames of an earlier message, whose checks and route hold for them too.
 
 use super::Channel;
-use super::publish::Admitted;
+use super::publish::{Admitted, tag_of_next};
 use crate::amqp::content::Due;
 use crate::amqp::link::Link;
-use crate::engine::PublishTag;
 use crate::limits::{FRAME_OVERHEAD, REPEATED_BYTES};
 use crate::wire::frame::FRAME_END;
 use std::ops::Range;
@@ -62,14 +61,7 @@ impl Channel {
             && let Some((&FRAME_END, behind)) = behind.split_first()
             && !link.must_wait()
         {
-            let mut tag = None;
-            if let Some(confirms) = &mut self.confirms {
-                let (sequence, first) = confirms.published();
-                tag = Some(PublishTag { channel: self.number, sequence });
-                if first {
-                    link.publishers.push(self.number);
-                }
-            }
+            let tag = tag_of_next(&mut self.confirms, self.number, link);
             link.batch.push_to(link.session.broker(), queue, &admitted.parts(exchange_and_key, header, body), tag);
             rest = behind;
             count += 1;
