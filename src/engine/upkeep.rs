@@ -27,8 +27,12 @@ impl Broker {
     /// It takes its while: not to be called by a connection's task.
     ///
     /// # Errors
-    /// When the copy cannot be made there.
-    pub fn backup(&self, dir: &Path) -> Result<(), StoreError> {
-        self.committer().storage().backup(dir)
+    /// Why the copy cannot be made there.
+    pub fn backup(&self, dir: &Path) -> Result<(), String> {
+        self.committer().storage().backup(dir).map_err(|error| match error {
+            // Its own words are about the data directory.
+            StoreError::Directory(dir, fault) => format!("{dir}: {fault}"),
+            other => other.to_string(),
+        })
     }
 }

@@ -157,7 +157,7 @@ fn backup(request: &Request) -> Outcome {
     if !dir.is_absolute() {
         return Err(Failure::bad_request("dir: no absolute path"));
     }
-    request.broker.backup(dir).map_err(|error| Failure::bad_request(error.to_string()))?;
+    request.broker.backup(dir).map_err(Failure::bad_request)?;
     tracing::info!(dir = %dir.display(), "backed up");
     Ok(Answer::nothing())
 }

@@ -61,9 +61,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Whether its epoch has to be closed at `now`, and it still waits.
+    /// Whether its epoch has to be closed at `now`.
     fn is_over(&self, now: Instant) -> bool {
-        self.patience.is_none_or(|(until, _)| until <= now) && self.still_waits()
+        self.patience.is_none_or(|(until, _)| until <= now)
     }
 
     fn still_waits(&self) -> bool {
@@ -333,10 +333,10 @@ impl Writer {
         loop {
             let idle = inbox.dirty.is_empty() && inbox.definitions.is_empty();
             let now = Instant::now();
+            inbox.waiters.retain(Waiting::still_waits);
             if inbox.stop || inbox.urgent || inbox.waiters.iter().any(|waiting| waiting.is_over(now)) {
                 break;
             }
-            inbox.waiters.retain(Waiting::still_waits);
             let patient = inbox.waiters.iter().filter_map(|waiting| Some(waiting.patience?.0)).min();
             let short = self.steward.memory_is_short();
             if idle && !short && !self.unsynced && patient.is_none() {

@@ -216,6 +216,10 @@ impl Storage for RocksStorage {
 
     fn backup(&self, dir: &Path) -> Result<(), StoreError> {
         let refused = |error: std::io::Error| StoreError::Directory(dir.display().to_string(), error.to_string());
+        if dir.symlink_metadata().is_ok() {
+            let text = "it is there already: a backup makes a directory of its own".to_owned();
+            return Err(StoreError::Directory(dir.display().to_string(), text));
+        }
         if let Some(parent) = dir.parent() {
             std::fs::create_dir_all(parent).map_err(refused)?;
         }

@@ -69,7 +69,9 @@ fn a_backup_under_load_holds_every_message_confirmed_before() {
         end.store(true, Ordering::SeqCst);
         before
     });
-    assert_eq!(warren(&["backup", "--data-dir", &path("data"), &path("copies/a")]).0, 70, "it is there already");
+    let (status, text) = warren(&["backup", "--data-dir", &path("data"), &path("copies/a")]);
+    let said = format!("warren: {}: it is there already: a backup makes a directory of its own", path("copies/a"));
+    assert_eq!((status, text.trim()), (70, said.as_str()));
     let (status, text) = warren(&["restore", &path("copies/a"), &path("data")]);
     assert!(status == 70 && text.contains("not empty"), "{status} {text}");
     drop(broker);

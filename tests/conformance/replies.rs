@@ -14,6 +14,17 @@ fn declare(name: &str) -> queue::Declare {
     queue::Declare { queue: name.into(), ..Default::default() }
 }
 
+/// A client that has asked and takes answers, the server that has its question, and the name to answer to.
+fn asked() -> (Client, Client, String) {
+    let (mut client, mut server) = (open(), open());
+    let requests = queue(&mut server);
+    client.consume(CH, REPLY_TO, "", true).unwrap();
+    publish_with(&mut client, &requests, asks(), "question");
+    let request = await_message(&mut server, &requests);
+    let reply_to = request.parsed_properties().reply_to().clone().unwrap().to_string();
+    (client, server, reply_to)
+}
+
 #[test]
 fn an_answer_comes_straight_back() {
     let (mut client, mut server) = (open(), open());
@@ -36,12 +47,7 @@ fn an_answer_comes_straight_back() {
 
 #[test]
 fn the_name_tells_whether_the_requester_is_there() {
-    let (mut client, mut server) = (open(), open());
-    let requests = queue(&mut server);
-    client.consume(CH, REPLY_TO, "", true).unwrap();
-    publish_with(&mut client, &requests, asks(), "question");
-    let request = await_message(&mut server, &requests);
-    let reply_to = request.parsed_properties().reply_to().clone().unwrap().to_string();
+    let (mut client, mut server, reply_to) = asked();
     let ok = server.declare(CH, declare(&reply_to)).unwrap();
     assert_eq!((ok.queue.as_str(), ok.message_count, ok.consumer_count), (reply_to.as_str(), 0, 1));
     assert_eq!(counts(&mut server, &reply_to), (0, 1));
@@ -59,12 +65,7 @@ fn the_name_tells_whether_the_requester_is_there() {
 
 #[test]
 fn a_copy_may_be_an_answer() {
-    let (mut client, mut server) = (open(), open());
-    let requests = queue(&mut server);
-    client.consume(CH, REPLY_TO, "", true).unwrap();
-    publish_with(&mut client, &requests, asks(), "question");
-    let request = await_message(&mut server, &requests);
-    let reply_to = request.parsed_properties().reply_to().clone().unwrap().to_string();
+    let (mut client, mut server, reply_to) = asked();
     let audit = queue(&mut server);
     for (key, copy) in [(&reply_to, &audit), (&audit, &reply_to)] {
         let headers = table(&[("BCC", AMQPValue::FieldArray(vec![text(copy)].into()))]);
@@ -111,12 +112,7 @@ fn a_consumer_that_cancels_can_begin_again() {
 
 #[test]
 fn one_that_does_not_read_loses_answers_and_nothing_else() {
-    let (mut client, mut server) = (open(), open());
-    let requests = queue(&mut server);
-    client.consume(CH, REPLY_TO, "", true).unwrap();
-    publish_with(&mut client, &requests, asks(), "question");
-    let request = await_message(&mut server, &requests);
-    let reply_to = request.parsed_properties().reply_to().clone().unwrap().to_string();
+    let (mut client, mut server, reply_to) = asked();
     let body = "x".repeat(100_000);
     (0..500).for_each(|_| publish(&mut server, &reply_to, &body));
     server.sync(CH).unwrap();

@@ -228,7 +228,7 @@ impl<O: Outlet> Queue<O> {
                 let receipt = receipt.filter(|_| self.goes_straight());
                 self.enqueue(chunk, level, now, effects);
                 if let Some(receipt) = receipt {
-                    self.expect(level, receipt);
+                    self.note_receipt(level, receipt);
                 }
             }
             Command::Consume(spec) => self.consumers.add(spec),

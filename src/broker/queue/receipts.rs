@@ -64,7 +64,7 @@ impl<O: Outlet> Queue<O> {
     }
 
     /// Notes a receipt for the chunk that was just appended to a level.
-    pub(super) fn expect(&mut self, level: usize, receipt: Receipt<O>) {
+    pub(super) fn note_receipt(&mut self, level: usize, receipt: Receipt<O>) {
         let end = self.levels.at(level).next_sequence;
         if let Some((first, _)) = self.entries.range(..end).next_back() {
             self.receipts.add(*first, end, receipt);

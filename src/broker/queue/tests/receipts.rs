@@ -56,13 +56,13 @@ fn what_waits_in_the_queue_or_leaves_it_otherwise_is_the_disks() {
         // One is refused, one acknowledged; the next waits for credit.
         stage.publish(1, 2);
         stage.publish(1, 3);
-        stage.apply(Command::Discard { spans: vec![(1, 1)], consumer: None });
+        stage.apply(Command::Discard { spans: vec![(1, 1)], consumer: Some(ConsumerId(1)) });
         stage.apply(Command::Buried(vec![(1, 1)]));
         stage.settle(&[(0, 1), (2, 1)], 1);
         assert_eq!(stage.receipts(), [0; 0]);
         // Part of a chunk is refused.
         stage.publish(2, 4);
-        stage.apply(Command::Discard { spans: vec![(3, 1)], consumer: None });
+        stage.apply(Command::Discard { spans: vec![(3, 1)], consumer: Some(ConsumerId(1)) });
         stage.apply(Command::Buried(vec![(3, 1)]));
         stage.settle(&[(4, 1)], 1);
         assert_eq!(stage.receipts(), [0; 0]);
