@@ -33,10 +33,13 @@ pub struct Floor {
     pub rate: f64,
     /// CPU of the relay's process, microseconds a message.
     pub cpu: f64,
+    /// Latencies in milliseconds, of loads whose rate is given.
+    pub p50: f64,
+    pub p99: f64,
 }
 
 /// The frames of one publish.
-fn message(size: usize) -> Vec<u8> {
+pub fn message(size: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let key = b"warren.perf";
     let payload = [&b"\0\x3C\0\x28\0\0\0"[..], &[key.len() as u8], key, b"\0"].concat();
@@ -90,7 +93,7 @@ fn measure(listener: &TcpListener, load: Load, relay: u32) -> std::io::Result<Fl
     // It ends with the connection.
     let _ = blast.join();
     let messages = bytes as f64 / length as f64;
-    Ok(Floor { rate: messages / seconds, cpu: used.as_secs_f64() * 1e6 / messages.max(1.0) })
+    Ok(Floor { rate: messages / seconds, cpu: used.as_secs_f64() * 1e6 / messages.max(1.0), ..Default::default() })
 }
 
 /// Writes messages, within the window if there is one, until the other side has enough.
@@ -164,7 +167,7 @@ pub fn disk_rate(directory: &Path, size: usize, time: Duration) -> Result<f64, S
 }
 
 /// CPU time of a process so far.
-fn cpu(pid: u32) -> Duration {
+pub fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();

@@ -6,6 +6,7 @@ mod broker;
 mod figures;
 mod floor;
 mod machine;
+mod paced;
 mod peers;
 mod rows;
 
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["relay", port] => relay(port, None),
         ["relay", port, file] => relay(port, Some(PathBuf::from(file))),
+        ["relay-paced", port, pairs] => relay_paced(port, pairs, None),
+        ["relay-paced", port, pairs, file] => relay_paced(port, pairs, Some(PathBuf::from(file))),
         ["goals", ref options @ ..] => Options::read(options).and_then(|options| rows::run(&options)),
         ["peers", ref options @ ..] => Options::read(options).and_then(|options| peers::run(&options)),
         _ => Err(USAGE.to_owned()),
@@ -37,6 +40,12 @@ const USAGE: &str = "usage: goals|peers [--full] [--only TEXT] [--rounds N]";
 fn relay(port: &str, file: Option<PathBuf>) -> Result<(), String> {
     let port = port.parse().map_err(|_| format!("relay: no port: {port}"))?;
     floor::relay(port, file.as_deref())
+}
+
+fn relay_paced(port: &str, pairs: &str, file: Option<PathBuf>) -> Result<(), String> {
+    let port = port.parse().map_err(|_| format!("relay: no port: {port}"))?;
+    let pairs = pairs.parse().map_err(|_| format!("relay: no number: {pairs}"))?;
+    paced::relay(port, pairs, file.as_deref())
 }
 
 /// How much is measured.

@@ -3,8 +3,8 @@
 use crate::Options;
 use crate::broker::{Broker, Kind};
 use crate::figures::{Figures, bytes, median, micros, millis, perf, rate};
-use crate::floor::{self, Floor, Load};
-use crate::machine;
+use crate::floor::{self, Floor};
+use crate::{machine, paced};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -27,21 +27,30 @@ struct Row {
     /// The part of its report.
     part: &'static str,
     shown: Shown,
-    /// Body size and confirm window of the floor.
-    floor: Option<(usize, Option<u64>)>,
+    floor: Bottom,
 }
 
-const fn row(name: &'static str, words: &'static str, shown: Shown, floor: Option<(usize, Option<u64>)>) -> Row {
+/// What the floor does.
+#[derive(Clone, Copy, Debug)]
+enum Bottom {
+    None,
+    /// As much as it can: body size and confirm window.
+    Fast(usize, Option<u64>),
+    /// So many pairs, messages a second of all, body size, durable.
+    Paced(usize, f64, usize, bool),
+}
+
+const fn row(name: &'static str, words: &'static str, shown: Shown, floor: Bottom) -> Row {
     Row { name, words, part: "", shown, floor }
 }
 
 const ROWS: &[Row] = &[
-    row("transient 16 B, no acks", "throughput -z {time}", Shown::Rate, Some((16, None))),
+    row("transient 16 B, no acks", "throughput -z {time}", Shown::Rate, Bottom::Fast(16, None)),
     row(
         "publish only, persistent 100 B, confirms 1000",
         "throughput --publish-only --durable -f -s 100 -c 1000 -z {time}",
         Shown::Rate,
-        Some((100, Some(1000))),
+        Bottom::Fast(100, Some(1000)),
     ),
     Row {
         part: "/drain",
@@ -49,45 +58,50 @@ const ROWS: &[Row] = &[
             "drain of {count} persistent 100 B, acks of 100, prefetch 1000",
             "drain --durable -f -s 100 -c 1000 -A 100 -q 1000 -C {count}",
             Shown::Rate,
-            None,
+            Bottom::None,
         )
     },
     row(
         "durable 1 KB, confirms 1000, acks of 100, prefetch 1000",
         "throughput --durable -f -s 1024 -c 1000 -A 100 -q 1000 -z {time}",
         Shown::Rate,
-        Some((1024, Some(1000))),
+        Bottom::Fast(1024, Some(1000)),
     ),
     row(
         "durable 1 KB, one at a time",
         "throughput --durable -f -s 1024 -c 1 -A 1 -q 1 -z {time}",
         Shown::Rate,
-        Some((1024, Some(1))),
+        Bottom::Fast(1024, Some(1)),
     ),
     row(
         "10 publishers, consumers, queues, durable 256 B, confirms 500, acks of 50",
         "throughput -x 10 -y 10 --queues 10 --durable -f -s 256 -c 500 -A 50 -z {time}",
         Shown::Rate,
-        None,
+        Bottom::None,
     ),
     row(
         "everyday: 20 × 250/s, transient 256 B, ack each",
         "throughput -x 20 -y 20 --queues 20 -r 250 -s 256 -A 1 -z {time}",
         Shown::Cpu,
-        None,
+        Bottom::Paced(20, 5000.0, 256, false),
     ),
     row(
         "everyday: 20 × 100/s, durable 256 B, confirm 1, ack each",
         "throughput -x 20 -y 20 --queues 20 -r 100 --durable -f -s 256 -c 1 -A 1 -z {time}",
         Shown::Cpu,
-        None,
+        Bottom::Paced(20, 2000.0, 256, true),
     ),
-    row("latency at 5000/s, transient 64 B, ack each", "latency -z {time}", Shown::Latency, None),
+    row(
+        "latency at 5000/s, transient 64 B, ack each",
+        "latency -z {time}",
+        Shown::Latency,
+        Bottom::Paced(1, 5000.0, 64, false),
+    ),
     row(
         "latency at 2000/s, durable 64 B, confirms 1000, ack each",
         "latency -r 2000 --durable -f -c 1000 -z {time}",
         Shown::Latency,
-        None,
+        Bottom::Paced(1, 2000.0, 64, true),
     ),
 ];
 
@@ -142,9 +156,15 @@ fn fill(text: &str, options: &Options) -> String {
 }
 
 fn floor_of(row: &Row) -> Result<Option<Floor>, String> {
-    let Some((size, window)) = row.floor else { return Ok(None) };
     let directory = TempDir::with_prefix("warren-bench-").map_err(|error| format!("directory: {error}"))?;
-    floor::run(Load { size, window, time: Duration::from_secs(3) }, directory.path()).map(Some)
+    let time = Duration::from_secs(3);
+    match row.floor {
+        Bottom::None => Ok(None),
+        Bottom::Fast(size, window) => floor::run(floor::Load { size, window, time }, directory.path()).map(Some),
+        Bottom::Paced(pairs, rate, size, durable) => {
+            paced::run(paced::Load { pairs, rate, size, durable, time }, directory.path()).map(Some)
+        }
+    }
 }
 
 impl Cell {
@@ -198,7 +218,14 @@ fn print(table: &Table<'_>, options: &Options) {
         let of = |value: fn(&Floor) -> f64| median(&floors.iter().map(value).collect::<Vec<_>>());
         let floor = match floors.is_empty() {
             true => "–".to_owned(),
-            false => format!("{}, {}", rate(of(|floor| floor.rate)), micros(of(|floor| floor.cpu))),
+            false => {
+                let cpu = micros(of(|floor| floor.cpu));
+                match row.shown {
+                    Shown::Rate => format!("{}, {cpu}", rate(of(|floor| floor.rate))),
+                    Shown::Cpu => cpu,
+                    Shown::Latency => format!("{}, {cpu}", millis(of(|floor| floor.p50), of(|floor| floor.p99))),
+                }
+            }
         };
         println!("| {} | {} | {floor} |", fill(row.name, options), texts.join(" | "));
     }
