@@ -5,10 +5,12 @@ use crate::broker::identity::ConsumerId;
 use crate::broker::message::Run;
 use crate::broker::queue;
 use crate::store::committer::Waiter;
+use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use tokio::sync::Notify;
+use std::task::{Context, Poll};
 
 /// One thing for a connection.
 #[derive(Debug)]
@@ -64,7 +66,8 @@ pub struct Outbox {
     ordered: AtomicBool,
     orders: Mutex<Vec<Order>>,
     state: AtomicU8,
-    bell: Notify,
+    /// Who is woken by the bell: the task that drives the connection.
+    sleeper: AtomicWaker,
     /// The oldest receipt that some publish of the connection waits for; 0 when one waits for an epoch.
     awaited: AtomicU64,
 }
@@ -77,7 +80,7 @@ impl Default for Outbox {
             ordered,
             orders: Mutex::default(),
             state,
-            bell: Notify::new(),
+            sleeper: AtomicWaker::new(),
             awaited: AtomicU64::new(u64::MAX),
         }
     }
@@ -118,7 +121,7 @@ impl Outbox {
     /// Rings: there is an item, an epoch is done, an alarm has changed.
     pub fn ring(&self) {
         if self.state.swap(RUNG, Ordering::SeqCst) == ASLEEP {
-            self.bell.notify_one();
+            self.sleeper.wake();
         }
     }
 
@@ -142,9 +145,17 @@ impl Outbox {
         self.awaited.store(oldest, Ordering::Release);
     }
 
-    /// Waits for the bell.
+    /// Waits for the bell; to be called after [`rest`](Self::rest). One task at a time is woken.
     pub async fn rung(&self) {
-        self.bell.notified().await;
+        poll_fn(|cx| self.poll_rung(cx)).await;
+    }
+
+    /// Ready when the bell has rung; else this task is woken by it.
+    #[inline]
+    pub fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sleeper.register(cx.waker());
+        // Whoever rang before the waker was there has woken nobody.
+        if self.state.load(Ordering::SeqCst) == RUNG { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

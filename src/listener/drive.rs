@@ -10,9 +10,11 @@ use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::Outbox;
 use crate::limits::READ_BYTES;
+use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -104,8 +106,8 @@ impl Driver {
     async fn run(&mut self, surroundings: &Surroundings) -> Result<End, Gone> {
         let Surroundings { lanes, stop, .. } = surroundings;
         let mut alarm = Box::pin(tokio::time::sleep(NO_DEADLINE));
-        let mut stopping = false;
-        let mut begun = None;
+        let mut stopped = pin!(stop.cancelled());
+        let (mut stopping, mut begun) = (false, None);
         loop {
             self.write()?;
             if self.input.is_stalled() && self.connection.wants_read() {
@@ -129,14 +131,17 @@ impl Driver {
             set_alarm(&mut alarm, self.connection.deadline());
             let reads = self.connection.wants_read();
             let writes = !self.connection.output().is_empty() || self.socket.waits();
-            let event = tokio::select! {
-                ready = self.socket.readable(), if reads => ready.map(|()| Event::Readable).map_err(|_| Gone)?,
-                () = rung(outbox.as_ref()) => Event::Rung,
-                ready = self.socket.writable(), if writes => ready.map(|()| Event::Writable).map_err(|_| Gone)?,
-                () = alarm.as_mut() => Event::Alarm,
-                verdict = decided(&mut self.asked) => Event::Verdict(verdict),
-                () = stop.cancelled(), if !stopping => Event::Stop,
-            };
+            let event = poll_fn(|cx| {
+                // What is rare comes first: a socket that is always readable must not hide it.
+                if alarm.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Ok(Event::Alarm));
+                }
+                if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Ok(Event::Stop));
+                }
+                self.poll_event(cx, outbox.as_deref(), reads, writes)
+            });
+            let event = event.await?;
             let now = Now::read();
             begun = Some(now.monotonic);
             if rise(outbox.as_deref()) {
@@ -167,6 +172,31 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// What comes from outside. What waits stays registered from one turn to the next.
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: Option<&Outbox>,
+        reads: bool,
+        writes: bool,
+    ) -> Poll<Result<Event, Gone>> {
+        if let Some(asked) = &mut self.asked
+            && let Poll::Ready(verdict) = asked.as_mut().poll(cx)
+        {
+            return Poll::Ready(Ok(Event::Verdict(verdict)));
+        }
+        if reads && let Poll::Ready(ready) = self.socket.poll_readable(cx) {
+            return Poll::Ready(ready.map(|()| Event::Readable).map_err(|_| Gone));
+        }
+        if outbox.is_some_and(|outbox| outbox.poll_rung(cx).is_ready()) {
+            return Poll::Ready(Ok(Event::Rung));
+        }
+        if writes && let Poll::Ready(ready) = self.socket.poll_writable(cx) {
+            return Poll::Ready(ready.map(|()| Event::Writable).map_err(|_| Gone));
+        }
+        Poll::Pending
     }
 
     /// Where the connection is to go on, if not here. `begun`: when its turn did, if it had one.
@@ -244,20 +274,6 @@ fn set_alarm(alarm: &mut Pin<Box<Sleep>>, deadline: Option<Instant>) {
         && deadline < alarm.deadline()
     {
         alarm.as_mut().reset(deadline);
-    }
-}
-
-async fn decided(asked: &mut Option<Asked>) -> Result<Identity, Denied> {
-    match asked {
-        Some(asked) => asked.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn rung(outbox: Option<&Arc<Outbox>>) {
-    match outbox {
-        Some(outbox) => outbox.rung().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::tls::Session;
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind, Read, Result};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -112,23 +113,23 @@ impl Socket {
         self.tls.as_deref().map(|secure| &secure.session)
     }
 
-    /// Waits until [`Socket::read`] is worth a try.
+    /// Ready when [`Socket::read`] is worth a try; else this task is woken when it is.
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn readable(&self) -> Result<()> {
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match &self.tls {
-            Some(secure) if !secure.early.is_empty() || secure.session.has_ended() => Ok(()),
-            _ => self.stream.readable().await,
+            Some(secure) if !secure.early.is_empty() || secure.session.has_ended() => Poll::Ready(Ok(())),
+            _ => self.stream.poll_read_ready(cx),
         }
     }
 
-    /// Waits until [`Socket::write`] or [`Socket::flush`] is worth a try.
+    /// Ready when [`Socket::write`] or [`Socket::flush`] is worth a try; else this task is woken when it is.
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn writable(&self) -> Result<()> {
-        self.stream.writable().await
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.stream.poll_write_ready(cx)
     }
 
     /// Reads what is there into `into`, which has [`READ_BYTES`]; 0 at the end of the stream.
@@ -193,7 +194,7 @@ impl Socket {
     }
 
     async fn write_out(&mut self) {
-        let write_out = async { while self.flush().is_ok() && self.waits() && self.writable().await.is_ok() {} };
+        let write_out = async { while self.flush().is_ok() && self.waits() && self.stream.writable().await.is_ok() {} };
         // Either way nothing more is written.
         let _ = tokio::time::timeout(LAST_WRITE, write_out).await;
     }
