@@ -19,6 +19,7 @@ mod tests;
 
 pub use declare::Setting;
 pub use error::ConfigError;
+pub(crate) use file::nearest;
 pub use memory::{Watermark, memory_available};
 pub use secret::Secret;
 pub use sources::{Effective, Loaded, Override, Sources};
