@@ -33,6 +33,3 @@ pub mod store;
 pub mod tls;
 pub mod value;
 pub mod wire;
-
-/// The RabbitMQ version whose API this is: what clients look at to know what they may ask for.
-pub const RABBITMQ_VERSION: &str = "4.2.0";

@@ -57,7 +57,7 @@ impl std::fmt::Debug for Place {
     }
 }
 
-pub use crate::RABBITMQ_VERSION;
+pub use crate::limits::RABBITMQ_VERSION;
 
 /// The version of OTP that such a RabbitMQ would run on; clients only show it.
 pub const ERLANG_VERSION: &str = "27";

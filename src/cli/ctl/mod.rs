@@ -17,8 +17,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::RABBITMQ_VERSION;
 use crate::config::nearest;
+use crate::limits::RABBITMQ_VERSION;
 use api::Api;
 use line::Line;
 use lists::{List, Place};
