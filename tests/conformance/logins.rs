@@ -288,3 +288,13 @@ fn a_service_that_is_not_there_lets_nobody_in_and_keeps_nobody_out() {
     let log = broker.stderr();
     assert!(log.contains("logins: http://127.0.0.1") && !log.contains("secret-word"), "{log}");
 }
+
+#[test]
+fn the_first_user_has_the_rights_that_the_settings_give() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[auth]\ndefault_configure = \"^own-\"\ndefault_tags = []\n");
+    let mut client = open_at(broker.addr);
+    client.declare_queue(CH, "own-1", false).unwrap();
+    let closed = format!("{:?}", client.declare_queue(CH, "other", false).unwrap_err());
+    assert!(closed.contains("configure access to queue 'other' in vhost '/' refused for user 'guest'"), "{closed}");
+}

@@ -86,6 +86,15 @@ pub(super) fn read(environment: &[(String, String)], found: &mut Rabbit) -> Resu
         let listen = if host.is_empty() { port.to_owned() } else { format!("{host}:{port}") };
         found.parts.remove("listener.address");
         found.take(place.clone(), "listeners.tcp.default", &listen)?;
+        // Whoever says so is as RabbitMQ, whose other ports are of all interfaces where no key says which.
+        for (setting, key, port) in [
+            ("management.address", "management.tcp.port", "15672"),
+            ("prometheus.address", "prometheus.tcp.port", "15692"),
+        ] {
+            if !found.parts.contains_key(setting) && !found.interfaces.contains_key(setting) {
+                found.take(place.clone(), key, port)?;
+            }
+        }
     }
     Ok(())
 }

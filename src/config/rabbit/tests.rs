@@ -266,6 +266,22 @@ fn shares_of_memory_are_shares_of_what_the_file_says() {
 }
 
 #[test]
+fn whoever_names_rabbitmqs_port_has_its_other_ports() {
+    let ports = |text: &str, environment: &[(&str, &str)]| {
+        let found = load(text, environment).unwrap().config;
+        [found.management.address, found.prometheus.address]
+            .map(|addresses| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    let image = [("RABBITMQ_NODE_PORT", "5672")];
+    assert_eq!(ports("", &[]), ["127.0.0.1:15672", "127.0.0.1:15692"]);
+    assert_eq!(ports("", &image), ["[::]:15672", "[::]:15692"]);
+    let own = "management.tcp.port = 1\nmanagement.tcp.ip = 127.0.0.1\nprometheus.tcp.ip = 10.0.0.1\n";
+    assert_eq!(ports(own, &image), ["127.0.0.1:1", "10.0.0.1:15692"]);
+    let ours = [image[0], ("WARREN_MANAGEMENT_ADDRESS", "127.0.0.1:2")];
+    assert_eq!(ports("", &ours)[0], "127.0.0.1:2");
+}
+
+#[test]
 fn erlangs_terms_beside_the_file_are_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rabbitmq.conf");
