@@ -8,6 +8,7 @@ mod management;
 
 use crate::amqp::Settings;
 use crate::auth;
+use crate::broker::access::{Pattern, Permissions};
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode};
@@ -16,6 +17,7 @@ use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
 use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Lanes, Service};
+use crate::name::Name;
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
@@ -257,8 +259,15 @@ fn settings(config: &Config) -> Settings {
 fn first_start(config: &Config) -> FirstStart {
     let (vhost, hashing) = (config.auth.default_vhost.clone(), logins::hashing(config));
     let (name, password) = (config.auth.default_user.clone(), config.auth.default_password.clone());
-    let make = move || auth::user_hashed(name.as_str(), password.reveal(), &["administrator"], hashing);
-    FirstStart { vhost, user: FirstUser::new(make) }
+    let tags = config.auth.default_tags.clone();
+    let make = move || {
+        let tags: Vec<&str> = tags.iter().map(Name::as_str).collect();
+        auth::user_hashed(name.as_str(), password.reveal(), &tags, hashing)
+    };
+    let [configure, write, read] =
+        [&config.auth.default_configure, &config.auth.default_write, &config.auth.default_read]
+            .map(|text| Pattern::new(text));
+    FirstStart { vhost, user: FirstUser::new(make), permissions: Permissions { configure, write, read } }
 }
 
 /// Sets and clears the disk alarm. It clears with a tenth more than the limit, so that it does not flutter.

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use warren::amqp::{Connection, Peer, Settings};
 use warren::auth::{self, Authenticator};
-use warren::broker::access::User;
+use warren::broker::access::{Permissions, User};
 use warren::broker::queue::{QueueKind, Taken};
 use warren::clock::Now;
 use warren::engine::{Broker, FirstStart, Item, Options, Session};
@@ -227,7 +227,8 @@ fn guest() -> User {
 
 fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
     let clock = Arc::new(warren::clock::SystemClock);
-    let first_start = Some(FirstStart { vhost: Name::new("/").expect("a short name"), user: guest().into() });
+    let (vhost, permissions) = (Name::new("/").expect("a short name"), Permissions::all());
+    let first_start = Some(FirstStart { vhost, user: guest().into(), permissions });
     let (sync, connection_max, default_queue_type) = (SyncPolicy::Always, None, QueueKind::Classic);
     let options = Options {
         memory_budget,

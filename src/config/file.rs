@@ -80,7 +80,7 @@ pub(super) fn literal(key: &str, text: &str) -> Result<Input, ConfigError> {
 }
 
 /// The known candidate that needs the fewest single-character changes, if at most `most`.
-pub(super) fn nearest(word: &str, known: impl Iterator<Item = String>, most: usize) -> Option<String> {
+pub fn nearest(word: &str, known: impl Iterator<Item = String>, most: usize) -> Option<String> {
     known
         .map(|candidate| (distance(word, &candidate), candidate))
         .min()

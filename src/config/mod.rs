@@ -19,6 +19,7 @@ mod tests;
 
 pub use declare::Setting;
 pub use error::ConfigError;
+pub(crate) use file::nearest;
 pub use memory::{Watermark, memory_available};
 pub use secret::Secret;
 pub use sources::{Effective, Loaded, Override, Sources};
@@ -318,12 +319,20 @@ settings! {
 
     /// Who may log in.
     auth: AuthConfig {
-        /// The user made when there are neither users nor virtual hosts: at a first start. It is an administrator.
+        /// The user made when there are neither users nor virtual hosts: at a first start.
         default_user: Name = r#""guest""#, OneName;
+        /// That user's tags.
+        default_tags: Vec<Name> = r#"["administrator"]"#, Names;
         /// That user's password.
         default_password: Secret = r#""guest""#, Password;
-        /// The virtual host made with that user, who has all permissions there.
+        /// The virtual host made with that user.
         default_vhost: Name = r#""/""#, OneName;
+        /// Names of what that user may make and delete there, a regular expression.
+        default_configure: String = r#"".*""#, Text;
+        /// Names of what that user may write to there.
+        default_write: String = r#"".*""#, Text;
+        /// Names of what that user may read from there.
+        default_read: String = r#"".*""#, Text;
         /// The SASL mechanisms that are offered: EXTERNAL only to clients with a trusted certificate.
         mechanisms: Vec<&'static str> = r#"["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"]"#, Choices(MECHANISMS);
         /// The user as whom clients are logged in that do not say who they are (ANONYMOUS); "" for none.

@@ -32,7 +32,11 @@ impl Clock for OwnClock {
 }
 
 fn start(storage: &Arc<MemoryStorage>, clock: &Arc<OwnClock>) -> Arc<Broker> {
-    let first_start = Some(FirstStart { vhost: name("/"), user: user().into() });
+    let first_start = Some(FirstStart {
+        vhost: name("/"),
+        user: user().into(),
+        permissions: crate::broker::access::Permissions::all(),
+    });
     let options = Options {
         memory_budget: 1 << 30,
         held_publishes: 0,

@@ -12,7 +12,7 @@ use super::queue_handle::QueueHandle;
 use super::relay::Relay;
 use super::stored;
 use super::vhost::Vhost;
-use crate::broker::access::{Permissions, Users, VhostLimits, VhostMetadata};
+use crate::broker::access::{Users, VhostLimits, VhostMetadata};
 use crate::broker::identity::{DelayId, QueueId};
 use crate::broker::queue::Command;
 use crate::broker::topology::Topology;
@@ -170,14 +170,13 @@ impl Restored {
             changes.push(catalog::put_vhost(&name, &metadata, &limits));
             self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata.clone(), limits));
         }
-        if let Some(FirstStart { vhost, user }) = first {
+        if let Some(FirstStart { vhost, user, permissions }) = first {
             let user = user.make().map_err(|fault| StoreError::Failed(format!("the first user: {fault}")))?;
-            let permissions = Permissions::all();
             changes.push(catalog::put_user(&user));
-            changes.push(catalog::put_permissions(vhost, &user.name, Some(&permissions)));
+            changes.push(catalog::put_permissions(vhost, &user.name, Some(permissions)));
             let name = user.name.clone();
             self.users.put(user);
-            self.users.set_permissions(name.as_str(), vhost, Some(permissions));
+            self.users.set_permissions(name.as_str(), vhost, Some(permissions.clone()));
         }
         Ok(changes)
     }

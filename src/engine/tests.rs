@@ -28,7 +28,11 @@ pub(super) fn user() -> User {
 }
 
 fn first_start() -> FirstStart {
-    FirstStart { vhost: Name::new("/").unwrap(), user: user().into() }
+    FirstStart {
+        vhost: Name::new("/").unwrap(),
+        user: user().into(),
+        permissions: crate::broker::access::Permissions::all(),
+    }
 }
 
 pub(super) fn declare(session: &Session, name: &str) {

@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, Failure, Outcome};
 use super::json;
+use super::place::RABBITMQ_VERSION;
 use super::request::Request;
 use super::route::{Needs, Route, Type, get, post, put};
 use serde_json::{Value as Json, json};
@@ -112,6 +113,7 @@ fn node(request: &Request) -> Outcome {
         "serving": place.control.serving().name(),
         "os_pid": std::process::id(),
         "version": place.version,
+        "rabbitmq_version": RABBITMQ_VERSION,
         "uptime": place.uptime_ms(),
         "data_dir": place.data_dir,
     })))

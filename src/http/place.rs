@@ -57,8 +57,7 @@ impl std::fmt::Debug for Place {
     }
 }
 
-/// The RabbitMQ version whose API this is: what clients look at to know what they may ask for.
-pub const RABBITMQ_VERSION: &str = "4.2.0";
+pub use crate::limits::RABBITMQ_VERSION;
 
 /// The version of OTP that such a RabbitMQ would run on; clients only show it.
 pub const ERLANG_VERSION: &str = "27";

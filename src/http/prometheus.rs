@@ -82,13 +82,18 @@ pub(super) fn per_object(request: &Request) -> Outcome {
 
 /// `/metrics/detailed?family=F&vhost=V&queue=REGEX`: of the families that are asked for.
 pub(super) fn detailed(request: &Request) -> Outcome {
+    let mut whole = Exposition::new("rabbitmq_");
+    identity(request, &mut whole, "detailed");
     let mut out = Exposition::new("rabbitmq_detailed_");
-    identity(request, &mut out, "detailed");
     let chosen = objects::Chosen::of(request)?;
-    let wanted: Vec<&str> =
+    let mut wanted: Vec<&str> =
         request.query.iter().filter(|(key, _)| key == "family").map(|(_, value)| value.as_str()).collect();
+    if wanted.contains(&"queue_metrics") {
+        // It has these figures, too: a name that is told twice is none.
+        wanted.retain(|family| *family != "queue_consumer_count");
+    }
     FAMILIES.iter().filter(|(name, _)| wanted.contains(name)).for_each(|(_, write)| write(request, &mut out, &chosen));
-    let mut text = out.finish();
+    let mut text = whole.finish() + &out.finish();
     let mut cluster = Exposition::new("rabbitmq_cluster_");
     if wanted.contains(&"vhost_status") {
         cluster.family("vhost_status", Kind::Gauge, "Whether a virtual host runs");

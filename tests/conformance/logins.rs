@@ -9,6 +9,7 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -116,6 +117,23 @@ fn service(allows: &'static [&'static str]) -> String {
 
 /// The same; what it allows may change.
 fn changing_service(allows: Arc<Mutex<&'static [&'static str]>>) -> String {
+    deciding_service(move |line| allows.lock().unwrap().iter().any(|part| line.contains(part)))
+}
+
+/// A service that tells of each question for a resource, and allows it when whoever holds the other end lets go.
+fn waiting_service() -> (String, Receiver<()>, Sender<()>) {
+    let ((asks, asked), (tells, told)) = (channel(), channel());
+    let url = deciding_service(move |line| {
+        if line.contains("/resource") {
+            let _ = asks.send(());
+            let _ = told.recv_timeout(Duration::from_secs(60));
+        }
+        true
+    });
+    (url, asked, tells)
+}
+
+fn deciding_service(allows: impl Fn(&str) -> bool + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -126,8 +144,7 @@ fn changing_service(allows: Arc<Mutex<&'static [&'static str]>>) -> String {
             while stream.read_line(&mut header).unwrap() > 2 {
                 header.clear();
             }
-            let allowed = allows.lock().unwrap().iter().any(|part| line.contains(part));
-            let answer = if allowed { "allow" } else { "deny" };
+            let answer = if allows(&line) { "allow" } else { "deny" };
             let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", answer.len());
             stream.get_mut().write_all((head + answer).as_bytes()).unwrap();
         }
@@ -238,6 +255,29 @@ fn an_outside_service_decides() {
 }
 
 #[test]
+fn whose_rights_are_asked_of_a_service_keeps_nobody_else_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, asked, tells) = waiting_service();
+    let urls = service_urls(&url);
+    let config = format!(
+        "[auth]\nbackends = [\"internal\", \"http\"]\n[auth_http]\ntimeout = \"60s\"\ncache_ttl = \"0s\"\n{urls}"
+    );
+    let broker = broker_with(dir.path(), &config);
+    // Connections begin in the same lane.
+    let mut other = open_at(broker.addr);
+    let mut asks = open_with(broker.addr, &options("app", "right"));
+    let name = queue(&mut other);
+    let declares = std::thread::spawn(move || asks.declare_queue(CH, "q", false).map(drop));
+    asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    // The service is asked, and has not answered.
+    publish(&mut other, &name, "m");
+    assert_eq!(drain(&mut other, &name), ["m"]);
+    assert!(!declares.is_finished());
+    drop(tells);
+    declares.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_service_that_is_not_there_lets_nobody_in_and_keeps_nobody_out() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = format!("user_url = \"http://127.0.0.1:{}/user\"\n", free_port());
@@ -247,4 +287,14 @@ fn a_service_that_is_not_there_lets_nobody_in_and_keeps_nobody_out() {
     refused(broker.addr, "app", "secret-word");
     let log = broker.stderr();
     assert!(log.contains("logins: http://127.0.0.1") && !log.contains("secret-word"), "{log}");
+}
+
+#[test]
+fn the_first_user_has_the_rights_that_the_settings_give() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker_with(dir.path(), "[auth]\ndefault_configure = \"^own-\"\ndefault_tags = []\n");
+    let mut client = open_at(broker.addr);
+    client.declare_queue(CH, "own-1", false).unwrap();
+    let closed = format!("{:?}", client.declare_queue(CH, "other", false).unwrap_err());
+    assert!(closed.contains("configure access to queue 'other' in vhost '/' refused for user 'guest'"), "{closed}");
 }

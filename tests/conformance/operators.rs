@@ -163,7 +163,7 @@ fn limits_and_the_log_change_while_the_node_runs() {
     eventually("no memory is an alarm", || alarms() == 69);
     ctl(&["set_vm_memory_high_watermark", "absolute", "123MiB"]);
     eventually("there is some", || alarms() == 0);
-    assert!(ctl(&["status"]).contains("vm_memory_high_watermark_limit\t128974848\n"));
+    assert!(ctl(&["status", "--unit", "bytes"]).contains("high watermark setting: computed to: 128974848 bytes\n"));
     ctl(&["set_log_level", "error"]);
     open_at(broker.addr);
     ctl(&["set_log_level", "info"]);

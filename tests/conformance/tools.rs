@@ -59,7 +59,7 @@ fn a_day_with_rabbitmqctl() {
     let closed = format!("{:?}", client.recv());
     assert!(closed.contains("CONNECTION_FORCED") && closed.contains("enough"), "{closed}");
     ok(&["delete_queue", "-p", "v", "tasks"]);
-    assert_eq!(ctl(&["delete_queue", "-p", "v", "tasks"]).0, 65);
+    assert_eq!(ctl(&["delete_queue", "-p", "v", "tasks"]).0, 64);
     ok(&["delete_vhost", "v"]);
     ok(&["delete_user", "app"]);
     let (status, text) = ctl(&["delete_user", "app"]);

@@ -154,6 +154,11 @@ fn counted_by_protocol_and_queue_type() {
     assert_eq!(value(&coarse, "rabbitmq_detailed_queue_messages{vhost=\"/\",queue=\"p-q\"}"), 1.0);
     assert_eq!(value(&coarse, "rabbitmq_cluster_vhost_status{vhost=\"/\"}"), 1.0);
     assert!(!coarse.iter().any(|(key, _)| key.contains("channel")));
+    // What two families have is told once, and whose figures these are as everywhere.
+    let both = api.get("/metrics/detailed?family=queue_consumer_count&family=queue_metrics").body;
+    let told = |what: &str| both.lines().filter(|line| line.starts_with(what)).count();
+    assert_eq!(told("# TYPE rabbitmq_detailed_queue_consumers "), 1);
+    assert_eq!((told("rabbitmq_identity_info{"), told("rabbitmq_build_info{")), (1, 1));
     let none = |query: &str| !detailed(query).iter().any(|(key, _)| key.contains("queue=\""));
     assert!(
         none("family=queue_coarse_metrics&vhost=other")

@@ -61,6 +61,7 @@ pub fn first_start() -> FirstStart {
     FirstStart {
         vhost: Name::new("/").unwrap(),
         user: auth::user("guest", "guest", &["administrator"]).unwrap().into(),
+        permissions: crate::broker::access::Permissions::all(),
     }
 }
 

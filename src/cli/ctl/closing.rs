@@ -3,7 +3,7 @@
 use super::api::{Answer, Api, encoded};
 use super::changes::{Command, names};
 use super::line::Line;
-use super::{Failure, Said, Told, done, must};
+use super::outcome::{Failure, Said, Told, UNAVAILABLE, done, must};
 use crate::cli::progress::Share;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const COMMANDS: &[Command] = &[
     ("close_connection", 2..=2, |api, line| {
         let (name, reason) = (line.argument(0), line.argument(1));
-        let missing = Failure::data(&format!("connection {name} does not exist"));
+        let missing = Failure::new(UNAVAILABLE, format!("connection {name} does not exist"));
         done(must(close(api, name, reason)?, missing)?, &format!("Closing connection {name}, reason: {reason}..."))
     }),
     ("close_all_connections", 1..=1, |api, line| {
@@ -19,8 +19,8 @@ pub(super) const COMMANDS: &[Command] = &[
         let limit = number(line, "limit")?.filter(|limit| *limit > 0);
         let (path, banner) = match (line.has("global"), limit) {
             (true, _) => ("connections".to_owned(), format!("all connections to node {}", super::node::name(api)?)),
-            (false, None) => (of_vhost(vhost), format!("all connections to vhost {vhost}")),
-            (false, Some(limit)) => (of_vhost(vhost), format!("{limit} connections to vhost {vhost}")),
+            (false, None) => (of_vhost(vhost), format!("all connections in vhost {vhost}")),
+            (false, Some(limit)) => (of_vhost(vhost), format!("{limit} connections in vhost {vhost}")),
         };
         let banner = format!("Closing {banner}, reason: {reason}...");
         close_all(api, line, &path, (limit.filter(|_| !line.has("global")), reason), banner)
@@ -45,7 +45,7 @@ fn of_vhost(vhost: &str) -> String {
 fn number(line: &Line, option: &str) -> Result<Option<u64>, Failure> {
     let given = line.option(option).map(str::parse::<u64>).transpose();
     given.map_err(|_| {
-        Failure::usage(&format!(
+        Failure::usage(format!(
             "Invalid options for this command:\n--{option} : {}",
             line.option(option).unwrap_or_default()
         ))
@@ -65,5 +65,5 @@ fn close_all(api: &Api, line: &Line, list: &str, (limit, reason): (Option<u64>, 
         close(api, name, reason)?;
         share.show(done as u64 + 1, names.len() as u64);
     }
-    Ok(Said { after: format!("Closed {} connections", names.len()), ..Said::doing(banner) })
+    Ok(Said::doing(banner).then(format!("Closed {} connections", names.len())))
 }

@@ -9,6 +9,8 @@ pub(super) enum Format {
     #[default]
     Plain,
     Json,
+    /// An object a line.
+    JsonStream,
     Csv,
     Pretty,
 }
@@ -16,7 +18,7 @@ pub(super) enum Format {
 impl Format {
     /// Whether programs read it: then nothing else is printed.
     pub fn is_for_programs(self) -> bool {
-        matches!(self, Format::Json | Format::Csv)
+        matches!(self, Format::Json | Format::JsonStream | Format::Csv)
     }
 }
 
@@ -47,6 +49,16 @@ impl Line {
     /// Whether such an option is there.
     pub fn has(&self, name: &str) -> bool {
         self.option(name).is_some_and(|value| value != "false")
+    }
+
+    /// A command and nothing else.
+    pub fn bare(command: String) -> Line {
+        Line { command, ..Line::default() }
+    }
+
+    /// Whether nothing is said of what is being done.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet || self.silent || self.format.is_for_programs()
     }
 
     /// The virtual host that the command is about.
@@ -86,6 +98,11 @@ const WITH_VALUE: &[(&str, &str)] = &[
     ("erlang-cookie", ""),
     ("pid", "-P"),
     ("pattern", ""),
+    ("vhost-pattern", ""),
+    ("queue-pattern", ""),
+    ("format", ""),
+    ("address-family", ""),
+    ("address", ""),
 ];
 
 /// Options that have none, with their short names. Other unknown ones are refused.
@@ -117,6 +134,10 @@ const FLAGS: &[(&str, &str)] = &[
     ("warnings-only", ""),
     ("version", ""),
     ("list-nodes", ""),
+    ("skip-if-unchanged", ""),
+    ("details", ""),
+    ("opt-in", ""),
+    ("used", ""),
     ("table-headers", ""),
 ];
 
@@ -177,7 +198,8 @@ impl Line {
             "timeout" => self.timeout = timeout(value)?,
             "formatter" => {
                 self.format = match value {
-                    "json" | "json_stream" => Format::Json,
+                    "json" => Format::Json,
+                    "json_stream" => Format::JsonStream,
                     "csv" => Format::Csv,
                     "pretty_table" => Format::Pretty,
                     "table" | "string" | "string_per_line" | "plain" | "report" | "erlang" => Format::Plain,

@@ -20,6 +20,13 @@ pub(super) struct List {
     pub arguments: usize,
 }
 
+/// A virtual host or a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    Vhost(&'a str),
+    User(&'a str),
+}
+
 const fn list(
     command: &'static str,
     path: &'static str,
@@ -224,7 +231,6 @@ pub(super) const LISTS: &[List] = &[
     ),
     list("list_vhost_limits", "vhost-limits", "Listing limits for vhost \"{vhost}\" ...", &["vhost", "limits"]),
     list("list_user_limits", "user-limits", "Listing limits for all users ...", &["user", "limits"]),
-    list("listeners", "overview", "Interface and port listeners ...", &["interface", "port", "protocol", "purpose"]),
 ];
 
 impl List {
@@ -260,16 +266,32 @@ impl List {
 
     /// What is said before.
     pub fn banner(&self, line: &Line) -> String {
+        match (self.command, line.has("global")) {
+            ("list_vhost_limits", true) => return "Listing limits for all vhosts ...".to_owned(),
+            ("list_user_limits", false) => return format!("Listing limits for user \"{}\" ...", user(line)),
+            _ => {}
+        }
         self.banner.replace("{vhost}", line.vhost()).replace("{0}", line.argument(0))
+    }
+
+    /// What has to be there for the rows that are picked out of all.
+    pub fn place<'a>(&self, line: &'a Line) -> Option<Place<'a>> {
+        match self.command {
+            "list_parameters" => Some(Place::Vhost(line.vhost())),
+            "list_vhost_limits" if !line.has("global") => Some(Place::Vhost(line.vhost())),
+            "list_user_limits" => line.option("user").filter(|_| !line.has("global")).map(Place::User),
+            _ => None,
+        }
+    }
+
+    /// Whether what is asked for is no list, but the limits of one virtual host or user.
+    pub fn is_of_one(&self, line: &Line) -> bool {
+        ["list_vhost_limits", "list_user_limits"].contains(&self.command) && !line.has("global")
     }
 
     /// The rows in an answer.
     pub fn rows(&self, line: &Line, answer: &Value) -> Vec<Map<String, Value>> {
-        let list = match (self.command, answer) {
-            ("listeners", answer) => answer.get("listeners").unwrap_or(&Value::Null),
-            (_, answer) => answer,
-        };
-        let rows = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
         let rows = rows.iter().filter_map(Value::as_object).filter(|row| self.concerns(line, row));
         rows.map(|row| self.row(row)).collect()
     }
@@ -280,7 +302,7 @@ impl List {
         match self.command {
             "list_parameters" => is("vhost", line.vhost()),
             "list_vhost_limits" => line.has("global") || is("vhost", line.vhost()),
-            "list_user_limits" => line.option("user").is_none_or(|user| is("user", user)),
+            "list_user_limits" => line.has("global") || is("user", user(line)),
             _ => true,
         }
     }
@@ -328,14 +350,15 @@ impl List {
                 name("pid", &["node"]);
                 name("exclusive_consumer_tag", &["exclusive_consumer_tag"]);
             }
-            "listeners" => {
-                name("interface", &["ip_address"]);
-                name("purpose", &["protocol"]);
-            }
             _ => {}
         }
         out
     }
+}
+
+/// Whose limits are asked for, where no user is named: RabbitMQ's choice.
+fn user(line: &Line) -> &str {
+    line.option("user").unwrap_or("guest")
 }
 
 #[cfg(test)]
@@ -368,9 +391,6 @@ mod tests {
         assert_eq!((&consumers[0]["queue_name"], &consumers[0]["channel_pid"]), (&json!("q"), &json!("c")));
         let bindings = rows("list_bindings", json!([{"source": "", "destination": "q", "destination_type": "queue"}]));
         assert_eq!((&bindings[0]["source_kind"], &bindings[0]["destination_name"]), (&json!("exchange"), &json!("q")));
-        let listeners =
-            rows("listeners", json!({"listeners": [{"ip_address": "::", "port": 5672, "protocol": "amqp"}]}));
-        assert_eq!(listeners[0]["interface"], "::");
         assert_eq!(rows("list_connections", json!([{"name": "a:1 -> b:2"}]))[0]["pid"], "a:1 -> b:2");
         let limits = json!([{"vhost": "/", "value": {"max-queues": 1}}, {"vhost": "v", "value": {}}]);
         let own = rows("list_vhost_limits", limits);

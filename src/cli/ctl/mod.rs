@@ -9,25 +9,22 @@ mod closing;
 mod line;
 mod lists;
 mod node;
+mod outcome;
 mod plugins;
 mod refused;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use api::{Answer, Api, Silence};
+use crate::config::nearest;
+use crate::limits::RABBITMQ_VERSION;
+use api::Api;
 use line::Line;
-use lists::List;
-use serde_json::Value;
+use lists::{List, Place};
+use outcome::{Failure, SOFTWARE, Said, USAGE, must};
+use serde_json::json;
 use std::path::PathBuf;
-
-/// Exit codes, of sysexits.h as RabbitMQ's tools use them.
-const USAGE: u8 = 64;
-const DATA: u8 = 65;
-const NO_USER: u8 = 67;
-const UNAVAILABLE: u8 = 69;
-const SOFTWARE: u8 = 70;
-const TEMPORARY: u8 = 75;
 
 /// Names under which the program is one of RabbitMQ's tools.
 const TOOLS: &[&str] = &[
@@ -45,84 +42,6 @@ pub(super) const SOCKET: &str = "control.sock";
 /// Where the node's socket is looked for when no variable names it.
 const SOCKETS: &[&str] = &["/var/lib/warren/control.sock", "data/control.sock"];
 
-/// What a command says.
-#[derive(Debug, Default, PartialEq)]
-struct Said {
-    /// What it is about to do: for people.
-    before: String,
-    /// What it has found.
-    value: Value,
-    /// What it has done: for people.
-    after: String,
-}
-
-impl Said {
-    fn doing(before: String) -> Said {
-        Said { before, ..Said::default() }
-    }
-}
-
-/// Why a command has failed.
-#[derive(Clone, Debug, PartialEq)]
-struct Failure {
-    status: u8,
-    text: String,
-}
-
-impl Failure {
-    fn data(text: &str) -> Failure {
-        Failure { status: DATA, text: text.to_owned() }
-    }
-
-    /// A command line that is wrong.
-    fn usage(text: &str) -> Failure {
-        Failure { status: USAGE, text: text.to_owned() }
-    }
-
-    /// The node has been stopped (`stop_app`).
-    fn stopped() -> Failure {
-        Failure::usage(
-            "this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.",
-        )
-    }
-}
-
-impl From<Silence> for Failure {
-    fn from(silence: Silence) -> Failure {
-        match silence {
-            Silence::Late => Failure { status: TEMPORARY, text: "operation on node timed out".to_owned() },
-            Silence::Down(reason) => Failure {
-                status: UNAVAILABLE,
-                text: format!("unable to perform an operation on the node: it does not run, or not here ({reason})"),
-            },
-        }
-    }
-}
-
-type Told = Result<Said, Failure>;
-
-/// An answer that is one; `missing` when there is nothing there.
-fn must(answer: Answer, missing: Failure) -> Result<Value, Failure> {
-    match answer {
-        Answer::Done(value) => Ok(value),
-        Answer::NotFound => Err(missing),
-        Answer::Refused(400, reason) => Err(Failure::data(&reason)),
-        Answer::Refused(503, reason) if is_stopped(&reason) => Err(Failure::stopped()),
-        Answer::Refused(503, reason) => Err(Failure { status: UNAVAILABLE, text: reason }),
-        Answer::Refused(_, reason) => Err(Failure { status: SOFTWARE, text: reason }),
-    }
-}
-
-/// Whether a node refuses because it has been stopped.
-fn is_stopped(reason: &str) -> bool {
-    reason.contains("requires the 'rabbit' app")
-}
-
-/// It was done: nothing more to say than what.
-fn done(_: Value, before: &str) -> Told {
-    Ok(Said::doing(before.to_owned()))
-}
-
 /// The tool that a program's name stands for.
 pub(super) fn tool(program: &str) -> Option<&'static str> {
     let name = program.rsplit('/').next().unwrap_or(program);
@@ -133,20 +52,28 @@ pub(super) fn tool(program: &str) -> Option<&'static str> {
 pub(super) fn run(tool: &'static str, words: &[String], environment: &[(String, String)]) -> super::Stop {
     let line = match line::read(words) {
         Ok(line) => line,
-        Err(fault) => return stop(USAGE, format!("Error (argument validation): {fault}\n")),
+        // Whoever asks for what is not there learns that first, whatever options it has.
+        Err(fault) => match refused::named(words) {
+            Some(command) => Line::bare(command),
+            None => return stop(USAGE, Failure::usage(fault).print(&Line::default())),
+        },
     };
-    if line.has("version") || line.command == "version" {
+    if line.has("version") {
         return stop(0, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    }
+    // Scripts learn by it what the tools can do.
+    if line.command == "version" {
+        let facts = json!({"result": "ok", "value": {"version": RABBITMQ_VERSION}});
+        return stop(0, Said::default().found(RABBITMQ_VERSION).facts(facts).print(&line, ""));
     }
     if line.help || line.command == "help" || line.command.is_empty() {
         let status = if line.command.is_empty() && !line.help { USAGE } else { 0 };
         return stop(status, usage(tool));
     }
-    let told = if tool == "rabbitmq-plugins" { plugins::run(&line) } else { dispatch(&line, environment) };
+    let told = if tool == "rabbitmq-plugins" { plugins::run(&line) } else { dispatch(tool, &line, environment) };
     match told {
         Ok(text) => stop(0, text),
-        Err(Failure { status: USAGE, text }) => stop(USAGE, format!("Error (argument validation): {text}\n")),
-        Err(failure) => stop(failure.status, format!("Error:\n{}\n", failure.text)),
+        Err(failure) => stop(failure.status, failure.print(&line)),
     }
 }
 
@@ -155,14 +82,10 @@ fn stop(status: u8, text: String) -> super::Stop {
 }
 
 fn usage(tool: &str) -> String {
-    let commands = commands().map(|(name, ..)| *name);
-    let mut commands: Vec<&str> = commands.chain(lists::LISTS.iter().map(|list| list.command)).collect();
-    if tool == "rabbitmq-plugins" {
-        commands = plugins::COMMANDS.to_vec();
-    }
+    let mut commands = known(tool);
     commands.sort_unstable();
-    let options =
-        "[--node <node>] [--timeout <seconds>] [--formatter table|json|csv|pretty_table] [--quiet] [--silent]";
+    let options = "[--node <node>] [--timeout <seconds>] [--formatter table|json|json_stream|csv|pretty_table] [--quiet] \
+                   [--silent] [--dry-run]";
     let mut not_here: Vec<&str> = Vec::new();
     if tool != "rabbitmq-plugins" {
         not_here.extend(refused::COMMANDS.iter().map(|(name, _)| *name));
@@ -173,43 +96,79 @@ fn usage(tool: &str) -> String {
     format!("Usage\n\n{tool} {options} <command> [<arguments>]\n\nCommands\n\n   {commands}\n{not_here}")
 }
 
-/// All commands but lists.
-fn commands() -> impl Iterator<Item = &'static changes::Command> {
-    changes::COMMANDS.iter().chain(checks::COMMANDS).chain(closing::COMMANDS).chain(node::COMMANDS)
+/// All commands that a tool carries out.
+fn known(tool: &str) -> Vec<&'static str> {
+    if tool == "rabbitmq-plugins" {
+        return plugins::COMMANDS.to_vec();
+    }
+    let commands = commands().map(|(name, ..)| *name);
+    commands.chain(lists::LISTS.iter().map(|list| list.command)).collect()
 }
 
-fn dispatch(line: &Line, environment: &[(String, String)]) -> Result<String, Failure> {
+/// All commands but lists.
+fn commands() -> impl Iterator<Item = &'static changes::Command> {
+    let looks = checks::COMMANDS.iter().chain(status::COMMANDS);
+    changes::COMMANDS.iter().chain(looks).chain(closing::COMMANDS).chain(node::COMMANDS)
+}
+
+/// Nobody knows the command.
+fn unknown(tool: &str, command: &str) -> String {
+    let known = known(tool).into_iter().map(str::to_owned);
+    let meant = nearest(command, known, 3).map(|name| format!("\nDid you mean '{name}'? ")).unwrap_or_default();
+    format!("Command '{command}' not found. {meant}")
+}
+
+fn dispatch(tool: &str, line: &Line, environment: &[(String, String)]) -> Result<String, Failure> {
     let api = Api { socket: socket(environment), timeout: line.timeout };
-    if let Some(list) = List::of(&line.command) {
+    let list = List::of(&line.command);
+    let command = commands().find(|(name, ..)| *name == line.command);
+    if list.is_none() && command.is_none() {
+        return Err(match refused::why(&line.command) {
+            Some(why) => Failure::new(SOFTWARE, format!("this command is not supported: {why}")),
+            None => Failure::usage(unknown(tool, &line.command)),
+        });
+    }
+    node::check_named(&api, line)?;
+    if let Some(list) = list {
         return print_list(&api, line, list);
     }
-    let Some((_, arguments, run)) = commands().find(|(name, ..)| *name == line.command) else {
-        return Err(match refused::why(&line.command) {
-            Some(why) => Failure { status: SOFTWARE, text: format!("this command is not supported: {why}") },
-            None => Failure::usage(&format!("Command '{}' not found. ", line.command)),
-        });
-    };
+    let Some((_, arguments, run)) = command else { return Ok(String::new()) };
     if !arguments.contains(&line.arguments.len()) {
         let fault = if line.arguments.len() < *arguments.start() { "not enough" } else { "too many" };
-        return Err(Failure::usage(&format!("{fault} arguments.")));
+        return Err(Failure::usage(format!("{fault} arguments.")));
+    }
+    if line.has("dry-run") {
+        return Ok(String::new());
     }
     let said = run(&api, line)?;
-    let quiet = line.quiet || line.silent || line.format.is_for_programs();
-    let people = |text: &str| if quiet || text.is_empty() { String::new() } else { format!("{text}\n") };
-    Ok(people(&said.before) + &table::value_or_nothing(line, &said.value) + &people(&said.after))
+    let node = if line.format.is_json() { node::name(&api).unwrap_or_default() } else { String::new() };
+    Ok(said.print(line, &node))
 }
 
 fn print_list(api: &Api, line: &Line, list: &List) -> Result<String, Failure> {
-    let unknown = |names: String| Failure::usage(&format!("Info key(s) {names} are not supported"));
+    let unknown = |names: String| Failure::usage(format!("Info key(s) {names} are not supported"));
     if line.arguments.len() < list.arguments {
         return Err(Failure::usage("not enough arguments."));
     }
     let columns = list.columns(line).map_err(unknown)?;
+    let banner = if line.is_quiet() { String::new() } else { list.banner(line) + "\n" };
+    if line.has("dry-run") {
+        return Ok(banner);
+    }
     let missing = if list.arguments > 0 { changes::no_user(line.argument(0)) } else { changes::no_vhost(line.vhost()) };
+    // Where all are asked for, nothing says that there is no such place.
+    match list.place(line) {
+        Some(Place::Vhost(vhost)) => drop(changes::check_vhost(api, vhost)?),
+        Some(Place::User(user)) => drop(changes::check_user(api, user)?),
+        None => {}
+    }
     let asked = list.path(line) + &list.query(&columns);
     let rows = list.rows(line, &must(api.get(&asked)?, missing)?);
-    let quiet = line.quiet || line.silent || line.format.is_for_programs();
-    let banner = if quiet { String::new() } else { list.banner(line) + "\n" };
+    if list.is_of_one(line) {
+        let limits = rows.first().and_then(|row| row.get("limits")).cloned().unwrap_or_else(|| "{}".into());
+        let facts = json!({"result": "ok", "value": limits});
+        return Ok(banner + &Said::default().found(limits).facts(facts).print(line, ""));
+    }
     Ok(banner + &table::rows(line, &columns, &rows))
 }
 

@@ -10,19 +10,18 @@ pub(super) fn rows(line: &Line, columns: &[&str], rows: &[Map<String, Value>]) -
         columns.iter().map(|column| text(row.get(*column).unwrap_or(&Value::Null))).collect()
     };
     match line.format {
-        Format::Json => {
+        Format::Json | Format::JsonStream => {
             let pick = |row: &Map<String, Value>| {
                 let pairs = columns.iter().map(|column| {
                     ((*column).to_owned(), row.get(*column).cloned().unwrap_or_else(|| Value::String(String::new())))
                 });
                 Value::Object(pairs.collect())
             };
-            let rows: Vec<String> = rows.iter().map(|row| pick(row).to_string()).collect();
-            format!("[\n{}]\n", if rows.is_empty() { String::new() } else { rows.join("\n,") + "\n" })
+            let rows: Vec<String> = rows.iter().map(|row| pick(row).to_string() + "\n").collect();
+            if line.format == Format::JsonStream { rows.concat() } else { format!("[\n{}]\n", rows.join(",")) }
         }
         Format::Csv => {
-            let line =
-                |cells: Vec<String>| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n";
+            let line = |cells: Vec<String>| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\n";
             let header = columns.iter().map(|column| (*column).to_owned()).collect();
             let body: String = rows.iter().map(|row| line(cells(row))).collect();
             if headers { line(header) + &body } else { body }
@@ -35,20 +34,16 @@ pub(super) fn rows(line: &Line, columns: &[&str], rows: &[Map<String, Value>]) -
     }
 }
 
-/// Prints a value that is no list of rows.
-pub(super) fn value(line: &Line, value: &Value) -> String {
-    match (line.format, value) {
-        (Format::Json, value) => value.to_string() + "\n",
-        (_, Value::Null) => String::new(),
-        (_, Value::Object(map)) => map.iter().map(|(key, value)| format!("{key}\t{}\n", text(value))).collect(),
-        (_, Value::Array(items)) => items.iter().map(|item| text(item) + "\n").collect(),
-        (_, value) => text(value) + "\n",
+/// Prints a value that is no list of rows, for people; nothing if nothing was found.
+pub(super) fn value(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Object(map) => map.iter().map(|(key, value)| format!("{key}\t{}\n", text(value))).collect(),
+        Value::Array(items) => items.iter().map(|item| text(item) + "\n").collect(),
+        // More than one line of it: as it is.
+        Value::String(text) => format!("{text}\n"),
+        value => text(value) + "\n",
     }
-}
-
-/// The same; a command that has found nothing prints nothing.
-pub(super) fn value_or_nothing(line: &Line, found: &Value) -> String {
-    if found.is_null() { String::new() } else { value(line, found) }
 }
 
 /// A cell: text without quotes, lists and objects as RabbitMQ's table prints them.
@@ -72,8 +67,9 @@ fn inner(value: &Value) -> String {
     }
 }
 
+/// Every cell has quotes, as RabbitMQ gives them.
 fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+    format!("\"{}\"", cell.replace('"', "\"\""))
 }
 
 fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
@@ -123,8 +119,12 @@ mod tests {
         assert_eq!(print("--quiet", &two), print("", &two));
         assert_eq!(print("--silent", &two), "a,b\t1\nc\t[{\"k\",[v, 2]}]\n");
         assert_eq!(print("--no-table-headers", &two), print("-s", &two));
-        assert_eq!(print("--formatter csv", &two).lines().next(), Some("name,messages"));
-        assert!(print("--formatter csv", &two).contains("\"a,b\",1\r\n"));
+        let csv = "\"name\",\"messages\"\n\"a,b\",\"1\"\n\"c\",\"[{\"\"k\"\",[v, 2]}]\"\n";
+        assert_eq!(print("--formatter csv", &two), csv);
+        assert_eq!(print("--formatter csv -s", &two), csv.split_once('\n').unwrap().1);
+        let lines: Vec<Value> =
+            print("-f json_stream", &two).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]), (2, &json!({"name": "a,b", "messages": 1})));
         let parsed: Value = serde_json::from_str(&print("-f json", &two)).unwrap();
         assert_eq!(parsed, json!([{"name": "a,b", "messages": 1}, {"name": "c", "messages": {"k": ["v", 2]}}]));
         let wanted =

@@ -1,5 +1,6 @@
 //! Commands against a node of a few lines: what they ask, print and exit with.
 
+use super::outcome::{DATA, NO_USER, TEMPORARY, UNAVAILABLE};
 use super::*;
 use crate::cli::Stop;
 use parking_lot::Mutex;
@@ -105,48 +106,154 @@ fn policies_and_what_is_refused() {
         ("PUT policies/%2F/bad", 400, r#"{"error":"bad_request","reason":"why not"}"#),
         ("PUT policies/", 201, ""),
         ("DELETE queues/%2F/q?if-empty=true", 400, r#"{"reason":"queue 'q' in vhost '/' is not empty"}"#),
+        ("DELETE queues/%2F/q/contents", 404, ""),
+        ("DELETE queues/%2F/q", 204, ""),
+        ("GET queues/%2F/q", 200, r#"{"messages_ready":3}"#),
     ];
     let node = node(answers);
     let words = ["set_policy", "p", "^a", r#"{"max-length":1}"#, "--priority", "3", "--apply-to", "queues"];
     assert_eq!(node.run(&words).0, 0);
     let put = r#"PUT policies/%2F/p {"apply-to":"queues","definition":{"max-length":1},"pattern":"^a","priority":3}"#;
     assert_eq!(node.asked(), [put]);
-    assert_eq!(node.run(&["set_policy", "bad", "^a", "{}"]), (DATA, "Error:\nwhy not\n".into()));
-    assert_eq!(node.run(&["set_policy", "p", "^a", "{"]).0, DATA);
+    assert_eq!(node.run(&["set_policy", "bad", "^a", "{}"]), (UNAVAILABLE, "Error:\nwhy not\n".into()));
+    assert_eq!(node.run(&["set_policy", "p", "^a", "{"]).0, UNAVAILABLE);
     assert_eq!(node.run(&["set_policy", "p"]).0, USAGE);
-    assert_eq!(node.run(&["delete_queue", "q", "--if-empty"]).0, DATA);
-    assert_eq!(node.run(&["purge_queue", "q"]).0, DATA);
+    assert_eq!(node.run(&["delete_queue", "q", "--if-empty"]).0, USAGE);
+    let deleted = "Deleting queue 'q' on vhost '/' if queue is unused ...\nQueue was successfully deleted with 3 ready messages\n";
+    assert_eq!(node.run(&["delete_queue", "q", "--if-unused"]), (0, deleted.into()));
+    assert_eq!(node.run(&["delete_queue", "r"]).0, USAGE);
+    assert_eq!(node.run(&["purge_queue", "q"]).0, UNAVAILABLE);
 }
+
+const RUNNING: &str = r#"{"name":"n","serving":"running","rabbitmq_version":"4.2.0"}"#;
+const OVERVIEW: &str = r#"{"node":"n","listeners":[{"node":"n","ip_address":"::","port":5672,"protocol":"amqp"}]}"#;
 
 #[test]
 fn probes() {
     let answers = &[
-        ("GET node", 200, r#"{"name":"n","serving":"running"}"#),
-        ("GET overview", 200, r#"{"rabbitmq_version":"4.2.0","node":"n"}"#),
-        ("GET health/checks/port-listener/5672", 200, "{}"),
-        ("GET health/checks/alarms", 503, r#"{"status":"failed","reason":"memory"}"#),
+        ("GET nodes", 200, r#"[{"name":"n","mem_alarm":true}]"#),
+        ("GET node", 200, RUNNING),
+        ("GET overview", 200, OVERVIEW),
+        ("GET health/checks/virtual-hosts", 200, "{}"),
+        ("GET health/checks/certificate-expiration/4/weeks", 503, r#"{"status":"failed","reason":"expires"}"#),
     ];
     let node = node(answers);
     let ping = "Will ping n. This only checks that its process answers.\nPing succeeded\n";
     assert_eq!(node.run(&["ping"]), (0, ping.into()));
-    assert_eq!(node.run(&["check_running"]), (0, "RabbitMQ on node n is fully booted and running\n".into()));
-    assert_eq!(node.run(&["-q", "ping"]), (0, String::new()));
-    assert_eq!(node.run(&["check_port_listener", "5672"]).0, 0);
-    assert_eq!(node.run(&["check_alarms"]), (UNAVAILABLE, "Error:\nmemory\n".into()));
+    let running = "RabbitMQ on node n is fully booted and running\n";
+    let told = format!("Checking if RabbitMQ is running on node n ...\n{running}");
+    assert_eq!(node.run(&["check_running"]), (0, told));
+    // What came of it is told to those who want quiet, too.
+    assert_eq!(node.run(&["-q", "ping"]), (0, "Ping succeeded\n".into()));
+    assert_eq!(node.run(&["-s", "check_running"]), (0, running.into()));
+    let (_, text) = node.run(&["check_port_listener", "5672", "-q"]);
+    assert_eq!(text, "A listener for port 5672 is running on node n.\n");
+    let (status, text) = node.run(&["check_port_listener", "5671"]);
+    assert!(status == UNAVAILABLE && text.ends_with("use the following ports: 5672\n"), "{text}");
+    assert_eq!(node.run(&["check_port_listener", "x"]).0, DATA);
+    assert_eq!(
+        (node.run(&["check_protocol_listener", "AMQP"]).0, node.run(&["check_protocol_listener", "mqtt"]).0),
+        (0, 69)
+    );
+    assert_eq!(node.run(&["check_virtual_hosts"]).0, 0);
+    assert_eq!(node.run(&["check_certificate_expiration"]), (UNAVAILABLE, "Error:\nexpires\n".into()));
+    assert_eq!(node.run(&["check_certificate_expiration", "--unit", "ounces"]).0, USAGE);
+    assert_eq!(node.run(&["check_alarms"]), (UNAVAILABLE, "Error:\nMemory alarm on node n\n".into()));
+    assert_eq!(node.run(&["-q", "alarms"]), (0, "Memory alarm on node n\n".into()));
     assert_eq!(node.run(&["server_version", "-q"]), (0, "4.2.0\n".into()));
+    let listener = "Interface: [::], port: 5672, protocol: amqp, purpose: AMQP 0-9-1\n";
+    assert_eq!(node.run(&["listeners", "-q"]), (0, listener.into()));
     assert_eq!(node.run(&["eval", "1."]).0, SOFTWARE);
+    assert_eq!(node.run(&["rebalance", "nonsense"]).0, UNAVAILABLE);
+}
+
+#[test]
+fn what_programs_are_told() {
+    let answers = &[
+        ("GET nodes/n/memory", 200, r#"{"memory":{"a":1,"b":3,"strategy":"rss","total":{"rss":4}}}"#),
+        ("GET nodes", 200, r#"[{"name":"n","mem_alarm":false}]"#),
+        ("GET node", 200, RUNNING),
+        ("GET overview", 200, OVERVIEW),
+        ("PUT users/", 204, ""),
+    ];
+    let node = node(answers);
+    let told = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.extend(["--formatter", "json"]);
+        let (status, text) = node.run(&words);
+        assert_eq!(status, 0, "{text}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    assert_eq!(told(&["ping"]), json!({"message": "Ping succeeded", "node": "n", "result": "ok"}));
+    assert_eq!(told(&["add_user", "u", "p"]), json!({"node": "n", "result": "ok"}));
+    assert_eq!(told(&["is_running"])["result"], true);
+    assert_eq!(told(&["is_booting"])["result"], false);
+    assert_eq!(told(&["server_version"]), json!({"result": "ok", "value": "4.2.0"}));
+    assert_eq!(told(&["version"])["value"]["version"], RABBITMQ_VERSION);
+    assert_eq!(told(&["alarms"]), json!({"alarms": [], "node": "n", "result": "ok"}));
+    let amqp = json!([{"node": "n", "interface": "[::]", "port": 5672, "protocol": "amqp", "purpose": "AMQP 0-9-1"}]);
+    assert_eq!(told(&["listeners"]), json!({"listeners": amqp, "node": "n", "result": "ok"}));
+    let parts = json!({"a": {"bytes": 1, "percentage": 25.0}, "b": {"bytes": 3, "percentage": 75.0}});
+    assert_eq!(told(&["memory_breakdown"]), parts);
+    assert_eq!(node.run(&["-q", "memory_breakdown", "--unit", "bytes"]).1, "b: 3 bytes (75%)\na: 1 bytes (25%)\n");
+    let (status, text) = node.run(&["delete_user", "nobody", "--formatter=json"]);
+    assert_eq!(
+        (status, &text[..]),
+        (NO_USER, "{\"message\":\"User \\\"nobody\\\" does not exist\",\"result\":\"error\"}\n")
+    );
+}
+
+#[test]
+fn a_dry_run_asks_nothing() {
+    let node = node(&[("GET node", 200, RUNNING), ("DELETE", 204, "")]);
+    assert_eq!(node.run(&["delete_user", "u", "--dry-run"]), (0, String::new()));
+    assert_eq!(node.run(&["delete_user", "--dry-run"]).0, USAGE);
+    assert_eq!(node.run(&["list_queues", "--dry-run"]), (0, "Listing queues for vhost / ...\n".into()));
+    assert!(node.asked().is_empty());
+}
+
+#[test]
+fn what_is_meant_for_another_machine_does_not_happen_here() {
+    let node = node(&[("GET node", 200, RUNNING), ("PUT node/serving", 204, "")]);
+    let system = rustix::system::uname();
+    let here = format!("rabbit@{}", system.nodename().to_string_lossy());
+    for name in ["rabbit@localhost", "rabbit", &here, &format!("{here}.example.org")] {
+        assert_eq!(node.run(&["-n", name, "stop_app"]).0, 0, "{name}");
+    }
+    node.asked();
+    for words in [&["-n", "rabbit@elsewhere", "stop_app"][..], &["list_queues", "--node=rabbit@elsewhere.example.org"]]
+    {
+        let (status, text) = node.run(words);
+        assert!(status == UNAVAILABLE && text.contains("is not on this machine"), "{status} {text}");
+    }
+    assert!(!node.asked().iter().any(|asked| asked.starts_with("PUT")));
+}
+
+#[test]
+fn limits_of_one_and_of_all() {
+    const ALL: &str = r#"[{"vhost":"v","user":"guest","value":{"max-queues":1}}]"#;
+    let node = node(&[("GET vhost-limits", 200, ALL), ("GET user-limits", 200, ALL), ("GET vhosts/v", 200, "{}")]);
+    let limits = "{\"max-queues\":1}\n";
+    let told = format!("Listing limits for vhost \"v\" ...\n{limits}");
+    assert_eq!(node.run(&["list_vhost_limits", "-p", "v"]), (0, told));
+    assert_eq!(node.run(&["list_vhost_limits", "--global", "-s"]), (0, format!("v\t{limits}")));
+    assert_eq!(node.run(&["list_vhost_limits", "-p", "nowhere"]).0, DATA);
+    let told = format!("Listing limits for user \"guest\" ...\n{limits}");
+    assert_eq!(node.run(&["list_user_limits"]), (0, told));
+    assert_eq!(node.run(&["list_user_limits", "--user", "nobody"]).0, NO_USER);
 }
 
 #[test]
 fn a_node_that_was_stopped() {
     const STOPPED: &str = r#"{"error":"unavailable","reason":"this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'."}"#;
     let node = node(&[
+        ("GET nodes", 503, STOPPED),
         ("GET node", 200, r#"{"name":"n","serving":"stopped","os_pid":7}"#),
         ("PUT node/serving", 204, ""),
         ("GET", 503, STOPPED),
         ("PUT", 503, STOPPED),
     ]);
-    let told = "Error (argument validation): this command requires the 'rabbit' app to be running on the target node. Start it with \
+    let told = "Error: this command requires the 'rabbit' app to be running on the target node. Start it with \
                 'rabbitmqctl start_app'.\n";
     for words in
         [&["list_queues"][..], &["add_vhost", "v"], &["check_alarms"], &["drain"], &["set_disk_free_limit", "1GB"]]
@@ -158,7 +265,7 @@ fn a_node_that_was_stopped() {
     assert_eq!((status, text.contains("not running or has not fully booted yet")), (UNAVAILABLE, true), "{text}");
     assert_eq!(node.run(&["is_running"]).0, 0);
     assert_eq!(node.run(&["await_startup", "-t", "0.1"]).0, TEMPORARY);
-    assert!(node.run(&["status"]).1.contains("serving\tstopped"));
+    assert_eq!(node.run(&["status"]).0, USAGE);
     node.asked();
     assert_eq!(node.run(&["start_app"]), (0, "Starting node n ...\n".into()));
     assert_eq!(node.asked()[1], r#"PUT node/serving {"serving":"running"}"#);
@@ -223,11 +330,11 @@ fn many_connections_are_closed() {
         ("GET node", 200, r#"{"name":"n"}"#),
         ("DELETE connections/", 204, ""),
     ]);
-    let told = "Closing all connections to vhost /, reason: why...\nClosed 2 connections\n";
+    let told = "Closing all connections in vhost /, reason: why...\nClosed 2 connections\n";
     assert_eq!(node.run(&["close_all_connections", "why"]), (0, told.into()));
     assert_eq!(node.asked()[1..], ["DELETE connections/a%3A1%20-%3E%20b%3A2", "DELETE connections/c"]);
     let (_, text) = node.run(&["close_all_connections", "--limit", "1", "--per-connection-delay", "5", "why"]);
-    assert!(text.starts_with("Closing 1 connections to vhost /") && text.ends_with("Closed 1 connections\n"), "{text}");
+    assert!(text.starts_with("Closing 1 connections in vhost /") && text.ends_with("Closed 1 connections\n"), "{text}");
     let (_, text) = node.run(&["close_all_connections", "--global", "why"]);
     assert!(text.starts_with("Closing all connections to node n, reason") && text.contains("Closed 2"), "{text}");
     assert_eq!((node.run(&["close_all_connections"]).0, node.run(&["close_connection", "a"]).0), (USAGE, USAGE));
@@ -245,6 +352,9 @@ fn nobody_there_and_wrong_words() {
     assert_eq!(run(&["list_queues"]).status, UNAVAILABLE);
     assert_eq!(run(&["await_startup", "--timeout", "0.1"]).status, TEMPORARY);
     assert_eq!(run(&["dance"]).status, USAGE);
+    assert!(run(&["list_quues"]).text.contains("Did you mean 'list_queues'?"));
+    // Options of a command that is refused are not what is wrong with it.
+    assert_eq!(run(&["encode", "--cipher", "aes_256_cbc", "secret", "passphrase"]).status, SOFTWARE);
     assert_eq!(run(&[]).status, USAGE);
     assert_eq!(run(&["help"]).status, 0);
     assert_eq!(run(&["list_queues", "--fromatter", "json"]).status, USAGE);
@@ -263,7 +373,11 @@ fn names_of_tools_and_plugins() {
     assert_eq!(plugins(&["enable", "rabbitmq_management", "--offline"]).status, 0);
     assert!(plugins(&["enable", "rabbitmq_mqtt"]).text.contains("rabbitmq_mqtt"));
     assert_eq!(plugins(&["is_enabled", "rabbitmq_mqtt"]).status, UNAVAILABLE);
-    assert!(plugins(&["list", "-m"]).text.contains("rabbitmq_prometheus\n"));
+    assert_eq!(plugins(&["list", "-m", "-q", "^rabbitmq_prom"]).text, "rabbitmq_prometheus\n");
+    assert_eq!(plugins(&["is_enabled", "-q", "rabbitmq_management"]).text, "Plugin rabbitmq_management is enabled\n");
+    assert_eq!((plugins(&["is_enabled"]).status, plugins(&["enable"]).status), (USAGE, USAGE));
+    let listed: serde_json::Value = serde_json::from_str(&plugins(&["list", "--formatter=json"]).text).unwrap();
+    assert_eq!((&listed["format"], &listed["plugins"][0]["running"]), (&json!("normal"), &json!(true)));
 }
 
 /// compat.md 4: what operators type every day is carried out, or refused by name.
@@ -300,9 +414,7 @@ fn the_daily_commands_are_known() {
 
 #[test]
 fn no_command_is_there_twice() {
-    let mut names: Vec<&str> = changes::COMMANDS.iter().chain(checks::COMMANDS).map(|(name, ..)| *name).collect();
-    names.extend(closing::COMMANDS.iter().map(|(name, ..)| *name));
-    names.extend(node::COMMANDS.iter().map(|(name, ..)| *name));
+    let mut names: Vec<&str> = commands().map(|(name, ..)| *name).collect();
     names.extend(refused::COMMANDS.iter().map(|(name, _)| *name));
     names.extend(lists::LISTS.iter().map(|list| list.command));
     let count = names.len();

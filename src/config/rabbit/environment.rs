@@ -77,7 +77,7 @@ pub(super) fn read(environment: &[(String, String)], found: &mut Rabbit) -> Resu
             (_, Some((_, key))) => found.take(place(), key, value)?,
             (known, None) if PASSED_OVER.contains(&known) => {}
             ("RABBITMQ_ADVANCED_CONFIG_FILE", None) if !with_config_ending(value).exists() => {}
-            (_, None) => found.unused.push(name.clone()),
+            (name, None) => found.unused.push(format!("{name}{}", hint(name))),
         }
     }
     if let Some((place, _)) = port.as_ref().or(address.as_ref()) {
@@ -86,8 +86,29 @@ pub(super) fn read(environment: &[(String, String)], found: &mut Rabbit) -> Resu
         let listen = if host.is_empty() { port.to_owned() } else { format!("{host}:{port}") };
         found.parts.remove("listener.address");
         found.take(place.clone(), "listeners.tcp.default", &listen)?;
+        // Whoever says so is as RabbitMQ, whose other ports are of all interfaces where no key says which.
+        for (setting, key, port) in [
+            ("management.address", "management.tcp.port", "15672"),
+            ("prometheus.address", "prometheus.tcp.port", "15692"),
+        ] {
+            if !found.parts.contains_key(setting) && !found.interfaces.contains_key(setting) {
+                found.take(place.clone(), key, port)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// What to do instead.
+fn hint(name: &str) -> &'static str {
+    match name {
+        "RABBITMQ_MNESIA_BASE" | "RABBITMQ_MNESIA_DIR" => " (the data directory is WARREN_DATA_DIR's)",
+        "RABBITMQ_LOGS" | "RABBITMQ_LOG_BASE" => " (the log goes to standard error)",
+        "RABBITMQ_DEFAULT_USER_FILE" => " (RABBITMQ_DEFAULT_USER is)",
+        "RABBITMQ_DEFAULT_PASS_FILE" => " (RABBITMQ_DEFAULT_PASS is)",
+        "RABBITMQ_ADVANCED_CONFIG_FILE" => " (Erlang's terms are not read)",
+        _ => "",
+    }
 }
 
 fn with_config_ending(path: &str) -> PathBuf {

@@ -35,6 +35,10 @@ pub(super) enum Meaning {
     None(&'static str),
     /// The key's part of several values is not there.
     Without(&'static str),
+    /// A setting's value, where no other key gives one.
+    Spare(&'static str, Input),
+    /// `total_memory_available_override_value`: what shares of memory are shares of.
+    Memory(i64),
     /// `ssl_options.verify`.
     Verify(bool),
     /// `ssl_options.fail_if_no_peer_cert`.
@@ -108,8 +112,8 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
             Ok(Meaning::Unused(" (this mechanism is not there)"))
         }
         "auth_mechanisms" => Ok(Meaning::Part("auth.mechanisms", value.to_owned())),
-        "default_user_tags" if (rest, value) == ("administrator", "true") => Ok(Meaning::Default),
-        "default_permissions" if value == ".*" => Ok(Meaning::Default),
+        "default_user_tags" if flag(value)? => Ok(Meaning::Part("auth.default_tags", rest.to_owned())),
+        "default_user_tags" => Ok(Meaning::Without("auth.default_tags")),
         _ => Ok(Meaning::Unused(hint(key))),
     }
 }
@@ -129,6 +133,14 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "proxy_protocol" => Meaning::Setting("listener.proxies", Input::List(Vec::new())),
         "handshake_timeout" => Meaning::Setting("listener.handshake_timeout", milliseconds(value)?),
         "connection_max" | "max_connections" => Meaning::Setting("listener.connection_max", limit(value)?),
+        // There is one certificate: RabbitMQ's for HTTP where it has none for AMQP.
+        "management.ssl.certfile" => Meaning::Spare("tls.certificate", text()),
+        "management.ssl.keyfile" => Meaning::Spare("tls.key", text()),
+        "management.ssl.password" => Meaning::Spare("tls.key_password", text()),
+        "total_memory_available_override_value" => match bytes(value)? {
+            Input::Integer(bytes) => Meaning::Memory(bytes),
+            _ => return Err("a size such as 2GB, 512MiB or 50000000"),
+        },
         "ssl_options.certfile" => Meaning::Setting("tls.certificate", text()),
         "ssl_options.keyfile" => Meaning::Setting("tls.key", text()),
         "ssl_options.password" => Meaning::Setting("tls.key_password", text()),
@@ -186,6 +198,9 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
         "default_user" => Meaning::Setting("auth.default_user", text(value)),
         "default_pass" => Meaning::Setting("auth.default_password", text(value)),
         "default_vhost" => Meaning::Setting("auth.default_vhost", text(value)),
+        "default_permissions.configure" => Meaning::Setting("auth.default_configure", text(value)),
+        "default_permissions.write" => Meaning::Setting("auth.default_write", text(value)),
+        "default_permissions.read" => Meaning::Setting("auth.default_read", text(value)),
         "anonymous_login_user" => Meaning::Setting("auth.anonymous_login_user", text(none_is_empty)),
         "anonymous_login_pass" => Meaning::Setting("auth.anonymous_login_password", text(value)),
         "password_hashing_module" => match value.trim_start_matches("rabbit_password_hashing_") {
@@ -246,13 +261,33 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
 
 /// What to do where a key means nothing here.
 fn hint(key: &str) -> &'static str {
+    let begins = |start: &&str| key.starts_with(start);
     match key {
-        _ if key.starts_with("log.file") || key.starts_with("log.syslog") => " (the log goes to standard error)",
-        _ if key.starts_with("cluster_formation.") => " (there is one node)",
-        _ if key.starts_with("default_users.") => " (make users by definitions.file)",
-        _ if key.starts_with("default_user_tags.") => " (the default user is an administrator)",
-        _ if key.starts_with("default_permissions.") => " (the default user has all permissions)",
+        "definitions.import_backend" => " (fetch the file before the start, and name it by load_definitions)",
+        "definitions.skip_if_unchanged" => " (a file is imported at each start; what is there stays)",
+        "management.path_prefix" => " (the API is below /api; a proxy in front can change that)",
+        "prometheus.return_per_object_metrics" => " (let Prometheus read /metrics/per-object)",
+        "vm_memory_high_watermark_paging_ratio" => " (messages leave memory by themselves)",
+        "vhost_max" | "cluster_queue_limit" | "cluster_exchange_limit" => " (set limits of virtual hosts)",
+        "log.exchange" => " (bind a queue to amq.rabbitmq.event)",
+        _ if ["log.file", "log.syslog"].iter().any(begins) => " (the log goes to standard error)",
+        _ if ["log.default", "log.connection", "log.channel", "log.queue"].iter().any(begins) => {
+            " (log.console.level is)"
+        }
+        _ if ["cluster_", "queue_leader_locator", "quorum_queue.", "node_tags."].iter().any(begins) => {
+            " (there is one node)"
+        }
+        _ if key.starts_with("default_users.") => " (make users by load_definitions)",
+        _ if key.starts_with("default_limits.") => " (set limits of virtual hosts)",
+        _ if key.starts_with("default_policies.") => " (make operator policies by load_definitions)",
+        _ if key.starts_with("definitions.https") || key.starts_with("definitions.tls") => {
+            " (fetch the file before the start)"
+        }
         _ if key.starts_with("ssl_options.ciphers") => " (the library's choice of ciphers is taken)",
+        _ if ["management.ssl", "prometheus.ssl"].iter().any(begins) => " (ssl_options are of all listeners)",
+        _ if ["mqtt.", "stomp.", "web_mqtt.", "web_stomp.", "stream.", "amqp1_0."].iter().any(begins) => {
+            " (this protocol is not there)"
+        }
         _ => "",
     }
 }

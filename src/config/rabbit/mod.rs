@@ -24,6 +24,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct Rabbit {
     /// Settings by their key; the later one counts.
     settings: BTreeMap<&'static str, (Place, Input)>,
+    /// Settings that other keys are stronger for.
+    spare: BTreeMap<&'static str, (Place, Input)>,
+    /// What shares of memory are shares of, if not of the machine's.
+    memory: Option<i64>,
     /// Values that are put together from several keys: by setting, then by key.
     parts: BTreeMap<&'static str, BTreeMap<String, (Place, String)>>,
     /// Interfaces of addresses whose port stands under another key, with the port where it does not.
@@ -39,6 +43,12 @@ pub(super) struct Rabbit {
     /// Keys that mean nothing here, each once.
     unused: Vec<String>,
 }
+
+/// The share of memory that RabbitMQ takes where no key says how much.
+const RABBITMQ_WATERMARK: f64 = 0.6;
+
+/// What RabbitMQ also reads, beside its file.
+const ADVANCED: &str = "advanced.config";
 
 impl Rabbit {
     /// Reads what the environment names: files, then the variables that are stronger than them. `file`: a file named on the
@@ -62,6 +72,10 @@ impl Rabbit {
         let unreadable =
             |error| ConfigError::other(Origin::File(path.to_owned(), 0), format!("cannot be read: {error}"));
         let text = fs::read_to_string(path).map_err(unreadable)?;
+        let advanced = path.with_file_name(ADVANCED);
+        if advanced.exists() {
+            self.tell_unused(format!("{} (Erlang's terms are not read)", advanced.display()));
+        }
         self.read_text(path, &text)
     }
 
@@ -91,6 +105,10 @@ impl Rabbit {
             Meaning::Setting(setting, input) => {
                 self.settings.insert(setting, (place, input));
             }
+            Meaning::Spare(setting, input) => {
+                self.spare.insert(setting, (place, input));
+            }
+            Meaning::Memory(bytes) => self.memory = Some(bytes),
             Meaning::Part(setting, part) => {
                 self.parts.entry(setting).or_default().insert(key.to_owned(), (place, part));
             }
@@ -110,13 +128,16 @@ impl Rabbit {
             Meaning::OwnRights => self.own_rights = true,
             Meaning::Default => {}
             Meaning::Unused(hint) => {
-                let told = format!("{key}{hint}");
-                if !self.unused.contains(&told) {
-                    self.unused.push(told);
-                }
+                self.tell_unused(format!("{key}{hint}"));
             }
         }
         Ok(())
+    }
+
+    fn tell_unused(&mut self, told: String) {
+        if !self.unused.contains(&told) {
+            self.unused.push(told);
+        }
     }
 
     fn decrypt(&self, place: &Place, value: &str) -> Result<String, ConfigError> {
@@ -131,7 +152,16 @@ impl Rabbit {
 
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
-        let Rabbit { mut settings, mut parts, interfaces, verify, login_from, own_rights, unused, .. } = self;
+        let Rabbit {
+            mut settings, spare, memory, mut parts, interfaces, verify, login_from, own_rights, unused, ..
+        } = self;
+        // A certificate without its key, or with another's, is none.
+        if !settings.contains_key("tls.certificate") && !settings.contains_key("tls.key") {
+            settings.extend(spare);
+        }
+        if let Some(memory) = memory {
+            of_memory(&mut settings, memory);
+        }
         for (setting, (place, ip, port)) in interfaces {
             let parts = parts.entry(setting).or_default();
             if parts.is_empty() {
@@ -176,6 +206,16 @@ impl Rabbit {
             }
         }
         Ok(unused)
+    }
+}
+
+/// The share of memory that messages may take, as one of so many bytes.
+fn of_memory(settings: &mut BTreeMap<&'static str, (Place, Input)>, memory: i64) {
+    let place = Place::nowhere("total_memory_available_override_value");
+    let default = (place, Input::Float(RABBITMQ_WATERMARK));
+    let (_, limit) = settings.entry("memory.high_watermark").or_insert(default);
+    if let Input::Float(share) = *limit {
+        *limit = Input::Integer((memory as f64 * share.clamp(0.0, 1.0)) as i64);
     }
 }
 

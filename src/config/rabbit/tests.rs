@@ -204,7 +204,8 @@ fn files_of_other_peoples_brokers_are_read() {
     let loaded = load(operator, &[]).unwrap();
     assert_eq!(loaded.config.disk.free_limit, 2_000_000_000);
     assert_eq!(loaded.config.server.cluster_name.as_str(), "meadow");
-    assert_eq!(loaded.unused.len(), 7, "{:?}", loaded.unused);
+    assert_eq!(loaded.config.memory.high_watermark, Watermark::Bytes(1_030_792_151));
+    assert_eq!(loaded.unused.len(), 6, "{:?}", loaded.unused);
     // As it is mounted into containers.
     let container = "loopback_users.guest = false\nlisteners.tcp.default = 5672\nmanagement.tcp.port = 15672\n\
         log.console = true\nlog.console.level = info\nlog.file = false\nload_definitions = /etc/rabbitmq/definitions.json\n\
@@ -228,10 +229,78 @@ fn files_of_other_peoples_brokers_are_read() {
 }
 
 #[test]
+fn the_default_users_tags_and_rights() {
+    let auth = |text: &str| config(text).auth;
+    let tags = |text: &str| auth(text).default_tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(tags(""), ["administrator"]);
+    assert_eq!(tags("default_user_tags.monitoring = true\ndefault_user_tags.x = true"), ["monitoring", "x"]);
+    assert_eq!(tags("default_user_tags.administrator = false"), [""; 0]);
+    let rights = |text: &str| {
+        let found = auth(text);
+        [found.default_configure, found.default_write, found.default_read]
+    };
+    assert_eq!(rights("default_permissions.write = ^a"), [".*", "^a", ".*"]);
+    assert_eq!(rights("default_permissions.configure = ^$\ndefault_permissions.read = b"), ["^$", ".*", "b"]);
+}
+
+#[test]
+fn a_certificate_of_http_only() {
+    let http = "management.ssl.port = 15671\nmanagement.ssl.certfile = /h.pem\nmanagement.ssl.keyfile = /h.key\n";
+    let tls = |text: &str| {
+        let tls = config(text).tls;
+        [tls.certificate, tls.key].map(|path| path.unwrap().display().to_string())
+    };
+    assert_eq!(tls(http), ["/h.pem", "/h.key"]);
+    let amqp = "ssl_options.certfile = /a.pem\nssl_options.keyfile = /a.key\n";
+    assert_eq!(tls(&format!("{http}{amqp}")), ["/a.pem", "/a.key"]);
+    assert_eq!(tls(&format!("{amqp}{http}")), ["/a.pem", "/a.key"]);
+}
+
+#[test]
+fn shares_of_memory_are_shares_of_what_the_file_says() {
+    let watermark =
+        |text: &str| config(&format!("total_memory_available_override_value = 1GB\n{text}")).memory.high_watermark;
+    assert_eq!(watermark("vm_memory_high_watermark.relative = 0.25"), Watermark::Bytes(250_000_000));
+    assert_eq!(watermark("vm_memory_high_watermark.absolute = 70MB"), Watermark::Bytes(70_000_000));
+    assert_eq!(watermark(""), Watermark::Bytes(600_000_000));
+}
+
+#[test]
+fn whoever_names_rabbitmqs_port_has_its_other_ports() {
+    let ports = |text: &str, environment: &[(&str, &str)]| {
+        let found = load(text, environment).unwrap().config;
+        [found.management.address, found.prometheus.address]
+            .map(|addresses| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    let image = [("RABBITMQ_NODE_PORT", "5672")];
+    assert_eq!(ports("", &[]), ["127.0.0.1:15672", "127.0.0.1:15692"]);
+    assert_eq!(ports("", &image), ["[::]:15672", "[::]:15692"]);
+    let own = "management.tcp.port = 1\nmanagement.tcp.ip = 127.0.0.1\nprometheus.tcp.ip = 10.0.0.1\n";
+    assert_eq!(ports(own, &image), ["127.0.0.1:1", "10.0.0.1:15692"]);
+    let ours = [image[0], ("WARREN_MANAGEMENT_ADDRESS", "127.0.0.1:2")];
+    assert_eq!(ports("", &ours)[0], "127.0.0.1:2");
+}
+
+#[test]
+fn erlangs_terms_beside_the_file_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    fs::write(&file, "heartbeat = 1\n").unwrap();
+    fs::write(dir.path().join("advanced.config"), "[].").unwrap();
+    let loaded = Config::load_all(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+    assert_eq!(loaded.unused.len(), 1);
+    assert!(loaded.unused[0].ends_with("advanced.config (Erlang's terms are not read)"), "{:?}", loaded.unused);
+}
+
+#[test]
 fn others_are_told_once_and_without_their_values() {
     let text = "mqtt.default_pass = hunter2\nmqtt.default_pass = hunter3\ncluster_partition_handling = autoheal\n";
     let loaded = load(text, &[("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-x hunter4")]).unwrap();
-    let unused = ["mqtt.default_pass", "cluster_partition_handling", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"];
+    let unused = [
+        "mqtt.default_pass (this protocol is not there)",
+        "cluster_partition_handling (there is one node)",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+    ];
     assert_eq!(loaded.unused, unused);
 }
 

@@ -17,7 +17,7 @@ pub use vhosts::VhostRecord;
 use super::Epoch;
 use super::broker::Broker;
 use super::vhost::Vhost;
-use crate::broker::access::{Grants, User, Users};
+use crate::broker::access::{Grants, Permissions, User, Users};
 use crate::broker::refusal::Refusal;
 use crate::name::Name;
 use crate::store::Change;
@@ -31,8 +31,10 @@ use std::{fmt, io};
 pub struct FirstStart {
     /// The virtual host.
     pub vhost: Name,
-    /// The user, with all permissions there.
+    /// The user.
     pub user: FirstUser,
+    /// What the user may do there.
+    pub permissions: Permissions,
 }
 
 /// A user that is made when it is wanted: to hash its password takes time that only a first start shall spend.
