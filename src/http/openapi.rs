@@ -75,6 +75,7 @@ fn operation(route: &Route) -> Json {
             ("sort_reverse", flag()),
             ("columns", text()),
             ("disable_stats", flag()),
+            ("enable_queue_totals", flag()),
         ];
         parameters
             .extend(query.into_iter().map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema})));
