@@ -1,7 +1,7 @@
 //! Queues.
 
 use super::answer::{Answer, Failure, Outcome};
-use super::connections::consumer_of_queue;
+use super::connections::{channel_name, consumer_of_queue};
 use super::exchanges::everywhere;
 use super::json;
 use super::list::{Ident, list_quick, object, paged};
@@ -200,6 +200,12 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
         members.insert("idle_since".to_owned(), Json::from(json::time(since)));
     }
     members.extend(of_kind(request, queue, &status));
+    if let Some(owner) = queue.definition().owner.and_then(|id| request.broker.connection_of(id))
+        && let Some(info) = owner.info()
+    {
+        let owner = json!({"name": info.name, "peer_host": info.peer_host, "peer_port": info.peer_port});
+        members.insert("owner_pid_details".to_owned(), owner);
+    }
     if detail == Detail::Reduced {
         members.retain(|name, member| !member.is_null() && !INNER.contains(&name.as_str()));
     }
@@ -207,7 +213,7 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
 }
 
 /// What RabbitMQ's lists leave out, beside what is null. They leave out `idle_since` too, which Flower looks for.
-const INNER: [&str; 2] = ["backing_queue_status", "garbage_collection"];
+const INNER: [&str; 3] = ["backing_queue_status", "garbage_collection", "owner_pid_details"];
 
 /// A member of an object.
 type Member = (String, Json);
@@ -275,13 +281,21 @@ fn numbers(status: &Status) -> Vec<(String, Json)> {
     }
 }
 
+/// A column of the command line, which is no member in RabbitMQ: given to whoever names it.
+const CONSUMER_PID: &str = "exclusive_consumer_pid";
+
 /// What only queues of one type have, and who consumes alone.
 fn of_kind(request: &Request, queue: &QueueHandle, status: &Status) -> Vec<Member> {
     let mut members = Vec::new();
+    let with_pid =
+        request.query("columns").is_some_and(|columns| columns.split(',').any(|column| column == CONSUMER_PID));
     for (key, consumer) in
         [("single_active_consumer_tag", status.single_active), ("exclusive_consumer_tag", status.exclusive)]
     {
         let found = consumer.and_then(|id| consumer_of_queue(request, queue, id));
+        if let Some((connection, channel, _)) = found.as_ref().filter(|_| with_pid && key == "exclusive_consumer_tag") {
+            members.push((CONSUMER_PID.to_owned(), Json::from(channel_name(connection, channel))));
+        }
         members.push((key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag))));
     }
     if queue.kind() == QueueKind::Classic {
@@ -319,12 +333,6 @@ fn queue(request: &Request) -> Outcome {
         // RabbitMQ's per-channel figures of one queue are not kept.
         members.insert("incoming".to_owned(), json!([]));
         members.insert("deliveries".to_owned(), json!([]));
-        if let Some(owner) = queue.definition().owner.and_then(|id| request.broker.connection_of(id))
-            && let Some(info) = owner.info()
-        {
-            let owner = json!({"name": info.name, "peer_host": info.peer_host, "peer_port": info.peer_port});
-            members.insert("owner_pid_details".to_owned(), owner);
-        }
     }
     Ok(object(request, shown))
 }

@@ -181,14 +181,15 @@ fn await_startup(api: &Api, line: &Line) -> Told {
     let begun = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let limit = line.timeout.unwrap_or(Duration::from_secs(300));
     loop {
-        match booted(api) {
+        let late = match booted(api) {
             Ok((true, _)) => return Ok(Said::doing("Waiting for the node to start ...".to_owned())),
+            Ok((false, _)) => Failure { status: super::UNAVAILABLE, text: "rabbit_is_not_running".to_owned() },
             Err(failure) if failure.status != super::UNAVAILABLE => return Err(failure),
-            _ => {}
-        }
+            Err(_) => Failure { status: super::TEMPORARY, text: "the node did not start in time".to_owned() },
+        };
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         if now.saturating_sub(begun) >= limit {
-            return Err(Failure { status: super::TEMPORARY, text: "the node did not start in time".to_owned() });
+            return Err(late);
         }
         std::thread::sleep(Duration::from_millis(200));
     }
