@@ -12,7 +12,7 @@
 //! - [`store`]: the disk.
 //! - [`broker`]: the domain, pure: messages, topology, the queue machine.
 //! - [`wire`]: frames, methods, properties.
-//! - [`name`], [`value`], [`clock`], [`limits`]: vocabulary.
+//! - [`name`], [`value`], [`clock`], [`limits`], [`span`]: vocabulary.
 
 pub mod amqp;
 pub mod auth;
@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod name;
 pub mod node;
 pub mod perf;
+pub mod span;
 pub mod store;
 pub mod tls;
 pub mod value;

@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use warren::cli::{self, Command};
 use warren::config::{Config, Effective, Loaded};
 use warren::node::{Node, NodeError};
+use warren::span::Spans;
 
 /// A start is over, its threads have begun their work.
 const START_OVER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -29,8 +30,8 @@ fn main() -> ExitCode {
 
 fn serve(Loaded { config, unused, effective }: &Loaded) -> ExitCode {
     // It goes last, and with it the last lines of the log.
-    let _export = match cli::logging::start(config) {
-        Ok(export) => export,
+    let (_export, spans) = match cli::logging::start(config) {
+        Ok(started) => started,
         Err(error) => return report(Err(error)),
     };
     for key in unused {
@@ -41,16 +42,16 @@ fn serve(Loaded { config, unused, effective }: &Loaded) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(format!("cannot start: {error}"))),
     };
-    let outcome = runtime.block_on(run(config, effective));
+    let outcome = runtime.block_on(run(config, effective, &spans));
     // A stuck disk must not keep the process.
     runtime.shutdown_background();
     report(outcome.map_err(|error| error.to_string()))
 }
 
-async fn run(config: &Config, effective: &[Effective]) -> Result<(), NodeError> {
+async fn run(config: &Config, effective: &[Effective], spans: &Spans) -> Result<(), NodeError> {
     // Before the port answers: whoever sees that the broker serves may stop it.
     let told_to_stop = told_to_stop();
-    let node = Node::start(config, effective, cli::logging::set_level)?;
+    let node = Node::start(config, effective, cli::logging::set_level, spans)?;
     tell_system(NotifyState::Ready);
     tokio::spawn(async {
         tokio::time::sleep(START_OVER).await;

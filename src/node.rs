@@ -18,6 +18,7 @@ use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Lanes, Service};
 use crate::name::Name;
+use crate::span::Spans;
 use crate::store::StoreError;
 use crate::store::committer::SyncPolicy;
 use crate::store::rocks::RocksStorage;
@@ -87,6 +88,7 @@ pub struct Node {
     tasks: TaskTracker,
     lanes: Ending,
     shutdown_timeout: Duration,
+    spans: Spans,
 }
 
 /// Ends the lanes with the node, however it ends.
@@ -100,12 +102,18 @@ impl Drop for Ending {
 
 impl Node {
     /// Starts a broker. To be called within a tokio runtime. `effective`: the settings as administrators are shown them;
-    /// `set_log_level`: what sets the level of the process's log.
+    /// `set_log_level`: what sets the level of the process's log; `spans`: who collects traces.
     ///
     /// # Errors
     /// When the data directory is in use or damaged, or an address cannot be listened on.
-    pub fn start(config: &Config, effective: &[Effective], set_log_level: SetLogLevel) -> Result<Node, NodeError> {
-        let started = Now::read().monotonic;
+    pub fn start(
+        config: &Config,
+        effective: &[Effective],
+        set_log_level: SetLogLevel,
+        spans: &Spans,
+    ) -> Result<Node, NodeError> {
+        let now = Now::read();
+        let (started, mut span) = (now.monotonic, spans.begin("node start", false, now));
         tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
         let listeners = Listeners::bind(config)?;
@@ -116,9 +124,11 @@ impl Node {
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config))?;
         if let Some((file, definitions)) = definitions {
+            let span = spans.begin("definitions import", false, Now::read());
             let imported = definitions::import(&broker, definitions, logins::hashing(config));
             let failed = |fault| NodeError::Definitions(DefinitionsError::new(file, fault));
             imported.map_err(failed)?;
+            spans.end(span, Now::read());
             tracing::info!(file = %file.display(), "definitions imported");
         }
         for vhost in &config.server.trace_vhosts {
@@ -140,15 +150,23 @@ impl Node {
             nodelay: config.listener.nodelay,
             stop: stop.clone(),
             lanes: Lanes::new(lane_count(config), tasks.clone()),
+            spans: spans.clone(),
         };
         let lanes = Ending(service.lanes.clone());
         tell_start(config, broker.found(), started);
         let control = Arc::new(NodeControl::new(config, broker.clone(), set_log_level));
-        let http_addresses = management.serve(config, effective, started, &service, control.clone());
-        let addresses = control.serve(listeners, &service);
+        let http = management.serve(config, effective, started, &service, control.clone());
+        let http_addresses = http.addresses();
+        let addresses = control.serve(listeners, &service, http);
         tokio::spawn(watch_disk(config.data_dir.clone(), control, stop.clone()));
-        let shutdown_timeout = config.server.shutdown_timeout;
-        Ok(Node { broker, addresses, http_addresses, stop, tasks, lanes, shutdown_timeout })
+        if let Some(span) = &mut span {
+            let Found { queues, messages, .. } = broker.found();
+            span.know("queues", queues as u64);
+            span.know("messages", messages);
+        }
+        spans.end(span, Now::read());
+        let (shutdown_timeout, spans) = (config.server.shutdown_timeout, spans.clone());
+        Ok(Node { broker, addresses, http_addresses, stop, tasks, lanes, shutdown_timeout, spans })
     }
 
     /// Where it listens, port 0 replaced by what the system gave.
@@ -171,6 +189,16 @@ impl Node {
     /// # Errors
     /// When the disk fails.
     pub async fn stop(self) -> Result<(), NodeError> {
+        let (spans, mut span) = (self.spans.clone(), self.spans.begin("node stop", false, Now::read()));
+        let outcome = self.end().await;
+        if let (Some(span), Err(error)) = (&mut span, &outcome) {
+            span.fail(error.to_string());
+        }
+        spans.end(span, Now::read());
+        outcome
+    }
+
+    async fn end(self) -> Result<(), NodeError> {
         self.stop.cancel();
         self.tasks.close();
         let deadline = tokio::time::Instant::from_std(Now::read().monotonic) + self.shutdown_timeout;

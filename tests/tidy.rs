@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const VOCABULARY: &[&str] = &["name", "value", "clock", "limits"];
+const VOCABULARY: &[&str] = &["name", "value", "clock", "limits", "span"];
 
 /// What each module of the crate may use besides itself and the vocabulary (ARCHITECTURE.md, "Layers").
 const LAYERS: &[(&str, &[&str])] = &[
@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("value", &[]),
     ("clock", &[]),
     ("limits", &[]),
+    ("span", &[]),
     ("wire", &[]),
     ("broker", &[]),
     ("metrics", &[]),
@@ -25,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["wire", "engine", "broker", "auth", "metrics", "definitions", "tls"]),
     ("perf", &["wire"]),
     ("config", &[]),
-    ("cli", &["config", "perf", "store", "broker", "tls"]),
+    ("cli", &["config", "perf", "store", "broker", "auth", "tls"]),
     (
         "node",
         &["config", "definitions", "store", "broker", "engine", "auth", "amqp", "listener", "http", "metrics", "tls"],

@@ -10,7 +10,7 @@ use super::settings::{Peer, Settings};
 use crate::auth::{Authenticator, Claim, Denied, Request};
 use crate::broker::access::Identity;
 use crate::clock::Now;
-use crate::engine::{Broker, Outbox, Traffic};
+use crate::engine::{Broker, Outbox, Session, Traffic};
 use crate::wire::output::write_heartbeat;
 use amq_protocol::protocol::AMQPClass;
 use std::sync::Arc;
@@ -300,6 +300,19 @@ impl Connection {
             _ => return false,
         };
         identity.authority.as_ref().is_some_and(|authority| authority.waits())
+    }
+
+    /// The session, while the connection is open.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::Open(open) => Some(&open.link.session),
+            _ => None,
+        }
+    }
+
+    /// Whether the client has logged in.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.phase, Phase::ExpectTuneOk(_) | Phase::ExpectOpen(..) | Phase::Open(_))
     }
 
     /// Why the connection ends, if not by the client's wish: for the log.

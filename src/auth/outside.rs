@@ -54,6 +54,11 @@ impl Outside {
         Ok(Outside(Agent::new_with_config(config)))
     }
 
+    /// What makes the requests, for who asks in other ways.
+    pub fn agent(&self) -> &Agent {
+        &self.0
+    }
+
     /// The answer to GET, of at most `most` bytes; anything but 200 and 201 is an error.
     ///
     /// # Errors

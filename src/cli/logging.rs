@@ -1,6 +1,7 @@
 //! The log: `tracing` events on standard error, as text or JSON.
 
 use crate::config::{Config, LogConfig, LogFormat, LogLevel};
+use crate::span::Spans;
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 use tracing::Subscriber;
@@ -20,36 +21,38 @@ static DIAL: OnceLock<Dial> = OnceLock::new();
 
 /// What keeps sending the log elsewhere: drop it last of all.
 #[cfg(feature = "otlp")]
-pub type Export = Option<super::otlp::Export>;
+pub type Export = super::otlp::Export;
 /// The same in a build that sends it nowhere.
 #[cfg(not(feature = "otlp"))]
 #[derive(Debug)]
 pub struct Export;
 
-/// Sends the process's events to standard error, in color when that is a terminal, and where else the settings say.
+/// Sends the process's events to standard error, in color when that is a terminal, and where else the settings say. Returns who
+/// collects traces, too.
 ///
 /// # Errors
 /// When the process has a subscriber already, or the settings name a place that is none.
-pub fn start(config: &Config) -> Result<Export, String> {
-    let (bridge, export) = export(config)?;
+pub fn start(config: &Config) -> Result<(Export, Spans), String> {
+    let (bridge, export, spans) = export(config)?;
     let (subscriber, dial) = subscriber(&config.log, io::stderr, io::stderr().is_terminal(), bridge);
     tracing::subscriber::set_global_default(subscriber).map_err(|error| error.to_string())?;
     // There is no other: the process had no subscriber.
     let _ = DIAL.set(dial);
-    Ok(export)
+    Ok((export, spans))
 }
 
 #[cfg(feature = "otlp")]
-fn export(config: &Config) -> Result<(Option<super::otlp::Bridge>, Export), String> {
-    Ok(super::otlp::start(&config.otlp)?.unzip())
+fn export(config: &Config) -> Result<(Option<super::otlp::Bridge>, Export, Spans), String> {
+    super::otlp::start(&config.otlp)
 }
 
 #[cfg(not(feature = "otlp"))]
-fn export(config: &Config) -> Result<(Identity, Export), String> {
-    match config.otlp.logs_endpoint.as_str() {
-        "" => Ok((Identity::new(), Export)),
-        _ => Err("otlp.logs_endpoint: this build has no OTLP: build with --features otlp".to_owned()),
+fn export(config: &Config) -> Result<(Identity, Export, Spans), String> {
+    let endpoints = [&config.otlp.logs_endpoint, &config.otlp.traces_endpoint];
+    if endpoints.iter().all(|endpoint| endpoint.is_empty()) {
+        return Ok((Identity::new(), Export, Spans::default()));
     }
+    Err("otlp.logs_endpoint, otlp.traces_endpoint: this build has no OTLP: build with --features otlp".to_owned())
 }
 
 /// Sets the level of the process's log.

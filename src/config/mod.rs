@@ -307,10 +307,15 @@ settings! {
         format: LogFormat = r#""text""#, Choice(LOG_FORMATS);
     }
 
-    /// The log by OTLP, as OpenTelemetry's collectors take it: in builds with the cargo feature otlp.
+    /// The log and traces by OTLP, as OpenTelemetry's collectors take them: in builds with the cargo feature otlp.
     otlp: OtlpConfig {
         /// Where log records go, by HTTP with protobuf: "http://localhost:4318/v1/logs"; "" for nowhere.
         logs_endpoint: String = r#""""#, Text;
+        /// Where traces go, in the same way: "http://localhost:4318/v1/traces"; "" for nowhere. A span is a connection of a client, a
+        /// request to the management API, an import of definitions at the start, the start and the stop of the node.
+        traces_endpoint: String = r#""""#, Text;
+        /// Who signs the collector's certificate (https://), PEM; none: whom the system trusts.
+        authorities: Option<PathBuf> = r#""""#, OptionalLocation;
         /// The name of the service in them.
         service_name: String = r#""warren""#, Text;
         /// Time for a request.

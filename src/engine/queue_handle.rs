@@ -16,6 +16,7 @@ use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 use crate::store::committer::{Piece, Source};
 use crate::value::Table;
+use base64::Engine as _;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -35,6 +36,8 @@ pub struct QueueDefinition {
     pub auto_delete: bool,
     /// Arguments as declared.
     pub arguments: Table,
+    /// The user who declared it; None if that was not noted.
+    pub declared_by: Option<Name>,
 }
 
 impl QueueDefinition {
@@ -42,6 +45,19 @@ impl QueueDefinition {
     pub fn is_stored(&self) -> bool {
         self.durable && self.owner.is_none()
     }
+}
+
+/// A server's name for a queue: `amq.gen-` and 22 characters (compat.md 1.8).
+pub(super) fn invented_name() -> Name {
+    let mut random = [0; 16];
+    if getrandom::fill(&mut random).is_err() {
+        // No randomness: the address of a fresh allocation and the time would be guesses; a counter is at least unique.
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        random = u128::from(count).to_be_bytes();
+    }
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
+    Name::new(&format!("amq.gen-{text}")).unwrap_or_else(invented_name)
 }
 
 /// What a publisher has to know of a queue, in one word: 0 for one with no features.

@@ -57,6 +57,9 @@ pub fn put_queue(id: QueueId, queue: &QueueDefinition) -> Change {
     fields.insert("id", Value::I64(id.0 as i64));
     fields.insert("auto_delete", Value::Bool(queue.auto_delete));
     fields.insert("arguments", Value::Table(queue.arguments.clone()));
+    if let Some(user) = &queue.declared_by {
+        put_text(&mut fields, "declared_by", user.as_str());
+    }
     Change::Put(Family::Definitions, queue_key(id), records::definition(&fields))
 }
 
@@ -148,6 +151,7 @@ pub fn read_queue(fields: &Table) -> Option<(QueueId, QueueDefinition)> {
         owner: None,
         auto_delete: fields.get("auto_delete")?.as_bool()?,
         arguments: fields.get("arguments")?.as_table()?.clone(),
+        declared_by: name(fields, "declared_by"),
     };
     Some((read_next_queue(fields)?, queue))
 }

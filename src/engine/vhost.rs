@@ -11,7 +11,7 @@ use super::gates::{self, forget_identities};
 use super::history::{self, SharedHistory};
 use super::policies::PolicySets;
 use super::publish::Route;
-use super::queue_handle::{QueueDefinition, QueueHandle};
+use super::queue_handle::{QueueDefinition, QueueHandle, invented_name};
 use super::session::{DeclaredQueue, QueueSpec};
 use super::ways::history_of;
 use super::{Epoch, stored};
@@ -24,7 +24,6 @@ use crate::broker::topology::{Binding, Destination, ExchangeKind, ExchangeSpec, 
 use crate::name::Name;
 use crate::store::{Change, Family, keys};
 use crate::value::{Reader, Table, Value};
-use base64::Engine as _;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -407,7 +406,15 @@ impl Vhost {
         }
         may(Operation::DeclareQueue { queue: name.as_str(), dead_letters: None })?;
         let may_create = may_dead_letter(may, &arguments, &resource);
-        let wanted = QueueDefinition { name, vhost: self.name.clone(), durable, owner, auto_delete, arguments };
+        let wanted = QueueDefinition {
+            name,
+            vhost: self.name.clone(),
+            durable,
+            owner,
+            auto_delete,
+            arguments,
+            declared_by: Name::new(by.user),
+        };
         let (queue, epoch) = self.change(by.broker, |definitions, changes| {
             if let Some(existing) = definitions.queue(&wanted.name) {
                 check_equivalent(existing.definition(), &wanted, &resource)?;
@@ -580,17 +587,4 @@ fn remove_messages(queue: &QueueHandle, changes: &mut Vec<Change>) {
         let (from, to) = range();
         changes.push(Change::DeleteRange(Family::Transient, from, to));
     }
-}
-
-/// A server's name for a queue: `amq.gen-` and 22 characters (compat.md 1.8).
-fn invented_name() -> Name {
-    let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
-        // No randomness: the address of a fresh allocation and the time would be guesses; a counter is at least unique.
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        random = u128::from(count).to_be_bytes();
-    }
-    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
-    Name::new(&format!("amq.gen-{text}")).unwrap_or_else(invented_name)
 }

@@ -1,5 +1,6 @@
 //! Answers and refusals in RabbitMQ's shapes (compat.md 3.1).
 
+use super::bert;
 use crate::broker::refusal::{Refusal, RefusalKind};
 use crate::engine::Epoch;
 use serde_json::{Value as Json, json};
@@ -50,6 +51,16 @@ impl Answer {
     /// 201 if it is new, 204 if it was there.
     pub fn put(created: bool) -> Answer {
         Answer::new(if created { 201 } else { 204 }, Vec::new())
+    }
+
+    /// The same as one of Erlang's terms, if it holds JSON.
+    #[must_use]
+    pub fn in_bert(self) -> Answer {
+        let json = Some(&self).filter(|answer| answer.kind == "application/json" && !answer.body.is_empty());
+        match json.and_then(|answer| serde_json::from_slice(&answer.body).ok()) {
+            Some(value) => Answer { body: bert::encode(&value), kind: bert::KIND, ..self },
+            None => self,
+        }
     }
 
     /// The same with another status.

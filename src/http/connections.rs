@@ -168,7 +168,8 @@ fn sessions(request: &Request) -> Outcome {
 
 type ChannelKey = (Arc<ConnectionRecord>, Arc<ChannelRecord>);
 
-fn channel_name(connection: &ConnectionRecord, channel: &ChannelRecord) -> String {
+/// A channel's name.
+pub(super) fn channel_name(connection: &ConnectionRecord, channel: &ChannelRecord) -> String {
     format!("{} ({})", connection.name(), channel.number())
 }
 

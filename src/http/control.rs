@@ -18,7 +18,8 @@ pub enum Serving {
     Suspended,
     /// It is in maintenance: it accepts none, and has closed the connections there were.
     Drained,
-    /// The same, and nothing is answered but tools that ask for the node itself (`rabbitmqctl stop_app`).
+    /// The same, and the management API and the figures are closed too: only tools of this machine that ask for the node itself
+    /// are answered (`rabbitmqctl stop_app`).
     Stopped,
 }
 

@@ -4,7 +4,7 @@
 //!   [`server`]: the way of a request. [`rights`]: who asks, and whether they may. [`request`], [`answer`]: what handlers get
 //!   and give.
 //! - [`list`], `page`: filter, sort, page, columns. `cors`: pages of other sites. [`json`]: JSON as values of AMQP.
-//!   [`stats`]: counters and rates.
+//!   [`stats`]: counters and rates. `bert`: answers as Erlang's terms.
 //! - `overview`, `nodes`, `health`; `vhosts`, `users`, `limits`, `parameters`, `policies`; `exchanges`, `queues`, `bindings`,
 //!   `messages`; `connections`; `definitions`; `absent`: the endpoints. [`openapi`]: their description. [`prometheus`]: figures.
 //!
@@ -13,6 +13,7 @@
 
 mod absent;
 pub mod answer;
+mod bert;
 mod bindings;
 mod connections;
 pub mod control;

@@ -16,6 +16,10 @@ pub(super) const ROUTES: &[Route] = &[
     get("/nodes/{node}", Needs::Monitoring, node, "A node"),
     get("/nodes/{node}/memory", Needs::Monitoring, memory, "What a node's memory is used for"),
     get("/nodes/{node}/memory/relative", Needs::Monitoring, memory_relative, "The same in parts of a hundred"),
+    get("/nodes/{node}/memory/ets", Needs::Monitoring, tables, "Tables of Erlang's: none"),
+    get("/nodes/{node}/memory/ets/relative", Needs::Monitoring, tables, "The same in parts of a hundred"),
+    get("/nodes/{node}/memory/ets/{filter}", Needs::Monitoring, tables, "Those of one owner: none"),
+    get("/nodes/{node}/memory/ets/{filter}/relative", Needs::Monitoring, tables, "The same in parts of a hundred"),
     delete("/reset", Needs::Administrator, reset, "Forgets statistics: they are never wrong for long"),
     delete("/reset/{node}", Needs::Administrator, reset, "The same of one node"),
 ];
@@ -162,6 +166,12 @@ fn memory_relative(request: &Request) -> Outcome {
     let mut memory = breakdown(share, 100 - share);
     memory.insert("total".to_owned(), Json::from(100));
     Ok(object(request, json!({ "memory": memory })))
+}
+
+/// As RabbitMQ answers for an owner that has none.
+fn tables(request: &Request) -> Outcome {
+    check(request)?;
+    Ok(object(request, json!({"ets_tables_memory": "no_tables"})))
 }
 
 fn reset(request: &Request) -> Outcome {

@@ -75,6 +75,7 @@ fn operation(route: &Route) -> Json {
             ("sort_reverse", flag()),
             ("columns", text()),
             ("disable_stats", flag()),
+            ("enable_queue_totals", flag()),
         ];
         parameters
             .extend(query.into_iter().map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema})));
@@ -137,7 +138,11 @@ fn body(route: &Route) -> Json {
 
 fn responses(route: &Route) -> Json {
     let error = |about: &str| json!({"description": about, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}});
-    let value = json!({"description": "As asked for", "content": {"application/json": {"schema": {}}}});
+    let term = json!({"schema": {"type": "string", "format": "binary"}});
+    let value = json!({
+        "description": "As asked for",
+        "content": {"application/json": {"schema": {}}, "application/bert": term},
+    });
     let mut responses = Map::new();
     let mut add = |status: &str, response: Json| responses.insert(status.to_owned(), response);
     match route.verb {

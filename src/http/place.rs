@@ -3,6 +3,7 @@
 use super::control::{Control, Serving};
 use super::cors::Cors;
 use crate::clock::Now;
+use crate::span::Spans;
 use crate::tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ pub struct Place {
     pub sample_interval_ms: u64,
     /// Sites whose pages may use the API.
     pub cors: Cors,
+    /// Who is told of requests when they are answered.
+    pub spans: Spans,
     /// Every setting in effect: its key, its value as TOML without secrets, where it comes from.
     pub settings: Vec<(&'static str, String, String)>,
 }
@@ -65,8 +68,12 @@ pub const ERLANG_VERSION: &str = "27";
 impl Place {
     /// What it listens on at this moment.
     pub fn listening(&self) -> impl Iterator<Item = &Listener> {
-        let serving = self.control.serving() == Serving::Yes;
-        self.listeners.iter().filter(move |listener| serving || !listener.protocol.starts_with("amqp"))
+        let serving = self.control.serving();
+        self.listeners.iter().filter(move |listener| match serving {
+            Serving::Yes => true,
+            Serving::Suspended | Serving::Drained => !listener.protocol.starts_with("amqp"),
+            Serving::Stopped => false,
+        })
     }
 
     /// Milliseconds since the start.

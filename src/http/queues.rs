@@ -1,7 +1,7 @@
 //! Queues.
 
 use super::answer::{Answer, Failure, Outcome};
-use super::connections::consumer_of_queue;
+use super::connections::{channel_name, consumer_of_queue};
 use super::exchanges::everywhere;
 use super::json;
 use super::list::{Ident, list_quick, object, paged};
@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 pub(super) const ROUTES: &[Route] = &[
     get("/queues", Needs::Management, queues, "All queues that the caller sees").paged(),
-    get("/queues/detailed", Needs::Management, queues, "The same with all members").paged(),
+    get("/queues/detailed", Needs::Management, queues_whole, "The same with all members").paged(),
     get("/queues/{vhost}", Needs::Sight, queues, "Queues of a virtual host").paged(),
+    get("/users/{user}/queues", Needs::Management, queues_of, "Queues that a user has declared").paged(),
     get("/queues/{vhost}/{queue}", Needs::Sight, queue, "A queue"),
     put("/queues/{vhost}/{queue}", Needs::Member, declare, "Declares a queue").takes(&[
         ("durable", Type::Flag, false),
@@ -53,8 +54,25 @@ pub(super) const ROUTES: &[Route] = &[
 /// Queues whose names a filter looks at before others may change what there is.
 const WALKED: usize = 1024;
 
+/// How much is shown of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// What lists show: nothing that is null, nothing of the inside.
+    Reduced,
+    /// All there is.
+    Whole,
+}
+
+impl Detail {
+    /// Of a list that is not asked for the whole: who names columns gets them, whatever they are, as RabbitMQ.
+    fn of(request: &Request) -> Detail {
+        let named = request.query("columns").is_some_and(|columns| !columns.is_empty());
+        if named { Detail::Whole } else { Detail::Reduced }
+    }
+}
+
 /// A page in the order of names: only what is on it is looked at, or else only names.
-fn page_by_name(request: &Request, page: &Page, clock: Clock) -> Outcome {
+fn page_by_name(request: &Request, page: &Page, clock: Clock, detail: Detail) -> Outcome {
     let (reverse, vhosts) = (request.flag("sort_reverse"), request.vhosts()?);
     let count = |vhost: &Name| request.broker.objects_in(vhost.as_str()).queues as usize;
     let total = vhosts.iter().map(count).sum();
@@ -95,7 +113,7 @@ fn page_by_name(request: &Request, page: &Page, clock: Clock) -> Outcome {
             chosen.extend(some);
         }
     }
-    Ok(paged(request, page, (total, filtered), &chosen, |queue| describe(request, clock, queue)))
+    Ok(paged(request, page, (total, filtered), &chosen, |queue| describe(request, clock, queue, detail)))
 }
 
 /// Whether a list is in the order of names, which needs no look at what else is on it.
@@ -109,16 +127,37 @@ fn is_by_name(request: &Request, page: &Page) -> bool {
 }
 
 fn queues(request: &Request) -> Outcome {
+    some(request, Detail::of(request))
+}
+
+fn queues_whole(request: &Request) -> Outcome {
+    some(request, Detail::Whole)
+}
+
+fn some(request: &Request, detail: Detail) -> Outcome {
     let clock = Clock::of(request)?;
     if let Some(page) = Page::of(request)?.filter(|page| is_by_name(request, page)) {
-        return page_by_name(request, &page, clock);
+        return page_by_name(request, &page, clock, detail);
     }
     let all = everywhere(request, |vhost| request.broker.queues_in(vhost))?;
+    list_of(request, all, detail)
+}
+
+/// Of a user who is gone, too: its queues are still there.
+fn queues_of(request: &Request) -> Outcome {
+    let user = request.param("user");
+    let mut all = everywhere(request, |vhost| request.broker.queues_in(vhost))?;
+    all.retain(|queue| queue.definition().declared_by.as_ref().is_some_and(|by| by.as_str() == user));
+    list_of(request, all, Detail::of(request))
+}
+
+fn list_of(request: &Request, all: Vec<Arc<QueueHandle>>, detail: Detail) -> Outcome {
+    let clock = Clock::of(request)?;
     let ident = |queue: &Arc<QueueHandle>| {
         let definition = queue.definition();
         Ident::new(definition.vhost.as_str(), definition.name.as_str())
     };
-    list_quick(request, all, ident, quick, |queue| describe(request, clock, queue))
+    list_quick(request, all, ident, quick, |queue| describe(request, clock, queue, detail))
 }
 
 /// What lists of queues are mostly sorted by.
@@ -133,46 +172,76 @@ fn quick(queue: &Arc<QueueHandle>, member: &str) -> Option<Json> {
     }
 }
 
-/// A queue as lists show it.
-pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>) -> Json {
+/// A queue: what it was declared with, where it is, and its statistics unless `disable_stats` says no.
+pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>, detail: Detail) -> Json {
     let mut shown = export::queue(queue);
     let status = queue.status();
+    let Json::Object(members) = &mut shown else { return shown };
+    members.insert("exclusive".to_owned(), Json::Bool(queue.definition().owner.is_some()));
+    members.insert("node".to_owned(), Json::from(request.place.node.as_str()));
+    members.insert("state".to_owned(), Json::from(if status.damaged { "crashed" } else { "running" }));
+    members.extend(replicas(request, queue));
+    // What dies is on its way out of the queue, and counts until it has left.
+    let counts = status.counts;
+    let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
+    let policies = policies(request, queue);
+    if request.flag("disable_stats") {
+        members.extend(policies.into_iter().take(1).filter(|(_, name)| !name.is_null()));
+        if request.flag("enable_queue_totals") {
+            members.extend(stats::lengths(lengths));
+        }
+        return shown;
+    }
+    members.extend(policies);
+    members.extend(stats::queue(clock, queue, lengths, &status.totals));
+    members.extend(numbers(&status));
+    if let Some(since) = queue.idle_since() {
+        let since = since.max(request.broker.sample_time().saturating_sub(request.place.uptime_ms()));
+        members.insert("idle_since".to_owned(), Json::from(json::time(since)));
+    }
+    members.extend(of_kind(request, queue, &status));
+    if let Some(owner) = queue.definition().owner.and_then(|id| request.broker.connection_of(id))
+        && let Some(info) = owner.info()
+    {
+        let owner = json!({"name": info.name, "peer_host": info.peer_host, "peer_port": info.peer_port});
+        members.insert("owner_pid_details".to_owned(), owner);
+    }
+    if detail == Detail::Reduced {
+        members.retain(|name, member| !member.is_null() && !INNER.contains(&name.as_str()));
+    }
+    shown
+}
+
+/// What RabbitMQ's lists leave out, beside what is null. They leave out `idle_since` too, which Flower looks for.
+const INNER: [&str; 3] = ["backing_queue_status", "garbage_collection", "owner_pid_details"];
+
+/// A member of an object.
+type Member = (String, Json);
+
+/// The policy that applies to a queue, the operator's, and what both come to.
+fn policies(request: &Request, queue: &QueueHandle) -> [Member; 3] {
     let definition = queue.definition();
     let (vhost, name, object) = (definition.vhost.as_str(), definition.name.as_str(), Object::Queue(queue.kind()));
-    if let Json::Object(members) = &mut shown {
-        members.insert("exclusive".to_owned(), Json::Bool(definition.owner.is_some()));
-        members.insert("node".to_owned(), Json::from(request.place.node.as_str()));
-        members.insert("state".to_owned(), Json::from(if status.damaged { "crashed" } else { "running" }));
-        let policies = request.broker.policy_of(vhost, name, object).unwrap_or_default();
-        for (key, policy) in ["policy", "operator_policy"].into_iter().zip(policies) {
-            members.insert(key.to_owned(), policy.map_or(Json::Null, |policy| Json::from(policy.as_str())));
-        }
-        let effective = request.broker.effective_policy(vhost, name, object).unwrap_or_default();
-        members.insert("effective_policy_definition".to_owned(), export::table(&effective));
-        if request.flag("disable_stats") && !request.flag("enable_queue_totals") {
-            return shown;
-        }
-        // What dies is on its way out of the queue, and counts until it has left.
-        let counts = status.counts;
-        let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
-        if request.flag("disable_stats") {
-            let totals = [
-                ("messages", lengths.messages()),
-                ("messages_ready", lengths.ready),
-                ("messages_unacknowledged", lengths.unacknowledged),
-            ];
-            members.extend(totals.map(|(name, total)| (name.to_owned(), Json::from(total))));
-            return shown;
-        }
-        members.extend(stats::queue(clock, queue, lengths, &status.totals));
-        members.extend(numbers(&status));
-        if let Some(since) = queue.idle_since() {
-            let since = since.max(request.broker.sample_time().saturating_sub(request.place.uptime_ms()));
-            members.insert("idle_since".to_owned(), Json::from(json::time(since)));
-        }
+    let [policy, operator] = request.broker.policy_of(vhost, name, object).unwrap_or_default();
+    let name_of = |policy: Option<Name>| policy.map_or(Json::Null, |policy| Json::from(policy.as_str()));
+    let effective = request.broker.effective_policy(vhost, name, object).unwrap_or_default();
+    [
+        ("policy".to_owned(), name_of(policy)),
+        ("operator_policy".to_owned(), name_of(operator)),
+        ("effective_policy_definition".to_owned(), export::table(&effective)),
+    ]
+}
+
+/// Where the members of a quorum queue are: on this node.
+fn replicas(request: &Request, queue: &QueueHandle) -> Vec<Member> {
+    if queue.kind() != QueueKind::Quorum {
+        return Vec::new();
     }
-    of_kind(request, queue, &status, &mut shown);
-    shown
+    let node = request.place.node.as_str();
+    let all = || json!([node]);
+    [("leader", Json::from(node)), ("members", all()), ("online", all())]
+        .map(|(name, member)| (name.to_owned(), member))
+        .into()
 }
 
 fn numbers(status: &Status) -> Vec<(String, Json)> {
@@ -212,37 +281,39 @@ fn numbers(status: &Status) -> Vec<(String, Json)> {
     }
 }
 
-/// What only queues of one type have.
-fn of_kind(request: &Request, queue: &QueueHandle, status: &Status, shown: &mut Json) {
-    let Json::Object(members) = shown else { return };
+/// A column of the command line, which is no member in RabbitMQ: given to whoever names it.
+const CONSUMER_PID: &str = "exclusive_consumer_pid";
+
+/// What only queues of one type have, and who consumes alone.
+fn of_kind(request: &Request, queue: &QueueHandle, status: &Status) -> Vec<Member> {
+    let mut members = Vec::new();
+    let with_pid =
+        request.query("columns").is_some_and(|columns| columns.split(',').any(|column| column == CONSUMER_PID));
     for (key, consumer) in
         [("single_active_consumer_tag", status.single_active), ("exclusive_consumer_tag", status.exclusive)]
     {
         let found = consumer.and_then(|id| consumer_of_queue(request, queue, id));
-        members.insert(key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag)));
+        if let Some((connection, channel, _)) = found.as_ref().filter(|_| with_pid && key == "exclusive_consumer_tag") {
+            members.push((CONSUMER_PID.to_owned(), Json::from(channel_name(connection, channel))));
+        }
+        members.push((key.to_owned(), found.map_or(Json::Null, |(_, _, consumer)| Json::from(consumer.tag))));
     }
     if queue.kind() == QueueKind::Classic {
         let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
         let store = json!({"mode": "default", "version": 2, "len": ready, "num_pending_acks": unsettled});
-        members.insert("backing_queue_status".to_owned(), store);
+        members.push(("backing_queue_status".to_owned(), store));
     }
     if queue.kind() == QueueKind::Quorum {
-        let node = request.place.node.as_str();
-        let settings = queue.settings();
-        members.insert("leader".to_owned(), Json::from(node));
-        members.insert("members".to_owned(), json!([node]));
-        members.insert("online".to_owned(), json!([node]));
-        members.insert(
-            "delivery_limit".to_owned(),
-            settings.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit)),
-        );
-        members.insert("messages_dlx".to_owned(), Json::from(status.counts.dying));
+        let limit = queue.settings().delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
+        members.push(("delivery_limit".to_owned(), limit));
+        members.push(("messages_dlx".to_owned(), Json::from(status.counts.dying)));
         let of_others = status.bytes_ready + status.bytes_unsettled;
         let dying = if status.counts.dying == 0 { 0 } else { status.bytes.saturating_sub(of_others) };
-        members.insert("message_bytes_dlx".to_owned(), Json::from(dying));
-        members.insert("messages_delayed".to_owned(), Json::from(status.counts.delayed));
-        members.insert("open_files".to_owned(), json!({node: 0}));
+        members.push(("message_bytes_dlx".to_owned(), Json::from(dying)));
+        members.push(("messages_delayed".to_owned(), Json::from(status.counts.delayed)));
+        members.push(("open_files".to_owned(), json!({request.place.node.as_str(): 0})));
     }
+    members
 }
 
 /// The queue that the path names.
@@ -253,19 +324,15 @@ pub(super) fn find(request: &Request) -> Result<Arc<QueueHandle>, Failure> {
 
 fn queue(request: &Request) -> Outcome {
     let queue = find(request)?;
-    let mut shown = describe(request, Clock::of(request)?, &queue);
-    if let Json::Object(members) = &mut shown {
+    let mut shown = describe(request, Clock::of(request)?, &queue, Detail::Whole);
+    if let Json::Object(members) = &mut shown
+        && !request.flag("disable_stats")
+    {
         let consumers = super::connections::consumers_of_queue(request, &queue);
         members.insert("consumer_details".to_owned(), consumers);
         // RabbitMQ's per-channel figures of one queue are not kept.
         members.insert("incoming".to_owned(), json!([]));
         members.insert("deliveries".to_owned(), json!([]));
-        if let Some(owner) = queue.definition().owner.and_then(|id| request.broker.connection_of(id))
-            && let Some(info) = owner.info()
-        {
-            let owner = json!({"name": info.name, "peer_host": info.peer_host, "peer_port": info.peer_port});
-            members.insert("owner_pid_details".to_owned(), owner);
-        }
     }
     Ok(object(request, shown))
 }

@@ -2,6 +2,7 @@
 //! wait for the disk. Everything is bounded: sockets, handlers at a time, bytes of bodies, and the time for each step.
 
 use super::answer::{Answer, Failure};
+use super::bert;
 use super::control::{self, Serving};
 use super::overview::form_credentials;
 use super::place::Place;
@@ -12,9 +13,11 @@ use super::route::{Needs, Route, Verb};
 use super::routes;
 use crate::auth::Authenticator;
 use crate::broker::access::Identity;
+use crate::clock::Now;
 use crate::engine::Broker;
 use crate::limits::{HTTP_BODIES_BYTES, HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_HANDLERS};
 use crate::name::Name;
+use crate::span::Begun;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::RawPathParams;
@@ -55,6 +58,12 @@ impl Service {
         Service { broker, auth, place, sockets, handlers, bodies: permits(HTTP_BODIES_BYTES / 1024), stop }
     }
 
+    /// The same until something else says that it ends.
+    #[must_use]
+    pub fn until(&self, stop: CancellationToken) -> Service {
+        Service { stop, ..self.clone() }
+    }
+
     /// The same with places of its own.
     #[must_use]
     pub fn separate(&self) -> Service {
@@ -83,7 +92,7 @@ pub fn figures(service: &Service) -> Router {
 }
 
 /// A router of some endpoints. `open`: nobody has to log in.
-fn router(service: &Service, prefix: &str, routes: impl Iterator<Item = &'static Route>, open: bool) -> Router {
+fn router(service: &Service, prefix: &'static str, routes: impl Iterator<Item = &'static Route>, open: bool) -> Router {
     let mut paths: HashMap<&'static str, (Vec<Verb>, MethodRouter)> = HashMap::new();
     for route in routes {
         let filter = match route.verb {
@@ -96,7 +105,12 @@ fn router(service: &Service, prefix: &str, routes: impl Iterator<Item = &'static
         let handler = move |params: Result<RawPathParams, RawPathParamsRejection>, request: axum::extract::Request| {
             let service = service.clone();
             let needs = if open { Needs::Nothing } else { route.needs };
-            async move { respond(attend(&service, (route, needs), params, request).await.unwrap_or_else(Failure::answer)) }
+            async move {
+                let span = begin_span(&service, (route, prefix), &params, request.headers());
+                let answer = attend(&service, (route, needs), params, request).await.unwrap_or_else(Failure::answer);
+                end_span(&service, span, &answer);
+                respond(answer)
+            }
         };
         let (mut verbs, methods) = paths.remove(route.path).unwrap_or_default();
         verbs.push(route.verb);
@@ -151,6 +165,8 @@ async fn attend(
     let peer = peer.ok_or_else(|| Failure::unavailable("the client is not known"))?;
     let query = decode_query(head.uri.query().unwrap_or_default());
     let headers = kept_headers(&head.headers);
+    let accepts = head.headers.get("accept").and_then(|accept| accept.to_str().ok());
+    let in_bert = accepts.is_some_and(bert::is_preferred);
     // A tool may ask as somebody else: to see whether a password is right.
     let caller = if peer.is_tool && !head.headers.contains_key("authorization") {
         local_administrator()
@@ -177,12 +193,45 @@ async fn attend(
     }
     let (broker, place, auth) = (service.broker.clone(), service.place.clone(), service.auth.clone());
     let request = Request { broker, auth, place, caller, params, query, headers, body };
-    let answer = blocking(service, move || (route.handler)(&request)).await?;
+    let handled = move || (route.handler)(&request).map(|answer| if in_bert { answer.in_bert() } else { answer });
+    let answer = blocking(service, handled).await?;
     if let Some(epoch) = answer.after {
         let durable = tokio::time::timeout(DISK_TIMEOUT, service.broker.durable(epoch)).await;
         durable.map_err(|_| Failure::unavailable("the disk is slow"))??;
     }
     Ok(answer)
+}
+
+/// The span of a request, if somebody is told of them.
+fn begin_span(
+    service: &Service,
+    (route, prefix): (&Route, &str),
+    params: &Result<RawPathParams, RawPathParamsRejection>,
+    headers: &HeaderMap,
+) -> Option<Box<Begun>> {
+    let mut begun = service.place.spans.begin(route.verb.name(), true, Now::read())?;
+    let path = format!("{prefix}{}", route.path);
+    begun.name(format!("{} {path}", route.verb.name()));
+    begun.know("http.request.method", route.verb.name());
+    begun.know("http.route", path.as_str());
+    let vhost = params.iter().flat_map(RawPathParams::iter).find(|(name, _)| *name == "vhost");
+    if let Some((_, vhost)) = vhost {
+        begun.know("vhost", vhost);
+    }
+    if let Some(parent) = headers.get("traceparent").and_then(|parent| parent.to_str().ok()) {
+        begun.asked_by(parent);
+    }
+    Some(begun)
+}
+
+fn end_span(service: &Service, mut begun: Option<Box<Begun>>, answer: &Answer) {
+    if let Some(begun) = &mut begun {
+        begun.know("http.response.status_code", u64::from(answer.status));
+        if answer.status >= 500 {
+            begun.fail(String::from_utf8_lossy(&answer.body));
+        }
+    }
+    service.place.spans.end(begun, Now::read());
 }
 
 /// Runs what may take its while on a thread for that, when there is one free.

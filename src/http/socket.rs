@@ -25,7 +25,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the system refused a socket.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Serves clients until the node stops. `app`: what they are served with, made by [`super::server::api`].
+/// Serves clients until the service stops, and ends their connections then. `app`: what they are served with, made by [`super::server::api`].
 /// `tls`: what their connections begin with.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service, app: Router) {
     let stop = service.stop.clone();
@@ -70,7 +70,7 @@ impl Door for UnixListener {
     }
 }
 
-/// Accepts clients until the node stops, and serves each in a task of its own.
+/// Accepts clients until the service stops, and serves each in a task of its own.
 async fn accept_all<D: Door, F>(service: Service, door: D, serve: impl Fn(D::Client) -> F)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -152,6 +152,11 @@ fn insert_counted(members: &mut Members, name: &str, value: u64, details: Json) 
     members.insert(format!("{name}_details"), details);
 }
 
+/// Messages in a queue, without rates.
+pub fn lengths(lengths: Lengths) -> Members {
+    LENGTHS.iter().map(|(name, number)| ((*name).to_owned(), Json::from(number(lengths)))).collect()
+}
+
 /// What a queue has: lengths with rates, `message_stats`.
 pub fn queue(clock: Clock, queue: &QueueHandle, lengths: Lengths, totals: &Totals) -> Members {
     let series = queue.series();

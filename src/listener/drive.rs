@@ -4,6 +4,7 @@ use super::input::Input;
 use super::lanes::{Lanes, Place, Share};
 use super::place;
 use super::socket::Socket;
+use super::trail::Trail;
 use crate::amqp::Connection;
 use crate::auth::Denied;
 use crate::broker::access::Identity;
@@ -37,11 +38,12 @@ pub(super) struct Surroundings {
 pub(super) fn drive(
     socket: Socket,
     connection: Connection,
+    trail: Option<Box<Trail>>,
     surroundings: Surroundings,
 ) -> impl Future<Output = ()> + Send {
     tracing::info!(connection = %connection.name(), "accepted");
     let (input, share, elsewhere) = (Input::default(), Share::default(), false);
-    go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings)
+    go_on(Driver { socket, connection, input, asked: None, share, elsewhere, trail }, surroundings)
 }
 
 fn go_on(mut driver: Driver, surroundings: Surroundings) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -90,6 +92,8 @@ struct Driver {
     share: Share,
     /// It is driven where it may wait for other machines.
     elsewhere: bool,
+    /// What is told of it when it is over.
+    trail: Option<Box<Trail>>,
 }
 
 /// What a task wakes for.
@@ -109,6 +113,9 @@ impl Driver {
         let mut stopped = pin!(stop.cancelled());
         let (mut stopping, mut begun) = (false, None);
         loop {
+            if let Some(trail) = &mut self.trail {
+                trail.look(&self.connection);
+            }
             self.write()?;
             if self.input.is_stalled() && self.connection.wants_read() {
                 self.input.offer(&mut self.connection);
@@ -213,7 +220,7 @@ impl Driver {
 
     /// Goes on at another place.
     fn move_to(self, place: Place, surroundings: Surroundings) {
-        let Driver { socket, connection, input, share, .. } = self;
+        let Driver { socket, connection, input, share, trail, .. } = self;
         // A socket that cannot be moved is lost, and with it the connection.
         let Ok(socket) = socket.loosen() else { return };
         let lanes = surroundings.lanes.clone();
@@ -221,14 +228,17 @@ impl Driver {
             let Ok(socket) = socket.tie() else { return };
             let elsewhere = place == Place::Elsewhere;
             let lanes = surroundings.lanes.clone();
-            lanes
-                .spawn(place, go_on(Driver { socket, connection, input, asked: None, share, elsewhere }, surroundings));
+            let driver = Driver { socket, connection, input, asked: None, share, elsewhere, trail };
+            lanes.spawn(place, go_on(driver, surroundings));
         });
     }
 
     /// The connection is over.
     async fn finish(mut self, end: Result<End, Gone>, stop: &CancellationToken) {
         self.connection.on_disconnect();
+        if let Some(trail) = self.trail.take() {
+            trail.end(&self.connection);
+        }
         tell(&self.connection, &end, stop.is_cancelled());
         if matches!(end, Ok(End::Orderly)) {
             if self.connection.was_closed_by_client() {

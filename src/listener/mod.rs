@@ -6,6 +6,7 @@ mod lanes;
 mod place;
 mod proxy;
 mod socket;
+mod trail;
 
 pub use lanes::Lanes;
 pub use proxy::Network;
@@ -14,6 +15,7 @@ use crate::amqp::{Connection, Peer, Settings};
 use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::engine::Broker;
+use crate::span::Spans;
 use crate::tls;
 use drive::Surroundings;
 use place::Place;
@@ -25,6 +27,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use trail::Trail;
 
 /// Pause after the system refused a socket (out of file descriptors): the listener backs off instead of spinning.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -50,6 +53,8 @@ pub struct Service {
     pub stop: CancellationToken,
     /// The threads that drive connections.
     pub lanes: Arc<Lanes>,
+    /// Who is told of connections when they are over.
+    pub spans: Spans,
 }
 
 /// Binds an address. `only_ipv6`: an IPv6 address without an interface does not stand for IPv4's as well.
@@ -111,12 +116,13 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
         };
         match prepared {
             Ok((socket, peer)) => {
+                let trail = Trail::begin(&task.spans, accepted);
                 let Service { settings, broker, auth, lanes, stop, .. } = task;
                 let connection = Connection::new(settings, broker, auth, peer, accepted);
                 // A task of its own: it has no room for what came before.
                 lanes
                     .clone()
-                    .spawn(lane, drive::drive(socket, connection, Surroundings { lanes, stop, _place: place }));
+                    .spawn(lane, drive::drive(socket, connection, trail, Surroundings { lanes, stop, _place: place }));
             }
             Err(fault) => tracing::info!(connection = %address, "closed before AMQP: {fault}"),
         }

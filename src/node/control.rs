@@ -2,6 +2,7 @@
 
 use super::SetLogLevel;
 use super::listeners::{Doors, Listeners};
+use super::management::HttpDoors;
 use crate::clock::Now;
 use crate::config::{Config, LogLevel, memory_available};
 use crate::engine::Broker;
@@ -24,8 +25,8 @@ pub(super) struct NodeControl {
     /// Time that clients have for closing.
     patience: Duration,
     serving: Mutex<Serving>,
-    /// Where clients come in; locked while that changes.
-    doors: OnceLock<tokio::sync::Mutex<Doors>>,
+    /// Where clients come in, and where HTTP is served; locked while that changes.
+    doors: OnceLock<tokio::sync::Mutex<(Doors, HttpDoors)>>,
     memory_limit: AtomicU64,
     disk_free_limit: AtomicU64,
 }
@@ -44,12 +45,12 @@ impl NodeControl {
         }
     }
 
-    /// Lets clients in from now on. Returns where.
-    pub fn serve(&self, listeners: Listeners, service: &Service) -> Vec<SocketAddr> {
+    /// Lets clients in from now on, beside those of `http`. Returns where.
+    pub fn serve(&self, listeners: Listeners, service: &Service, http: HttpDoors) -> Vec<SocketAddr> {
         let doors = listeners.serve(service);
         let addresses = doors.addresses();
         // It is called once.
-        let _ = self.doors.set(tokio::sync::Mutex::new(doors));
+        let _ = self.doors.set(tokio::sync::Mutex::new((doors, http)));
         addresses
     }
 
@@ -60,6 +61,10 @@ impl NodeControl {
     async fn change(&self, wanted: Serving) -> Result<(), String> {
         let doors = self.doors.get().ok_or("the node is starting")?;
         let mut doors = doors.lock().await;
+        let (doors, http) = &mut *doors;
+        if wanted != Serving::Stopped {
+            http.open().map_err(|error| format!("cannot listen again on {error}"))?;
+        }
         match wanted {
             Serving::Yes => {
                 self.broker.admit(true);
@@ -73,6 +78,9 @@ impl NodeControl {
                 self.broker.admit(false);
                 doors.close().await;
                 *self.serving.lock() = wanted;
+                if wanted == Serving::Stopped {
+                    http.close().await;
+                }
                 self.end_clients(wanted).await;
             }
         }

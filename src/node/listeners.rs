@@ -17,10 +17,19 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
 /// An address that is listened on.
 #[derive(Clone, Copy, Debug)]
-struct Address {
-    address: SocketAddr,
-    secure: bool,
-    only_ipv6: bool,
+pub(super) struct Address {
+    pub address: SocketAddr,
+    pub secure: bool,
+    /// Somebody else of us listens on the port with IPv4.
+    pub only_ipv6: bool,
+}
+
+impl Address {
+    /// Listens there again.
+    pub fn bind_again(self, backlog: u32) -> Result<(Address, TcpListener), String> {
+        let listener = bind(self.address, self.only_ipv6, backlog);
+        listener.map(|listener| (self, listener)).map_err(|error| format!("{}: {error}", self.address))
+    }
 }
 
 /// Sockets that are bound, and not yet served.
@@ -115,10 +124,7 @@ impl Doors {
     /// # Errors
     /// When somebody else listens there meanwhile.
     pub fn open(&mut self) -> Result<(), String> {
-        let bound = self.addresses.iter().map(|address| {
-            let listener = bind(address.address, address.only_ipv6, self.backlog);
-            listener.map(|listener| (*address, listener)).map_err(|error| format!("{}: {error}", address.address))
-        });
+        let bound = self.addresses.iter().map(|address| address.bind_again(self.backlog));
         let bound: Vec<_> = bound.collect::<Result<_, String>>()?;
         self.end = self.service.stop.child_token();
         bound.into_iter().for_each(|(address, listener)| self.open_one(address, listener));

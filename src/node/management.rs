@@ -3,24 +3,26 @@
 
 use super::NodeError;
 use super::control::NodeControl;
-use super::listeners::Listeners;
+use super::listeners::{Address, Listeners};
 use crate::clock::Now;
 use crate::config::{Config, Effective, QueueType};
 use crate::engine::Broker;
 use crate::http::{self, Place};
 use crate::listener::{Service, bind};
+use crate::span::Spans;
 use crate::tls;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The file of the socket for tools on this machine, in the data directory.
 const SOCKET: &str = "control.sock";
 
-type Bound = Vec<(SocketAddr, TcpListener)>;
+type Bound = Vec<(Address, TcpListener)>;
 
 /// Sockets that are bound, and not yet served.
 pub(super) struct Management {
@@ -28,6 +30,7 @@ pub(super) struct Management {
     secure: Bound,
     figures: Bound,
     amqp: Vec<(SocketAddr, bool)>,
+    backlog: u32,
     tls: Option<Arc<tls::Server>>,
 }
 
@@ -36,15 +39,16 @@ impl Management {
     pub fn bind(config: &Config, listeners: &Listeners) -> Result<Management, NodeError> {
         let (management, backlog) = (&config.management, config.listener.backlog);
         Ok(Management {
-            plain: bind_all("management.address", &management.address, backlog)?,
-            secure: bind_all("management.tls_address", &management.tls_address, backlog)?,
-            figures: bind_all("prometheus.address", &config.prometheus.address, backlog)?,
+            plain: bind_all("management.address", &management.address, false, backlog)?,
+            secure: bind_all("management.tls_address", &management.tls_address, true, backlog)?,
+            figures: bind_all("prometheus.address", &config.prometheus.address, false, backlog)?,
             amqp: listeners.addresses(),
+            backlog,
             tls: listeners.tls().cloned(),
         })
     }
 
-    /// Serves them from now on, and takes samples. Returns where the API is, plain first.
+    /// Serves them from now on, and takes samples.
     pub fn serve(
         self,
         config: &Config,
@@ -52,24 +56,11 @@ impl Management {
         started: Instant,
         node: &Service,
         control: Arc<NodeControl>,
-    ) -> Vec<SocketAddr> {
+    ) -> HttpDoors {
         let (broker, stop) = (&node.broker, &node.stop);
-        let place = Arc::new(self.place(config, effective, started, control));
+        let place = Arc::new(self.place(config, effective, started, (control, node.spans.clone())));
         let service = http::Service::new(broker.clone(), node.auth.clone(), place, stop.clone());
-        let app = http::server::api(&service);
-        let addresses = self.plain.iter().chain(&self.secure).map(|(address, _)| *address).collect();
-        let secure = self.secure.into_iter().map(|(address, listener)| (address, listener, self.tls.clone()));
-        let plain = self.plain.into_iter().map(|(address, listener)| (address, listener, None));
-        for (address, listener, tls) in plain.chain(secure) {
-            tracing::info!(%address, tls = tls.is_some(), "serving the management API");
-            tokio::spawn(http::serve(listener, tls, service.clone(), app.clone()));
-        }
         // Places of their own: clients of the API must keep neither Prometheus nor this machine's tools out.
-        let service = service.separate();
-        for (address, listener) in self.figures {
-            tracing::info!(%address, "serving figures for Prometheus");
-            tokio::spawn(http::serve(listener, None, service.clone(), http::server::figures(&service)));
-        }
         match bind_socket(&config.data_dir.join(SOCKET)) {
             Ok(listener) => drop(tokio::spawn({
                 let service = service.separate();
@@ -79,14 +70,32 @@ impl Management {
             Err(error) => tracing::warn!(%error, "no socket for this machine's tools"),
         }
         tokio::spawn(take_samples(config.management.sample_interval, broker.clone(), stop.clone()));
-        addresses
+        let mut doors = HttpDoors {
+            stop: stop.clone(),
+            figures_service: service.separate(),
+            service,
+            tls: self.tls,
+            backlog: self.backlog,
+            api: Vec::new(),
+            figures: Vec::new(),
+            end: stop.child_token(),
+            tasks: Vec::new(),
+        };
+        doors.serve(self.plain.into_iter().chain(self.secure).collect(), self.figures);
+        doors
     }
 
     /// What the API says of the node.
-    fn place(&self, config: &Config, effective: &[Effective], started: Instant, control: Arc<NodeControl>) -> Place {
+    fn place(
+        &self,
+        config: &Config,
+        effective: &[Effective],
+        started: Instant,
+        (control, spans): (Arc<NodeControl>, Spans),
+    ) -> Place {
         let amqp = self.amqp.iter().map(|(address, secure)| (if *secure { "amqp/ssl" } else { "amqp" }, address));
         let http = [("http", &self.plain), ("https", &self.secure), ("http/prometheus", &self.figures)];
-        let http = http.iter().flat_map(|(protocol, bound)| bound.iter().map(|(address, _)| (*protocol, address)));
+        let http = http.iter().flat_map(|(protocol, bound)| bound.iter().map(|(at, _)| (*protocol, &at.address)));
         let listener =
             |(protocol, address): (&'static str, &SocketAddr)| http::Listener { protocol, address: *address };
         Place {
@@ -109,18 +118,84 @@ impl Management {
                 origins: config.management.cors_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
                 max_age: config.management.cors_max_age.as_secs(),
             },
+            spans,
             settings: effective.iter().map(|one| (one.key, one.value.clone(), one.origin.clone())).collect(),
         }
     }
 }
 
-fn bind_all(setting: &'static str, addresses: &[SocketAddr], backlog: u32) -> Result<Bound, NodeError> {
+/// Where the management API and the figures are served: they can be closed, and opened again.
+pub(super) struct HttpDoors {
+    stop: CancellationToken,
+    service: http::Service,
+    figures_service: http::Service,
+    tls: Option<Arc<tls::Server>>,
+    backlog: u32,
+    api: Vec<Address>,
+    figures: Vec<Address>,
+    end: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl HttpDoors {
+    /// Where the API is, plain first; port 0 replaced by what the system gave.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.api.iter().map(|address| address.address).collect()
+    }
+
+    /// Closes the sockets and ends their connections.
+    pub async fn close(&mut self) {
+        self.end.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            // Its panic, if any, was reported by its own thread; the socket is closed then, too.
+            let _ = task.await;
+        }
+    }
+
+    /// Opens those again that were closed, all of them or none; open ones stay.
+    ///
+    /// # Errors
+    /// When somebody else listens there meanwhile.
+    pub fn open(&mut self) -> Result<(), String> {
+        if !self.end.is_cancelled() {
+            return Ok(());
+        }
+        let bind = |addresses: &[Address]| {
+            addresses.iter().map(|address| address.bind_again(self.backlog)).collect::<Result<Bound, String>>()
+        };
+        let (api, figures) = (bind(&self.api)?, bind(&self.figures)?);
+        self.end = self.stop.child_token();
+        self.serve(api, figures);
+        Ok(())
+    }
+
+    fn serve(&mut self, api: Bound, figures: Bound) {
+        self.api = api.iter().map(|(address, _)| *address).collect();
+        self.figures = figures.iter().map(|(address, _)| *address).collect();
+        let service = self.service.until(self.end.clone());
+        let app = http::server::api(&service);
+        for (Address { address, secure, .. }, listener) in api {
+            tracing::info!(%address, tls = secure, "serving the management API");
+            let tls = self.tls.clone().filter(|_| secure);
+            self.tasks.push(tokio::spawn(http::serve(listener, tls, service.clone(), app.clone())));
+        }
+        let service = self.figures_service.until(self.end.clone());
+        let app = http::server::figures(&service);
+        for (Address { address, .. }, listener) in figures {
+            tracing::info!(%address, "serving figures for Prometheus");
+            self.tasks.push(tokio::spawn(http::serve(listener, None, service.clone(), app.clone())));
+        }
+    }
+}
+
+fn bind_all(setting: &'static str, addresses: &[SocketAddr], secure: bool, backlog: u32) -> Result<Bound, NodeError> {
     let bound = addresses.iter().map(|address| {
         let refused = |error| NodeError::Listen(setting, *address, error);
         let same_port = |other: &&SocketAddr| other.is_ipv4() && other.port() == address.port() && other.port() != 0;
         let only_ipv6 = addresses.iter().any(|other| same_port(&other));
         let listener = bind(*address, only_ipv6, backlog).map_err(refused)?;
-        Ok((listener.local_addr().map_err(refused)?, listener))
+        let address = listener.local_addr().map_err(refused)?;
+        Ok((Address { address, secure, only_ipv6 }, listener))
     });
     bound.collect()
 }

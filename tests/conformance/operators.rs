@@ -2,6 +2,8 @@
 
 use crate::stage::*;
 use crate::support::*;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -95,13 +97,25 @@ fn a_backup_under_load_holds_every_message_confirmed_before() {
 #[test]
 fn stop_app_ends_clients_and_start_app_lets_them_in() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = broker_with(dir.path(), "");
+    let [api, figures] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let env = [("WARREN_MANAGEMENT_ADDRESS", api.to_string()), ("WARREN_PROMETHEUS_ADDRESS", figures.to_string())];
+    let env = env.each_ref().map(|(key, value)| (*key, value.as_str()));
+    let broker = Broker::start_with(&dir.path().join("data"), &[], &env);
     let ctl = |words: &[&str]| tool(dir.path(), "rabbitmqctl", words);
     let mut client = open_at(broker.addr);
     client.declare_queue(CH, "q", true).unwrap();
     client.confirm_select(CH).unwrap();
     client.publish(CH, "", "q", &persistent(), b"kept").unwrap();
     client.wait_confirms(CH).unwrap();
+    let served = |path: &str, address: SocketAddr| {
+        let mut stream = TcpStream::connect(address)?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).map(|()| String::from_utf8_lossy(&answer).into_owned())
+    };
+    let mut kept = TcpStream::connect(api).unwrap();
+    write!(kept, "GET /api/auth HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert!(kept.read(&mut [0; 4096]).unwrap() > 0);
     let (status, text) = ctl(&["stop_app"]);
     assert!(status == 0 && text.starts_with("Stopping rabbit application on node "), "{status} {text}");
     let closed = client.closed(0).unwrap();
@@ -109,12 +123,27 @@ fn stop_app_ends_clients_and_start_app_lets_them_in() {
     assert_eq!((closed.code, &closed.text[..]), (320, reason));
     gone(&mut client);
     assert!(Client::raw(broker.addr).is_err(), "nobody listens");
+    for (path, address) in [("/api/auth", api), ("/metrics", figures)] {
+        assert_eq!(served(path, address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused, "{path}");
+    }
+    assert_eq!(kept.read(&mut [0; 4096]).unwrap(), 0, "the API's connections have ended");
     let (status, text) = ctl(&["list_queues"]);
     assert!(status == 64 && text.contains("requires the 'rabbit' app to be running"), "{status} {text}");
     assert_eq!(tool(dir.path(), "rabbitmq-diagnostics", &["check_running"]).0, 69);
     assert_eq!(tool(dir.path(), "rabbitmq-diagnostics", &["ping"]).0, 0);
+    assert!(ctl(&["status"]).1.contains("stopped"));
+    assert_eq!(ctl(&["await_startup", "--timeout", "1"]).0, 69);
     assert_eq!(ctl(&["stop_app"]).0, 0, "again changes nothing");
+    let other = TcpListener::bind(figures).unwrap();
+    let (status, text) = ctl(&["start_app"]);
+    assert!(status != 0 && text.contains(&figures.to_string()), "{status} {text}");
+    assert!(served("/api/auth", api).is_err(), "all of them or none");
+    drop(other);
     assert_eq!(ctl(&["start_app"]).0, 0);
+    for (path, address) in [("/api/auth", api), ("/metrics", figures)] {
+        assert_eq!(served(path, address).unwrap(), "HTTP/1.0 200", "{path}");
+    }
+    assert_eq!(ctl(&["status"]).0, 0);
     assert_eq!(ctl(&["start_app"]).0, 0);
     assert_eq!(tool(dir.path(), "rabbitmq-diagnostics", &["check_running"]).0, 0);
     assert_eq!(drain(&mut open_at(broker.addr), "q"), ["kept"]);

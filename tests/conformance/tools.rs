@@ -47,6 +47,19 @@ fn a_day_with_rabbitmqctl() {
         serde_json::from_str(&ok(&["list_queues", "-p", "v", "name", "durable", "--formatter", "json"])).unwrap();
     assert_eq!(json, serde_json::json!([{"name": "tasks", "durable": true}]));
     assert_eq!(ok(&["-s", "list_connections", "user", "vhost"]), "app\tv\n");
+    client.declare(CH, queue::Declare { queue: "own".into(), exclusive: true, ..Default::default() }).unwrap();
+    let consume =
+        basic::Consume { queue: "own".into(), consumer_tag: "me".into(), exclusive: true, ..Default::default() };
+    client.consume_with(CH, consume).unwrap();
+    let connection = ok(&["-s", "list_connections", "name"]);
+    let owned =
+        ok(&["-s", "list_queues", "-p", "v", "name", "owner_pid", "exclusive_consumer_pid", "exclusive_consumer_tag"]);
+    let connection = connection.trim();
+    assert_eq!(owned, format!("own\t{connection}\t{connection} (1)\tme\ntasks\t\t\t\n"));
+    let consumers = ok(&["-s", "list_consumers", "-p", "v", "consumer_tag", "exclusive", "activity_status"]);
+    assert_eq!(consumers, "me\ttrue\tup\n");
+    client.cancel(CH, "me").unwrap();
+    client.delete_queue(CH, "own").unwrap();
     ok(&["set_policy", "-p", "v", "limit", "^t", r#"{"max-length":10}"#, "--apply-to", "queues"]);
     assert!(ok(&["-s", "list_policies", "-p", "v"]).starts_with("v\tlimit\t^t\tqueues\t"));
     ok(&["purge_queue", "-p", "v", "tasks"]);

@@ -26,6 +26,14 @@ impl Node {
         Node { broker, http, dir }
     }
 
+    /// Kills the broker and starts it again, without the settings that the first one had.
+    pub fn restart(&mut self) {
+        self.broker.kill9();
+        let address = self.http.to_string();
+        let env = [("WARREN_MANAGEMENT_ADDRESS", address.as_str())];
+        self.broker = Broker::start_with(&self.dir.path().join("data"), &[], &env);
+    }
+
     pub fn as_guest(&self) -> Api {
         self.login("guest", "guest")
     }

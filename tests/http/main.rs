@@ -22,5 +22,7 @@ mod rates;
 mod rights;
 mod secrets;
 mod sites;
+mod terms;
+mod traces;
 mod users;
 mod vhosts;

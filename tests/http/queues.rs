@@ -1,8 +1,8 @@
 //! Queues.
 
-use crate::api::{eventually, guest, only, shared};
-use crate::support::{BasicProperties, Client};
-use serde_json::json;
+use crate::api::{Node, eventually, guest, only, shared};
+use crate::support::{BasicProperties, Client, Options};
+use serde_json::{Value, json};
 
 #[test]
 fn declared_shown_and_deleted() {
@@ -158,4 +158,84 @@ fn numbers_are_fresh() {
     assert_eq!(api.delete("/api/queues/%2F/q-numbers/contents").status, 204);
     assert_eq!(api.json(path)["messages"], 0);
     assert_eq!(api.delete("/api/queues/%2F/q-numbers?if-empty=true&if-unused=true").status, 204);
+}
+
+#[test]
+fn lists_show_less_than_the_whole() {
+    let node = Node::start(&[("WARREN_MANAGEMENT_SAMPLE_INTERVAL", "100ms")]);
+    let api = node.as_guest();
+    api.put("/api/queues/%2F/less", json!({}));
+    let message = json!({"properties": {}, "routing_key": "less", "payload": "x", "payload_encoding": "string"});
+    api.post("/api/exchanges/%2F/amq.default/publish", message);
+    let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+    api.post("/api/queues/%2F/less/get", get);
+    let first = |path: &str| {
+        let found = api.json(path);
+        found.get("items").unwrap_or(&found)[0].clone()
+    };
+    let is_null = |shown: &Value| shown.as_object().unwrap().values().any(Value::is_null);
+    for path in ["/api/queues", "/api/queues/%2F", "/api/queues?page=1", "/api/users/guest/queues"] {
+        let shown =
+            eventually("the queue is idle", || Some(first(path)).filter(|shown| !shown["idle_since"].is_null()));
+        assert!(!is_null(&shown), "{path}: {shown}");
+        for inner in ["garbage_collection", "backing_queue_status"] {
+            assert!(shown.get(inner).is_none(), "{path}: {inner}");
+        }
+        // Flower, KEDA, and what dashboards are made of.
+        for key in
+            ["name", "vhost", "messages", "messages_ready", "messages_unacknowledged", "consumers", "state", "memory"]
+        {
+            assert!(shown.get(key).is_some(), "{path}: {key}");
+        }
+        assert!(shown["message_stats"]["publish_details"]["rate"].is_number(), "{path}");
+        assert!(shown["message_stats"]["deliver_get_details"]["rate"].is_number(), "{path}");
+    }
+    for path in ["/api/queues/detailed", "/api/queues/detailed?page=1"] {
+        let whole = first(path);
+        assert!(is_null(&whole) && whole["backing_queue_status"]["len"] == 1, "{path}: {whole}");
+    }
+    let named = first("/api/queues?columns=name,backing_queue_status.len,policy");
+    assert_eq!(named, json!({"name": "less", "backing_queue_status": {"len": 1}, "policy": null}));
+    let bare = json!({
+        "name": "less", "vhost": "/", "type": "classic", "durable": true, "auto_delete": false, "exclusive": false,
+        "arguments": {"x-queue-type": "classic"}, "node": api.json("/api/overview")["node"], "state": "running",
+    });
+    let mut totals = bare.clone();
+    for (key, count) in [("messages", 1), ("messages_ready", 1), ("messages_unacknowledged", 0)] {
+        totals[key] = json!(count);
+    }
+    for path in ["/api/queues?", "/api/queues/detailed?", "/api/queues?page=1&"] {
+        assert_eq!(first(&format!("{path}disable_stats=true")), bare);
+        assert_eq!(first(&format!("{path}disable_stats=true&enable_queue_totals=true")), totals);
+    }
+    assert_eq!(api.json("/api/queues/%2F/less?disable_stats=true&enable_queue_totals=true"), totals);
+}
+
+#[test]
+fn queues_of_who_declared_them() {
+    let mut node = Node::start(&[]);
+    let guest = node.as_guest();
+    guest.put("/api/users/bo", json!({"password": "p", "tags": "management"}));
+    guest.put("/api/permissions/%2F/bo", json!({"configure": ".*", "write": ".*", "read": ".*"}));
+    guest.put("/api/vhosts/apart", json!({}));
+    guest.put("/api/queues/apart/of-guest", json!({}));
+    guest.put("/api/queues/%2F/also-of-guest", json!({}));
+    let bo = node.login("bo", "p");
+    bo.put("/api/queues/%2F/by-http", json!({}));
+    bo.put("/api/queues/%2F/also-of-guest", json!({}));
+    let options = Options { user: "bo".to_owned(), password: "p".to_owned(), ..Options::default() };
+    let mut client = Client::open(node.broker.addr, &options).unwrap();
+    client.open_channel(1).unwrap();
+    client.declare_queue(1, "by-amqp", true).unwrap();
+    let of = |api: &crate::api::Api, user: &str| {
+        let found = api.json(&format!("/api/users/{user}/queues"));
+        found.as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&guest, "bo"), ["by-amqp", "by-http"]);
+    assert_eq!(of(&guest, "guest"), ["also-of-guest", "of-guest"]);
+    assert_eq!(of(&bo, "guest"), ["also-of-guest"], "what the caller sees");
+    assert_eq!(of(&guest, "stranger"), [""; 0]);
+    assert_eq!(guest.json("/api/users/bo/queues?page=1&page_size=1")["items"][0]["name"], "by-amqp");
+    node.restart();
+    assert_eq!(of(&node.as_guest(), "bo"), ["by-amqp", "by-http"], "it is known after a start");
 }

@@ -157,7 +157,7 @@ pub(super) const LISTS: &[List] = &[
         )
     },
     List {
-        others: &["vhost", "consumer_timeout"],
+        others: &["vhost", "activity_status", "exclusive", "consumer_timeout"],
         ..list(
             "list_consumers",
             "consumers/{vhost}",
@@ -166,7 +166,15 @@ pub(super) const LISTS: &[List] = &[
         )
     },
     List {
-        others: &["tracing", "description", "tags", "default_queue_type", "cluster_state", "metadata"],
+        others: &[
+            "tracing",
+            "description",
+            "tags",
+            "default_queue_type",
+            "cluster_state",
+            "metadata",
+            "protected_from_deletion",
+        ],
         ..list("list_vhosts", "vhosts", "Listing vhosts ...", &["name"])
     },
     list("list_users", "users", "Listing users ...", &["user", "tags"]),
@@ -260,7 +268,7 @@ impl List {
         if self.command != "list_queues" {
             return String::new();
         }
-        let members: Vec<&str> = columns.iter().map(|column| if *column == "pid" { "node" } else { column }).collect();
+        let members: Vec<&str> = columns.iter().map(|column| member_of_queue(column)).collect();
         format!("?columns={}", members.join(","))
     }
 
@@ -348,7 +356,8 @@ impl List {
             }
             "list_queues" => {
                 name("pid", &["node"]);
-                name("exclusive_consumer_tag", &["exclusive_consumer_tag"]);
+                // What close_connection takes.
+                name("owner_pid", &["owner_pid_details", "name"]);
             }
             _ => {}
         }
@@ -359,6 +368,15 @@ impl List {
 /// Whose limits are asked for, where no user is named: RabbitMQ's choice.
 fn user(line: &Line) -> &str {
     line.option("user").unwrap_or("guest")
+}
+
+/// The API's member that a column of `list_queues` is made of.
+fn member_of_queue(column: &str) -> &str {
+    match column {
+        "pid" => "node",
+        "owner_pid" => "owner_pid_details",
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -392,6 +410,9 @@ mod tests {
         let bindings = rows("list_bindings", json!([{"source": "", "destination": "q", "destination_type": "queue"}]));
         assert_eq!((&bindings[0]["source_kind"], &bindings[0]["destination_name"]), (&json!("exchange"), &json!("q")));
         assert_eq!(rows("list_connections", json!([{"name": "a:1 -> b:2"}]))[0]["pid"], "a:1 -> b:2");
+        let owned = rows("list_queues", json!([{"owner_pid_details": {"name": "a:1 -> b:2"}}]));
+        assert_eq!(owned[0]["owner_pid"], "a:1 -> b:2");
+        assert_eq!(List::of("list_queues").unwrap().query(&["name", "owner_pid"]), "?columns=name,owner_pid_details");
         let limits = json!([{"vhost": "/", "value": {"max-queues": 1}}, {"vhost": "v", "value": {}}]);
         let own = rows("list_vhost_limits", limits);
         assert_eq!((own.len(), &own[0]["limits"]), (1, &json!("{\"max-queues\":1}")));

@@ -222,14 +222,15 @@ fn await_startup(api: &Api, line: &Line) -> Told {
     let begun = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let limit = line.timeout.unwrap_or(Duration::from_secs(300));
     loop {
-        match booted(api) {
+        let late = match booted(api) {
             Ok((true, ..)) => return Ok(Said::doing("Waiting for the node to start ...")),
+            Ok((false, ..)) => Failure::new(UNAVAILABLE, "rabbit_is_not_running"),
             Err(failure) if failure.status != UNAVAILABLE => return Err(failure),
-            _ => {}
-        }
+            Err(_) => Failure::new(TEMPORARY, "the node did not start in time"),
+        };
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         if now.saturating_sub(begun) >= limit {
-            return Err(Failure::new(TEMPORARY, "the node did not start in time"));
+            return Err(late);
         }
         std::thread::sleep(Duration::from_millis(200));
     }

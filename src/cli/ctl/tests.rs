@@ -264,7 +264,7 @@ fn a_node_that_was_stopped() {
     let (status, text) = node.run(&["check_running"]);
     assert_eq!((status, text.contains("not running or has not fully booted yet")), (UNAVAILABLE, true), "{text}");
     assert_eq!(node.run(&["is_running"]).0, 0);
-    assert_eq!(node.run(&["await_startup", "-t", "0.1"]).0, TEMPORARY);
+    assert_eq!(node.run(&["await_startup", "-t", "0.1"]), (UNAVAILABLE, "Error:\nrabbit_is_not_running\n".into()));
     assert_eq!(node.run(&["status"]).0, USAGE);
     node.asked();
     assert_eq!(node.run(&["start_app"]), (0, "Starting node n ...\n".into()));

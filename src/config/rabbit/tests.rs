@@ -294,11 +294,13 @@ fn erlangs_terms_beside_the_file_are_told() {
 
 #[test]
 fn others_are_told_once_and_without_their_values() {
-    let text = "mqtt.default_pass = hunter2\nmqtt.default_pass = hunter3\ncluster_partition_handling = autoheal\n";
+    let text = "mqtt.default_pass = hunter2\nmqtt.default_pass = hunter3\ncluster_partition_handling = autoheal\n\
+        management.rates_mode = detailed\nmanagement.rates_mode = detailed\n";
     let loaded = load(text, &[("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-x hunter4")]).unwrap();
     let unused = [
         "mqtt.default_pass (this protocol is not there)",
         "cluster_partition_handling (there is one node)",
+        "management.rates_mode",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
     ];
     assert_eq!(loaded.unused, unused);
