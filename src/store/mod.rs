@@ -3,7 +3,7 @@
 //! - [`keys`]: the layout of keys. [`records`]: the shape of values.
 //! - [`Storage`]: what a disk must do; [`rocks`] does it for real, [`memory`] in memory (tests, and their faults).
 //! - [`committer`]: the one thread that writes, an epoch at a time.
-//! - [`figures`]: how long commits take.
+//! - [`figures`]: how long commits take. `direct`: what the file system is capable of.
 //! - [`bodies`]: bodies that several chunks share, and who refers to them.
 //! - [`proof`]: what was synced for sure, to see holes.
 //! - [`backup`]: copies: sealed, and put into place. [`inspect`]: looks at everything that is stored.
@@ -14,6 +14,7 @@ pub mod backup;
 mod backup_tests;
 pub mod bodies;
 pub mod committer;
+mod direct;
 pub mod figures;
 pub mod inspect;
 pub mod keys;

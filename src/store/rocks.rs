@@ -4,7 +4,7 @@ use super::committer::Epoch;
 use super::figures::{Io, IoTotals};
 use super::proof::{self, Mark, Proof};
 use super::reclaim::{self, Garbage, holds_chunks};
-use super::{Change, Family, Logging, Storage, StoreError, keys};
+use super::{Change, Family, Logging, Storage, StoreError, direct, keys};
 use crate::clock::Now;
 use parking_lot::RwLock;
 use rocksdb::checkpoint::Checkpoint;
@@ -256,7 +256,11 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
 
 fn open_db(path: &Path) -> Result<DB, StoreError> {
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family)));
-    DB::open_cf_descriptors(&db_options(true), path, families).map_err(|error| {
+    let mut options = db_options(true);
+    // Messages are in memory already, and those for which there is no room there are read once, in order: the page cache would
+    // only copy them, and hold them twice.
+    options.set_use_direct_io_for_flush_and_compaction(direct::is_possible(path));
+    DB::open_cf_descriptors(&options, path, families).map_err(|error| {
         if error.kind() == ErrorKind::IOError && error.as_ref().contains("LOCK") {
             StoreError::InUse(path.display().to_string())
         } else {
@@ -363,6 +367,8 @@ fn db_options(create: bool) -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_open_files(256);
     options.set_skip_stats_update_on_db_open(true);
+    // What is read is a queue's messages, one file after the other: the system reads ahead.
+    options.set_advise_random_on_open(false);
     options.set_stats_dump_period_sec(0);
     options.set_enable_pipelined_write(false);
     options.set_allow_concurrent_memtable_write(false);

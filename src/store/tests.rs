@@ -408,6 +408,27 @@ fn rocksdb_keeps_what_is_logged_and_forgets_the_transient() {
 }
 
 /// Commits numbered 1 to `count`, each synced, in the log of a storage that is not closed in order.
+#[test]
+fn a_store_needs_no_direct_writes_and_leaves_nothing_of_their_trial() {
+    let disk = tempfile::tempdir().unwrap();
+    // Its file system takes them on some kernels only.
+    let memory = Path::new("/dev/shm").is_dir().then(|| tempfile::tempdir_in("/dev/shm").unwrap());
+    for dir in memory.iter().chain([&disk]) {
+        let value = vec![b'x'; 100_001];
+        let put = Change::Put(Family::Chunks, b"k".to_vec(), value.clone());
+        RocksStorage::open(dir.path()).unwrap().write(&[put], Logging::Synced).unwrap();
+        // A start writes what it finds in the log to files.
+        let storage = RocksStorage::open(dir.path()).unwrap();
+        assert_eq!(storage.get(Family::Chunks, b"k").unwrap(), Some(value));
+        let names = contents(dir).into_iter().map(|(path, _)| path);
+        let (blobs, trials): (Vec<_>, Vec<_>) =
+            names.partition(|path| path.extension().is_some_and(|end| end == "blob"));
+        assert_eq!(blobs.len(), 1, "{blobs:?}");
+        assert!(!trials.iter().any(|path| path.ends_with("DIRECT")), "{trials:?}");
+    }
+    assert!(!super::direct::is_possible(Path::new("/nonexistent")));
+}
+
 fn log_of(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let storage = RocksStorage::open(dir.path()).unwrap();
