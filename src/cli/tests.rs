@@ -135,7 +135,7 @@ fn config_check_names_what_means_nothing_here() {
     std::fs::write(&file, "heartbeat = 30\ncluster_formation.peer_discovery_backend = dns\nmqtt.vhost = /\n").unwrap();
     let told = stop(&["config", "check", "--config", file.to_str().unwrap()], &[]);
     let text = "settings: ok\nmeans nothing here: cluster_formation.peer_discovery_backend (there is one node)\n\
-                means nothing here: mqtt.vhost\n";
+                means nothing here: mqtt.vhost (this protocol is not there)\n";
     assert_eq!(told, Stop { status: 0, text: text.into() });
     std::fs::write(&file, "\nheartbeat = often\n").unwrap();
     let told = stop(&["config", "check", "--config", file.to_str().unwrap()], &[]);
