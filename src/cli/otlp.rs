@@ -173,8 +173,8 @@ mod tests {
     fn whole(bytes: &[u8]) -> Option<(String, Vec<u8>)> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let lines = head.lines().filter_map(|line| line.split_once(':'));
-        let length = lines.filter(|(key, _)| key.eq_ignore_ascii_case("content-length")).last().unwrap().1;
+        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+        let length = lines.find(|(key, _)| key.eq_ignore_ascii_case("content-length")).unwrap().1;
         let body = bytes[end..].to_vec();
         (body.len() == length.trim().parse::<usize>().unwrap()).then_some((head, body))
     }
