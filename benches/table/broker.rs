@@ -86,8 +86,9 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts one with an empty directory.
+    /// Starts one with an empty directory, on a disk that has done with the files of those before.
     pub fn start(kind: Kind) -> Result<Broker, String> {
+        rustix::fs::sync();
         let directory = TempDir::with_prefix("warren-bench-").map_err(|error| format!("directory: {error}"))?;
         Self::start_in(kind, directory).map(|(broker, _)| broker)
     }
