@@ -13,7 +13,7 @@ use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode};
 use crate::definitions::{self, DefinitionsError};
-use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
+use crate::engine::{Broker, FirstStart, FirstUser, Found, NodeLimits, Options};
 use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Lanes, Service};
@@ -262,7 +262,19 @@ fn options(config: &Config) -> Options {
             QueueType::Classic => QueueKind::Classic,
             QueueType::Quorum => QueueKind::Quorum,
         },
+        limits: node_limits(config),
         first_start,
+    }
+}
+
+/// How much there may be on the node.
+fn node_limits(config: &Config) -> NodeLimits {
+    let limits = &config.limits;
+    let limit = |max| Some(u64::from(max)).filter(|max| *max > 0);
+    NodeLimits {
+        vhosts: limit(limits.vhost_max),
+        queues: limit(limits.queue_max),
+        exchanges: limit(limits.exchange_max),
     }
 }
 

@@ -107,6 +107,12 @@ pub enum Refusal {
     LimitReached(String),
     /// There are as many queues in the virtual host as there may be: the queue, how many.
     QueueLimit(Resource, u64),
+    /// There are as many queues on the node as there may be: the queue's name, how many.
+    NodeQueueLimit(Name, u64),
+    /// There are as many exchanges on the node as there may be: the exchange, how many.
+    ExchangeLimit(Resource, u64),
+    /// There are as many virtual hosts as there may be: the virtual host, how many.
+    VhostLimit(Name, u64),
     /// A regular expression that is none: the expression, what is wrong with it.
     InvalidPattern(String, String),
     /// The virtual host is protected from deletion.
@@ -192,6 +198,9 @@ impl Refusal {
             | Refusal::ServerNamed(_)
             | Refusal::InvalidXMatch(_)
             | Refusal::QueueLimit(..)
+            | Refusal::NodeQueueLimit(..)
+            | Refusal::ExchangeLimit(..)
+            | Refusal::VhostLimit(..)
             | Refusal::NoSuchUser(_)
             | Refusal::InvalidPattern(..)
             | Refusal::ProtectedVhost(_)
@@ -219,6 +228,15 @@ impl fmt::Display for Refusal {
             }
             Refusal::QueueLimit(Resource { name, vhost, .. }, limit) => {
                 write!(f, "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
+            }
+            Refusal::NodeQueueLimit(name, limit) => {
+                write!(f, "cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
+            }
+            Refusal::ExchangeLimit(resource, limit) => {
+                write!(f, "cannot declare {resource}: exchange limit of {limit} is reached")
+            }
+            Refusal::VhostLimit(name, limit) => {
+                write!(f, "cannot create vhost '{name}': vhost limit of {limit} is reached")
             }
             Refusal::InvalidPattern(pattern, fault) => write!(f, "invalid regular expression '{pattern}': {fault}"),
             Refusal::ProtectedVhost(vhost) => {

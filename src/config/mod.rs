@@ -256,6 +256,12 @@ settings! {
         heartbeat: u16 = r#""60s""#, kinds::WholeSeconds;
         /// Largest message body, in bytes.
         max_message_size: u64 = r#""16MiB""#, Size { min: 1, max: BODY_SIZE_CEILING, zero: false };
+        /// Virtual hosts; 0 = no limit.
+        vhost_max: u32 = "0", Count { min: 0, max: u32::MAX };
+        /// Queues of all virtual hosts; 0 = no limit.
+        queue_max: u32 = "0", Count { min: 0, max: u32::MAX };
+        /// Exchanges of all virtual hosts, those that are there without being declared too; 0 = no limit.
+        exchange_max: u32 = "0", Count { min: 0, max: u32::MAX };
         /// Consumers a channel; 0 = no limit.
         consumer_max_per_channel: u32 = "0", Count { min: 0, max: u32::MAX };
         /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 = for ever. Queues and

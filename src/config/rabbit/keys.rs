@@ -166,6 +166,9 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "heartbeat" => Meaning::Setting("limits.heartbeat", whole(value)?),
         "frame_max" => Meaning::Setting("limits.frame_max", whole(value)?),
         "channel_max" | "max_channels_per_connection" => Meaning::Setting("limits.channel_max", whole(value)?),
+        "vhost_max" => Meaning::Setting("limits.vhost_max", limit(value)?),
+        "cluster_queue_limit" => Meaning::Setting("limits.queue_max", limit(value)?),
+        "cluster_exchange_limit" => Meaning::Setting("limits.exchange_max", limit(value)?),
         "consumer_max_per_channel" => Meaning::Setting("limits.consumer_max_per_channel", limit(value)?),
         "max_message_size" => Meaning::Setting("limits.max_message_size", whole(value)?),
         "consumer_timeout" if ["undefined", "false", "infinity"].contains(&value) => {
@@ -268,7 +271,6 @@ fn hint(key: &str) -> &'static str {
         "management.path_prefix" => " (the API is below /api; a proxy in front can change that)",
         "prometheus.return_per_object_metrics" => " (let Prometheus read /metrics/per-object)",
         "vm_memory_high_watermark_paging_ratio" => " (messages leave memory by themselves)",
-        "vhost_max" | "cluster_queue_limit" | "cluster_exchange_limit" => " (set limits of virtual hosts)",
         "log.exchange" => " (bind a queue to amq.rabbitmq.event)",
         _ if ["log.file", "log.syslog"].iter().any(begins) => " (the log goes to standard error)",
         _ if ["log.default", "log.connection", "log.channel", "log.queue"].iter().any(begins) => {

@@ -229,6 +229,14 @@ fn files_of_other_peoples_brokers_are_read() {
 }
 
 #[test]
+fn how_much_there_may_be_on_the_node() {
+    let limits = config("vhost_max = 3\ncluster_queue_limit = 1000\ncluster_exchange_limit = infinity\n").limits;
+    assert_eq!([limits.vhost_max, limits.queue_max, limits.exchange_max], [3, 1000, 0]);
+    let fault = load("vhost_max = many", &[]).unwrap_err();
+    assert_eq!(fault, "rabbitmq.conf:1: vhost_max: expected a whole number, or infinity, found \"many\"");
+}
+
+#[test]
 fn the_default_users_tags_and_rights() {
     let auth = |text: &str| config(text).auth;
     let tags = |text: &str| auth(text).default_tags.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -35,9 +35,15 @@ impl Broker {
 
     /// Makes a virtual host with its predeclared exchanges, or changes what is known of an existing one. True when it is
     /// new.
-    pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> (bool, Option<Epoch>) {
-        let changed = self.change_catalog(|catalog, changes| {
+    ///
+    /// # Errors
+    /// `VhostLimit`.
+    pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> Result<(bool, Option<Epoch>), Refusal> {
+        self.change_catalog(|catalog, changes| {
             let existing = catalog.vhost(name.as_str()).ok();
+            if existing.is_none() {
+                self.limits().check_vhosts(name, catalog.vhosts.read().len())?;
+            }
             let limits = existing.as_ref().map_or_else(VhostLimits::default, |vhost| vhost.record().limits);
             changes.push(stored::put_vhost(name, &metadata, &limits));
             match &existing {
@@ -52,9 +58,7 @@ impl Broker {
                 }
             }
             Ok(existing.is_none())
-        });
-        // A virtual host can always be made.
-        changed.unwrap_or((false, None))
+        })
     }
 
     /// Changes a virtual host's limits.

@@ -1,0 +1,37 @@
+//! How much there may be on a node.
+
+use crate::broker::refusal::{Refusal, Resource};
+use crate::name::Name;
+
+/// The node's limits; None = no limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeLimits {
+    /// Virtual hosts.
+    pub vhosts: Option<u64>,
+    /// Queues of all virtual hosts.
+    pub queues: Option<u64>,
+    /// Exchanges of all virtual hosts, predeclared ones too.
+    pub exchanges: Option<u64>,
+}
+
+impl NodeLimits {
+    /// Whether a virtual host may be made beside `there`.
+    pub(super) fn check_vhosts(&self, name: &Name, there: usize) -> Result<(), Refusal> {
+        reached(self.vhosts, there).map_or(Ok(()), |limit| Err(Refusal::VhostLimit(name.clone(), limit)))
+    }
+
+    /// Whether a queue may be made beside `there`.
+    pub(super) fn check_queues(&self, queue: &Resource, there: usize) -> Result<(), Refusal> {
+        reached(self.queues, there).map_or(Ok(()), |limit| Err(Refusal::NodeQueueLimit(queue.name.clone(), limit)))
+    }
+
+    /// Whether an exchange may be made beside `there`.
+    pub(super) fn check_exchanges(&self, exchange: &Resource, there: usize) -> Result<(), Refusal> {
+        reached(self.exchanges, there).map_or(Ok(()), |limit| Err(Refusal::ExchangeLimit(exchange.clone(), limit)))
+    }
+}
+
+/// The limit, when so many reach it.
+fn reached(limit: Option<u64>, there: usize) -> Option<u64> {
+    limit.filter(|limit| there as u64 >= *limit)
+}
