@@ -1,5 +1,6 @@
 //! How much there may be on a node.
 
+use crate::broker::access::{Pattern, VhostLimits};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 
@@ -12,6 +13,8 @@ pub struct NodeLimits {
     pub queues: Option<u64>,
     /// Exchanges of all virtual hosts, predeclared ones too.
     pub exchanges: Option<u64>,
+    /// The limits that a virtual host is made with: those of the first pattern that its name matches.
+    pub of_vhosts: Vec<(Pattern, VhostLimits)>,
 }
 
 impl NodeLimits {
@@ -28,6 +31,12 @@ impl NodeLimits {
     /// Whether an exchange may be made beside `there`.
     pub(super) fn check_exchanges(&self, exchange: &Resource, there: usize) -> Result<(), Refusal> {
         reached(self.exchanges, there).map_or(Ok(()), |limit| Err(Refusal::ExchangeLimit(exchange.clone(), limit)))
+    }
+
+    /// The limits that a virtual host is made with.
+    pub(super) fn of_vhost(&self, name: &Name) -> VhostLimits {
+        let found = self.of_vhosts.iter().find(|(pattern, _)| pattern.matches(name.as_str()));
+        found.map_or_else(VhostLimits::default, |(_, limits)| *limits)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::auth::Denied;
-use crate::broker::access::{Access, Authority, Identity, Permissions, UserLimits, VhostLimits, VhostMetadata};
+use crate::broker::access::{
+    Access, Authority, Identity, Pattern, Permissions, UserLimits, VhostLimits, VhostMetadata,
+};
 use crate::broker::refusal::ResourceKind;
 use crate::engine::{NodeLimits, QueueSpec};
 
@@ -182,7 +184,7 @@ fn a_vhost_has_a_queue_limit() {
 #[test]
 fn the_node_has_limits_of_vhosts_queues_and_exchanges() {
     // Seven exchanges of each virtual host and that of the events are there without being declared.
-    let limits = NodeLimits { vhosts: Some(2), queues: Some(1), exchanges: Some(16) };
+    let limits = NodeLimits { vhosts: Some(2), queues: Some(1), exchanges: Some(16), ..Default::default() };
     let node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
     node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
     let refusal = node.broker.put_vhost(&name("w"), VhostMetadata::default()).unwrap_err();
@@ -214,6 +216,25 @@ fn the_node_has_limits_of_vhosts_queues_and_exchanges() {
     node.broker.delete_vhost("v").unwrap();
     client.open_channel(1);
     declared(&mut client, "y");
+}
+
+#[test]
+fn a_vhost_is_made_with_the_limits_of_its_name() {
+    let set =
+        |pattern: &str, most| (Pattern::new(pattern), VhostLimits { max_connections: None, max_queues: Some(most) });
+    let limits = NodeLimits { of_vhosts: vec![set("^a", 1), set("^(a|/$)", 2)], ..Default::default() };
+    let mut node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
+    for vhost in ["a", "b"] {
+        node.broker.put_vhost(&name(vhost), VhostMetadata::default()).unwrap();
+    }
+    let queues = |node: &Node, vhost| node.broker.vhost_record(vhost).unwrap().limits.max_queues;
+    assert_eq!(["/", "a", "b"].map(|vhost| queues(&node, vhost)), [Some(2), Some(1), None]);
+    // What is set afterwards stays so.
+    node.broker.set_vhost_limits("a", VhostLimits::default()).unwrap();
+    node.broker.put_vhost(&name("a"), VhostMetadata::default()).unwrap();
+    node.broker.stop().unwrap();
+    node.broker = Broker::start(node.storage.clone(), options(1 << 28)).unwrap();
+    assert_eq!(["/", "a", "b"].map(|vhost| queues(&node, vhost)), [Some(2), None, None]);
 }
 
 #[test]

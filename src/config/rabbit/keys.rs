@@ -49,10 +49,20 @@ pub(super) enum Meaning {
     SanType(String),
     /// `auth_backends.N.authz = internal`: what the service has let in has the rights of the broker's own user.
     OwnRights,
+    /// `default_limits.vhosts.N`: the set, which of its three keys, the value.
+    VhostLimit(String, VhostLimit, String),
     /// What is so anyway.
     Default,
     /// Nothing; what to do instead, if anything.
     Unused(&'static str),
+}
+
+/// A key of `default_limits.vhosts.N`, in the order in which a setting names their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum VhostLimit {
+    Connections,
+    Queues,
+    Pattern,
 }
 
 /// The longest consumer timeout, in ms.
@@ -107,6 +117,7 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
         _ if prefix.starts_with("auth_backends.") && rest == "authz" && value.ends_with("internal") => {
             Ok(Meaning::OwnRights)
         }
+        _ if prefix.starts_with("default_limits.vhosts.") => vhost_limit(prefix, rest, value),
         "auth_oauth2.preferred_username_claims" => Ok(Meaning::Part("auth_oauth2.user_claims", value.to_owned())),
         "auth_mechanisms" if !super::super::MECHANISMS.contains(&value) => {
             Ok(Meaning::Unused(" (this mechanism is not there)"))
@@ -251,6 +262,26 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     Ok(Some(meaning))
 }
 
+/// A limit of virtual hosts, or whose it is; -1 is none.
+fn vhost_limit(prefix: &str, key: &str, value: &str) -> Result<Meaning, Expected> {
+    let limit = |name: &str| -> Result<String, Expected> {
+        match value {
+            "-1" => Ok(String::new()),
+            _ => {
+                let limit: u32 = value.parse().map_err(|_| "a whole number, or -1 for no limit")?;
+                Ok(format!("{name}={limit}"))
+            }
+        }
+    };
+    let (key, word) = match key {
+        "pattern" => (VhostLimit::Pattern, value.to_owned()),
+        "max_connections" => (VhostLimit::Connections, limit("max-connections")?),
+        "max_queues" => (VhostLimit::Queues, limit("max-queues")?),
+        _ => return Ok(Meaning::Unused("")),
+    };
+    Ok(Meaning::VhostLimit(prefix.to_owned(), key, word))
+}
+
 /// A back end's name, or its module's. The cache is told by what it caches.
 fn backend(value: &str) -> Result<Meaning, Expected> {
     let name = value.trim_start_matches("rabbit_auth_backend_");
@@ -280,7 +311,6 @@ fn hint(key: &str) -> &'static str {
             " (there is one node)"
         }
         _ if key.starts_with("default_users.") => " (make users by load_definitions)",
-        _ if key.starts_with("default_limits.") => " (set limits of virtual hosts)",
         _ if key.starts_with("default_policies.") => " (make operator policies by load_definitions)",
         _ if key.starts_with("definitions.https") || key.starts_with("definitions.tls") => {
             " (fetch the file before the start)"

@@ -13,7 +13,7 @@ use super::Secret;
 use super::error::{ConfigError, Origin};
 use super::input::Input;
 use super::sources::Given;
-use keys::{Meaning, Place};
+use keys::{Meaning, Place, VhostLimit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +38,8 @@ pub(super) struct Rabbit {
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
     own_rights: bool,
+    /// The limits that virtual hosts are made with, in RabbitMQ's order: that of the sets' names, shorter ones first.
+    vhost_limits: BTreeMap<(usize, String), BTreeMap<VhostLimit, (Place, String)>>,
     /// What encrypted values are decrypted by.
     passphrase: Option<Secret>,
     /// Keys that mean nothing here, each once.
@@ -125,6 +127,9 @@ impl Rabbit {
             Meaning::Require(require) => (self.verify.0, self.verify.2) = (Some(place), require),
             Meaning::LoginFrom(from) => (self.login_from.0, self.login_from.1) = (Some(place), from),
             Meaning::SanType(kind) => self.login_from.2 = kind,
+            Meaning::VhostLimit(set, key, value) => {
+                self.vhost_limits.entry((set.len(), set)).or_default().insert(key, (place, value));
+            }
             Meaning::OwnRights => self.own_rights = true,
             Meaning::Default => {}
             Meaning::Unused(hint) => {
@@ -153,7 +158,17 @@ impl Rabbit {
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
         let Rabbit {
-            mut settings, spare, memory, mut parts, interfaces, verify, login_from, own_rights, unused, ..
+            mut settings,
+            spare,
+            memory,
+            mut parts,
+            interfaces,
+            verify,
+            login_from,
+            own_rights,
+            vhost_limits,
+            unused,
+            ..
         } = self;
         // A certificate without its key, or with another's, is none.
         if !settings.contains_key("tls.certificate") && !settings.contains_key("tls.key") {
@@ -185,6 +200,17 @@ impl Rabbit {
                 }
             }
             settings.insert(setting, (place, Input::List(items)));
+        }
+        if let Some((place, _)) = vhost_limits.values().flat_map(BTreeMap::values).next() {
+            let place = place.clone();
+            let sets = vhost_limits.into_values().map(|mut set| {
+                let everywhere = || (Place::nowhere("pattern"), ".*".to_owned());
+                set.entry(VhostLimit::Pattern).or_insert_with(everywhere);
+                let words: Vec<String> =
+                    set.into_values().map(|(_, word)| word).filter(|word| !word.is_empty()).collect();
+                Input::Text(words.join(" "))
+            });
+            settings.insert("limits.vhost_limits", (place, Input::List(sets.collect())));
         }
         if let (Some(place), verify, require) = verify {
             let clients = match (verify, require) {

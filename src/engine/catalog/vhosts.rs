@@ -33,7 +33,7 @@ impl Broker {
         self.vhost(name).ok().map(|vhost| vhost.record())
     }
 
-    /// Makes a virtual host with its predeclared exchanges, or changes what is known of an existing one. True when it is
+    /// Makes a virtual host with its predeclared exchanges and the limits of its name, or changes what is known of an existing one. True when it is
     /// new.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Broker {
             if existing.is_none() {
                 self.limits().check_vhosts(name, catalog.vhosts.read().len())?;
             }
-            let limits = existing.as_ref().map_or_else(VhostLimits::default, |vhost| vhost.record().limits);
+            let limits = existing.as_ref().map_or_else(|| self.limits().of_vhost(name), |vhost| vhost.record().limits);
             changes.push(stored::put_vhost(name, &metadata, &limits));
             match &existing {
                 Some(vhost) => vhost.describe(metadata),
@@ -54,6 +54,9 @@ impl Broker {
                         vhost.predeclare_events();
                     }
                     By::itself(self).tell_vhost("vhost.created", name);
+                    if limits != VhostLimits::default() {
+                        By::itself(self).tell_vhost_limits(name, limits);
+                    }
                     catalog.vhosts.write().insert(name.clone(), vhost);
                 }
             }
