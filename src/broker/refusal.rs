@@ -107,12 +107,8 @@ pub enum Refusal {
     LimitReached(String),
     /// There are as many queues in the virtual host as there may be: the queue, how many.
     QueueLimit(Resource, u64),
-    /// There are as many queues on the node as there may be: the queue's name, how many.
-    NodeQueueLimit(Name, u64),
-    /// There are as many exchanges on the node as there may be: the exchange, how many.
-    ExchangeLimit(Resource, u64),
-    /// There are as many virtual hosts as there may be: the virtual host, how many.
-    VhostLimit(Name, u64),
+    /// There are as many virtual hosts, queues or exchanges on the node as there may be; RabbitMQ's explanation.
+    NodeLimit(String),
     /// A regular expression that is none: the expression, what is wrong with it.
     InvalidPattern(String, String),
     /// The virtual host is protected from deletion.
@@ -198,9 +194,7 @@ impl Refusal {
             | Refusal::ServerNamed(_)
             | Refusal::InvalidXMatch(_)
             | Refusal::QueueLimit(..)
-            | Refusal::NodeQueueLimit(..)
-            | Refusal::ExchangeLimit(..)
-            | Refusal::VhostLimit(..)
+            | Refusal::NodeLimit(_)
             | Refusal::NoSuchUser(_)
             | Refusal::InvalidPattern(..)
             | Refusal::ProtectedVhost(_)
@@ -229,15 +223,6 @@ impl fmt::Display for Refusal {
             Refusal::QueueLimit(Resource { name, vhost, .. }, limit) => {
                 write!(f, "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
             }
-            Refusal::NodeQueueLimit(name, limit) => {
-                write!(f, "cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
-            }
-            Refusal::ExchangeLimit(resource, limit) => {
-                write!(f, "cannot declare {resource}: exchange limit of {limit} is reached")
-            }
-            Refusal::VhostLimit(name, limit) => {
-                write!(f, "cannot create vhost '{name}': vhost limit of {limit} is reached")
-            }
             Refusal::InvalidPattern(pattern, fault) => write!(f, "invalid regular expression '{pattern}': {fault}"),
             Refusal::ProtectedVhost(vhost) => {
                 write!(f, "Cannot delete vhost '{vhost}' because it is protected from deletion")
@@ -250,9 +235,7 @@ impl fmt::Display for Refusal {
             Refusal::ReservedName(kind, name) => {
                 write!(f, "{} name '{name}' contains reserved prefix 'amq.*'", kind.word())
             }
-            Refusal::SystemExchange(resource) => {
-                write!(f, "deletion of system {resource} not allowed")
-            }
+            Refusal::SystemExchange(resource) => write!(f, "deletion of system {resource} not allowed"),
             Refusal::DefaultExchange => f.write_str("operation not permitted on the default exchange"),
             Refusal::InternalExchange(resource) => {
                 write!(f, "cannot publish to internal {resource}")
@@ -288,6 +271,7 @@ impl fmt::Display for Refusal {
             Refusal::Unacceptable(reason)
             | Refusal::InvalidMessage(reason)
             | Refusal::LimitReached(reason)
+            | Refusal::NodeLimit(reason)
             | Refusal::NotImplemented(reason)
             | Refusal::Unavailable(reason) => f.write_str(reason),
         }

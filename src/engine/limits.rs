@@ -20,17 +20,20 @@ pub struct NodeLimits {
 impl NodeLimits {
     /// Whether a virtual host may be made beside `there`.
     pub(super) fn check_vhosts(&self, name: &Name, there: usize) -> Result<(), Refusal> {
-        reached(self.vhosts, there).map_or(Ok(()), |limit| Err(Refusal::VhostLimit(name.clone(), limit)))
+        check(self.vhosts, there, |limit| format!("cannot create vhost '{name}': vhost limit of {limit} is reached"))
     }
 
     /// Whether a queue may be made beside `there`.
     pub(super) fn check_queues(&self, queue: &Resource, there: usize) -> Result<(), Refusal> {
-        reached(self.queues, there).map_or(Ok(()), |limit| Err(Refusal::NodeQueueLimit(queue.name.clone(), limit)))
+        let Resource { name, .. } = queue;
+        check(self.queues, there, |limit| {
+            format!("cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
+        })
     }
 
     /// Whether an exchange may be made beside `there`.
     pub(super) fn check_exchanges(&self, exchange: &Resource, there: usize) -> Result<(), Refusal> {
-        reached(self.exchanges, there).map_or(Ok(()), |limit| Err(Refusal::ExchangeLimit(exchange.clone(), limit)))
+        check(self.exchanges, there, |limit| format!("cannot declare {exchange}: exchange limit of {limit} is reached"))
     }
 
     /// The limits that a virtual host is made with.
@@ -40,7 +43,10 @@ impl NodeLimits {
     }
 }
 
-/// The limit, when so many reach it.
-fn reached(limit: Option<u64>, there: usize) -> Option<u64> {
-    limit.filter(|limit| there as u64 >= *limit)
+/// Whether there may be one more; `text`: why not.
+fn check(limit: Option<u64>, there: usize, text: impl Fn(u64) -> String) -> Result<(), Refusal> {
+    match limit {
+        Some(limit) if there as u64 >= limit => Err(Refusal::NodeLimit(text(limit))),
+        _ => Ok(()),
+    }
 }

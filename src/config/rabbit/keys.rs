@@ -177,9 +177,6 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "heartbeat" => Meaning::Setting("limits.heartbeat", whole(value)?),
         "frame_max" => Meaning::Setting("limits.frame_max", whole(value)?),
         "channel_max" | "max_channels_per_connection" => Meaning::Setting("limits.channel_max", whole(value)?),
-        "vhost_max" => Meaning::Setting("limits.vhost_max", limit(value)?),
-        "cluster_queue_limit" => Meaning::Setting("limits.queue_max", limit(value)?),
-        "cluster_exchange_limit" => Meaning::Setting("limits.exchange_max", limit(value)?),
         "consumer_max_per_channel" => Meaning::Setting("limits.consumer_max_per_channel", limit(value)?),
         "max_message_size" => Meaning::Setting("limits.max_message_size", whole(value)?),
         "consumer_timeout" if ["undefined", "false", "infinity"].contains(&value) => {
@@ -208,6 +205,9 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
     let text = |value: &str| Input::Text(value.to_owned());
     let none_is_empty = if value == "none" { "" } else { value };
     let meaning = match key {
+        "vhost_max" => Meaning::Setting("limits.vhost_max", limit(value)?),
+        "cluster_queue_limit" => Meaning::Setting("limits.queue_max", limit(value)?),
+        "cluster_exchange_limit" => Meaning::Setting("limits.exchange_max", limit(value)?),
         "cluster_name" => Meaning::Setting("server.cluster_name", text(value)),
         "default_user" => Meaning::Setting("auth.default_user", text(value)),
         "default_pass" => Meaning::Setting("auth.default_password", text(value)),

@@ -38,13 +38,16 @@ pub(super) struct Rabbit {
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
     own_rights: bool,
-    /// The limits that virtual hosts are made with, in RabbitMQ's order: that of the sets' names, shorter ones first.
-    vhost_limits: BTreeMap<(usize, String), BTreeMap<VhostLimit, (Place, String)>>,
+    /// The limits that virtual hosts are made with, in RabbitMQ's order.
+    vhost_limits: VhostLimits,
     /// What encrypted values are decrypted by.
     passphrase: Option<Secret>,
     /// Keys that mean nothing here, each once.
     unused: Vec<String>,
 }
+
+/// Sets of limits by their names, shorter ones first.
+type VhostLimits = BTreeMap<(usize, String), BTreeMap<VhostLimit, (Place, String)>>;
 
 /// The share of memory that RabbitMQ takes where no key says how much.
 const RABBITMQ_WATERMARK: f64 = 0.6;
@@ -201,17 +204,7 @@ impl Rabbit {
             }
             settings.insert(setting, (place, Input::List(items)));
         }
-        if let Some((place, _)) = vhost_limits.values().flat_map(BTreeMap::values).next() {
-            let place = place.clone();
-            let sets = vhost_limits.into_values().map(|mut set| {
-                let everywhere = || (Place::nowhere("pattern"), ".*".to_owned());
-                set.entry(VhostLimit::Pattern).or_insert_with(everywhere);
-                let words: Vec<String> =
-                    set.into_values().map(|(_, word)| word).filter(|word| !word.is_empty()).collect();
-                Input::Text(words.join(" "))
-            });
-            settings.insert("limits.vhost_limits", (place, Input::List(sets.collect())));
-        }
+        settings.extend(of_vhosts(vhost_limits));
         if let (Some(place), verify, require) = verify {
             let clients = match (verify, require) {
                 (true, true) => "require",
@@ -233,6 +226,19 @@ impl Rabbit {
         }
         Ok(unused)
     }
+}
+
+/// The limits that virtual hosts are made with, as one setting.
+fn of_vhosts(sets: VhostLimits) -> Option<(&'static str, (Place, Input))> {
+    let (place, _) = sets.values().flat_map(BTreeMap::values).next()?;
+    let place = place.clone();
+    let sets = sets.into_values().map(|mut set| {
+        set.entry(VhostLimit::Pattern).or_insert_with(|| (place.clone(), ".*".to_owned()));
+        let words: Vec<String> = set.into_values().map(|(_, word)| word).filter(|word| !word.is_empty()).collect();
+        Input::Text(words.join(" "))
+    });
+    let sets = Input::List(sets.collect());
+    Some(("limits.vhost_limits", (place, sets)))
 }
 
 /// The share of memory that messages may take, as one of so many bytes.

@@ -37,7 +37,7 @@ impl Broker {
     /// new.
     ///
     /// # Errors
-    /// `VhostLimit`.
+    /// `NodeLimit`.
     pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> Result<(bool, Option<Epoch>), Refusal> {
         self.change_catalog(|catalog, changes| {
             let existing = catalog.vhost(name.as_str()).ok();
