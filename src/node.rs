@@ -8,12 +8,12 @@ mod management;
 
 use crate::amqp::Settings;
 use crate::auth;
-use crate::broker::access::{Pattern, Permissions};
+use crate::broker::access::{Pattern, Permissions, VhostLimits};
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
-use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode};
+use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode, VhostDefaults};
 use crate::definitions::{self, DefinitionsError};
-use crate::engine::{Broker, FirstStart, FirstUser, Found, Options};
+use crate::engine::{Broker, FirstStart, FirstUser, Found, NodeLimits, Options};
 use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
 use crate::listener::{Lanes, Service};
@@ -262,8 +262,26 @@ fn options(config: &Config) -> Options {
             QueueType::Classic => QueueKind::Classic,
             QueueType::Quorum => QueueKind::Quorum,
         },
+        limits: node_limits(config),
         first_start,
     }
+}
+
+/// How much there may be on the node.
+fn node_limits(config: &Config) -> NodeLimits {
+    let limits = &config.limits;
+    let limit = |max| Some(u64::from(max)).filter(|max| *max > 0);
+    NodeLimits {
+        vhosts: limit(limits.vhost_max),
+        queues: limit(limits.queue_max),
+        exchanges: limit(limits.exchange_max),
+        of_vhosts: limits.vhost_limits.iter().map(of_vhosts).collect(),
+    }
+}
+
+fn of_vhosts(defaults: &VhostDefaults) -> (Pattern, VhostLimits) {
+    let VhostDefaults { pattern, max_connections, max_queues } = defaults;
+    (Pattern::new(pattern), VhostLimits { max_connections: *max_connections, max_queues: *max_queues })
 }
 
 /// What connections are told.

@@ -239,6 +239,7 @@ fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
         clock,
         connection_max,
         default_queue_type,
+        limits: Default::default(),
         first_start,
     };
     Broker::start(storage.clone(), options).expect("what was stored is readable")

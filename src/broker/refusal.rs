@@ -107,6 +107,8 @@ pub enum Refusal {
     LimitReached(String),
     /// There are as many queues in the virtual host as there may be: the queue, how many.
     QueueLimit(Resource, u64),
+    /// There are as many virtual hosts, queues or exchanges on the node as there may be; RabbitMQ's explanation.
+    NodeLimit(String),
     /// A regular expression that is none: the expression, what is wrong with it.
     InvalidPattern(String, String),
     /// The virtual host is protected from deletion.
@@ -192,6 +194,7 @@ impl Refusal {
             | Refusal::ServerNamed(_)
             | Refusal::InvalidXMatch(_)
             | Refusal::QueueLimit(..)
+            | Refusal::NodeLimit(_)
             | Refusal::NoSuchUser(_)
             | Refusal::InvalidPattern(..)
             | Refusal::ProtectedVhost(_)
@@ -232,9 +235,7 @@ impl fmt::Display for Refusal {
             Refusal::ReservedName(kind, name) => {
                 write!(f, "{} name '{name}' contains reserved prefix 'amq.*'", kind.word())
             }
-            Refusal::SystemExchange(resource) => {
-                write!(f, "deletion of system {resource} not allowed")
-            }
+            Refusal::SystemExchange(resource) => write!(f, "deletion of system {resource} not allowed"),
             Refusal::DefaultExchange => f.write_str("operation not permitted on the default exchange"),
             Refusal::InternalExchange(resource) => {
                 write!(f, "cannot publish to internal {resource}")
@@ -270,6 +271,7 @@ impl fmt::Display for Refusal {
             Refusal::Unacceptable(reason)
             | Refusal::InvalidMessage(reason)
             | Refusal::LimitReached(reason)
+            | Refusal::NodeLimit(reason)
             | Refusal::NotImplemented(reason)
             | Refusal::Unavailable(reason) => f.write_str(reason),
         }

@@ -16,6 +16,7 @@ mod secret;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod vhosts;
 
 pub use declare::Setting;
 pub use error::ConfigError;
@@ -23,6 +24,7 @@ pub(crate) use file::nearest;
 pub use memory::{Watermark, memory_available};
 pub use secret::Secret;
 pub use sources::{Effective, Loaded, Override, Sources};
+pub use vhosts::VhostDefaults;
 
 use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN};
 use crate::name::Name;
@@ -256,6 +258,15 @@ settings! {
         heartbeat: u16 = r#""60s""#, kinds::WholeSeconds;
         /// Largest message body, in bytes.
         max_message_size: u64 = r#""16MiB""#, Size { min: 1, max: BODY_SIZE_CEILING, zero: false };
+        /// Virtual hosts; 0 = no limit.
+        vhost_max: u32 = "0", Count { min: 0, max: u32::MAX };
+        /// The limits that a virtual host is made with, those of the first regular expression that is found in its name. They
+        /// can be changed afterwards, as any virtual host's.
+        vhost_limits: Vec<VhostDefaults> = "[]", vhosts::LimitsOfVhosts;
+        /// Queues of all virtual hosts; 0 = no limit.
+        queue_max: u32 = "0", Count { min: 0, max: u32::MAX };
+        /// Exchanges of all virtual hosts, those that are there without being declared too; 0 = no limit.
+        exchange_max: u32 = "0", Count { min: 0, max: u32::MAX };
         /// Consumers a channel; 0 = no limit.
         consumer_max_per_channel: u32 = "0", Count { min: 0, max: u32::MAX };
         /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 = for ever. Queues and

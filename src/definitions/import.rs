@@ -22,7 +22,7 @@ pub fn import(broker: &Broker, definitions: Definitions, hashing: HashAlgorithm)
         broker.put_user(user);
     }
     for (name, metadata, limits) in definitions.vhosts {
-        broker.put_vhost(&name, metadata);
+        broker.put_vhost(&name, metadata).map_err(|refusal| failed("vhosts", refusal.to_string()))?;
         if let Some(limits) = limits {
             broker.set_vhost_limits(name.as_str(), limits).map_err(|refusal| failed("vhosts", refusal.to_string()))?;
         }

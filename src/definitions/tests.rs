@@ -68,6 +68,7 @@ fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
         clock: Arc::new(SystemClock),
         connection_max: None,
         default_queue_type: QueueKind::Classic,
+        limits: Default::default(),
         first_start: None,
     };
     Broker::start(storage.clone(), options).unwrap()

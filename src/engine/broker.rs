@@ -5,6 +5,7 @@ use super::catalog::{Catalog, FirstStart};
 use super::connections::Churn;
 use super::delays::{DelayHandle, Delaying};
 use super::events::{By, Events};
+use super::limits::NodeLimits;
 use super::loader::Loader;
 use super::memory::Memory;
 use super::outbox::Outbox;
@@ -20,7 +21,7 @@ use super::vhost::Vhost;
 use crate::broker::access::Identity;
 use crate::broker::identity::{ConnectionId, ConsumerId, QueueId};
 use crate::broker::queue::QueueKind;
-use crate::broker::refusal::Refusal;
+use crate::broker::refusal::{Refusal, Resource};
 use crate::clock::Clock;
 use crate::name::Name;
 use crate::store::bodies::{self, BodyPool};
@@ -50,6 +51,8 @@ pub struct Options {
     pub connection_max: Option<u64>,
     /// The type of queues whose declaration names none, where their virtual host has none either.
     pub default_queue_type: QueueKind,
+    /// How much there may be.
+    pub limits: NodeLimits,
     /// What is made when there are neither users nor virtual hosts; None = nothing.
     pub first_start: Option<FirstStart>,
 }
@@ -70,6 +73,7 @@ struct BrokerOptions {
     cluster_name: String,
     connection_max: Option<u64>,
     default_queue_type: QueueKind,
+    limits: NodeLimits,
 }
 
 /// What a start hands over beside the virtual hosts: the numbers that are free, and what it found.
@@ -143,6 +147,7 @@ impl Broker {
                 cluster_name: options.cluster_name.clone(),
                 connection_max: options.connection_max,
                 default_queue_type: options.default_queue_type,
+                limits: options.limits.clone(),
             },
             timers: Arc::default(),
             delaying,
@@ -205,6 +210,25 @@ impl Broker {
     /// The type of queues for which neither a declaration nor a virtual host says another.
     pub(super) fn default_queue_type(&self) -> QueueKind {
         self.options.default_queue_type
+    }
+
+    /// How much there may be.
+    pub(super) fn limits(&self) -> &NodeLimits {
+        &self.options.limits
+    }
+
+    /// Whether an exchange may be made. Looks at all virtual hosts, so that the caller must not hold the lock of one.
+    pub(super) fn check_exchanges(&self, exchange: &Resource) -> Result<(), Refusal> {
+        if self.limits().exchanges.is_none() {
+            return Ok(());
+        }
+        let there = self.catalog.all_vhosts().iter().map(|vhost| vhost.exchange_count()).sum();
+        self.limits().check_exchanges(exchange, there)
+    }
+
+    /// Queues of all virtual hosts.
+    pub(super) fn queue_count(&self) -> usize {
+        self.queue_count.load(Ordering::Relaxed)
     }
 
     pub(super) fn catalog(&self) -> &Catalog {

@@ -46,6 +46,7 @@ fn start(storage: &Arc<MemoryStorage>, clock: &Arc<OwnClock>) -> Arc<Broker> {
         clock: clock.clone(),
         connection_max: None,
         default_queue_type: QueueKind::Classic,
+        limits: Default::default(),
         first_start,
     };
     Broker::start(storage.clone(), options).unwrap()

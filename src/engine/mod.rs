@@ -16,7 +16,7 @@
 //! - [`events`]: what happens, as messages.
 //! - [`gates`]: windows of exchanges that drop duplicates. [`history`]: last messages of exchanges.
 //!   [`dice`]: chance, for routing.
-//! - `upkeep`: what an operator does to a broker that runs.
+//! - [`limits`]: how much there may be. `upkeep`: what an operator does to a broker that runs.
 //! - [`loader`]: reads messages back from disk. [`memory`]: the budget. [`alarms`]: why publishers are held.
 
 mod alarms;
@@ -35,6 +35,7 @@ mod gates;
 mod history;
 mod import;
 mod letters;
+mod limits;
 pub mod listing;
 pub mod loader;
 pub mod memory;
@@ -65,6 +66,7 @@ pub use channels::{ChannelRecord, ConsumerRecord};
 pub use connections::{Churn, ConnectionInfo, ConnectionRecord, TlsInfo, Traffic, TrafficTotals};
 pub use events::{EVENT_EXCHANGE, INTERNAL_USER, listed};
 pub use letters::{LetterCounts, STRATEGIES};
+pub use limits::NodeLimits;
 pub use listing::{BindingRecord, Bindings, ExchangeRecord, ObjectTotals};
 pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, Flushed, PublishTag, Route};

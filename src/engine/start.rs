@@ -43,7 +43,7 @@ impl Broker {
         let memory = Memory::new(options.memory_budget, options.held_publishes);
         let mut restored = Restored::new(&recovered);
         restored.catalog(&recovered)?;
-        let made = restored.make_first(options.first_start.as_ref(), &recovered)?;
+        let made = restored.make_first(&options, &recovered)?;
         if !made.is_empty() {
             storage.write(&made, Logging::Synced)?;
         }
@@ -159,14 +159,16 @@ impl Restored {
 
     /// With neither users nor virtual hosts it is a first start: what is to be made then is made. A data directory that was
     /// written before virtual hosts were stored has its definitions in one that goes without saying.
-    fn make_first(&mut self, first: Option<&FirstStart>, recovered: &Recovered) -> Result<Vec<Change>, StoreError> {
+    fn make_first(&mut self, options: &Options, recovered: &Recovered) -> Result<Vec<Change>, StoreError> {
+        let first = options.first_start.as_ref();
         if !self.vhosts.is_empty() || !self.users.is_empty() {
             return Ok(Vec::new());
         }
         let implied = Name::new(DEFAULT_VHOST).filter(|_| !recovered.definitions.is_empty());
         let wanted = implied.into_iter().chain(first.map(|first| first.vhost.clone()));
-        let (mut changes, metadata, limits) = (Vec::new(), VhostMetadata::default(), VhostLimits::default());
+        let (mut changes, metadata) = (Vec::new(), VhostMetadata::default());
         for name in wanted {
+            let limits = options.limits.of_vhost(&name);
             changes.push(catalog::put_vhost(&name, &metadata, &limits));
             self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata.clone(), limits));
         }

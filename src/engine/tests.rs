@@ -177,6 +177,7 @@ pub(super) fn options() -> Options {
         clock: Arc::new(SystemClock),
         connection_max: None,
         default_queue_type: QueueKind::Classic,
+        limits: Default::default(),
         first_start: Some(first_start()),
     }
 }
@@ -258,7 +259,7 @@ fn vhosts_come_and_go() {
             scope.spawn(|| use_vhost(&broker, &stop, &seen));
         }
         for round in 0.. {
-            broker.put_vhost(&vhost, VhostMetadata::default());
+            broker.put_vhost(&vhost, VhostMetadata::default()).unwrap();
             broker.set_permissions("u", "v", Some(Permissions::all())).unwrap();
             std::thread::sleep(Duration::from_micros(500));
             broker.delete_vhost("v").unwrap();

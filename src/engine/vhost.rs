@@ -128,6 +128,10 @@ impl Vhost {
         self.definitions.write().limits = limits;
     }
 
+    pub(super) fn exchange_count(&self) -> usize {
+        self.definitions.read().topology.exchanges().len()
+    }
+
     pub(super) fn is_deleted(&self) -> bool {
         self.definitions.read().deleted
     }
@@ -252,9 +256,13 @@ impl Vhost {
         may(Operation::DeclareExchange { exchange, alternate: None })?;
         let alternate = named_exchange(&spec.arguments, "alternate-exchange");
         let may_create = may(Operation::DeclareExchange { exchange, alternate: alternate.as_ref().map(Name::as_str) });
+        let room = by.broker.check_exchanges(&Resource::exchange(&self.name, &spec.name));
         let change = self.change(by.broker, |definitions, changes| {
-            if alternate.is_some() && definitions.topology.exchange(spec.name.as_str()).is_none() {
-                may_create?;
+            if definitions.topology.exchange(spec.name.as_str()).is_none() {
+                if alternate.is_some() {
+                    may_create?;
+                }
+                room?;
             }
             let created = definitions.topology.declare_exchange(spec.clone())?;
             if created {
@@ -421,6 +429,7 @@ impl Vhost {
                 return Ok(existing.clone());
             }
             definitions.check_queue_limit(&resource)?;
+            by.broker.limits().check_queues(&resource, by.broker.queue_count())?;
             may_create?;
             check_queue(&wanted.arguments, flags, &resource)?;
             by.tell_queue_created(&wanted);

@@ -99,7 +99,7 @@ fn set(request: &Request) -> Outcome {
         tracing: before.tracing,
     };
     let tracing = described("tracing").then(|| json::flag(&body, "tracing", false)).transpose()?;
-    let (created, mut epoch) = request.broker.put_vhost(&name, metadata);
+    let (created, mut epoch) = request.broker.put_vhost(&name, metadata)?;
     let user = request.caller.identity.user.as_str();
     // As in RabbitMQ, whoever makes a virtual host may do everything in it; who is no user of the broker's own needs no permission.
     if created && request.broker.user(user).is_some() {
@@ -127,7 +127,7 @@ fn unprotect(request: &Request) -> Outcome {
 fn set_protection(request: &Request, protected_from_deletion: bool) -> Outcome {
     let record = record(request, &request.vhost()?)?;
     let metadata = VhostMetadata { protected_from_deletion, ..record.metadata };
-    let (_, epoch) = request.broker.put_vhost(&record.name, metadata);
+    let (_, epoch) = request.broker.put_vhost(&record.name, metadata)?;
     Ok(Answer::nothing().after(epoch))
 }
 

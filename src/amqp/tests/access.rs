@@ -175,8 +175,8 @@ fn topic_permissions_for_every_key() {
 #[test]
 fn a_deleted_vhost_ends_its_connections_and_leaves_nothing() {
     let mut node = node();
-    let (created, _) = node.broker.put_vhost(&name("v"), VhostMetadata::default());
-    assert!(created && !node.broker.put_vhost(&name("v"), VhostMetadata::default()).0);
+    let (created, _) = node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
+    assert!(created && !node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap().0);
     let mut refused = node.logged_in("guest");
     refused.open_vhost("v");
     assert_eq!(refused.closed(), (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'guest'".into(), 10, 40));
@@ -203,7 +203,7 @@ fn a_deleted_vhost_ends_its_connections_and_leaves_nothing() {
     assert_eq!(node.broker.vhosts().iter().map(|vhost| vhost.name.as_str().to_owned()).collect::<Vec<_>>(), ["/"]);
     assert_eq!(node.broker.permissions().len(), 1);
     // The name can be used again, for something that is empty.
-    node.broker.put_vhost(&name("v"), VhostMetadata::default());
+    node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
     permit(&node, "guest", "v", [".*", ".*", ".*"]);
     let mut again = node.channel_of("guest", "v");
     again.method(1, passive("q"));
@@ -220,7 +220,7 @@ fn everything_is_there_after_a_restart() {
         protected_from_deletion: true,
         tracing: false,
     };
-    node.broker.put_vhost(&name("v"), metadata);
+    node.broker.put_vhost(&name("v"), metadata).unwrap();
     node.broker.set_vhost_limits("v", VhostLimits { max_connections: Some(0), max_queues: None }).unwrap();
     node.broker.set_user_limits("u", UserLimits { max_connections: None, max_channels: Some(7) }).unwrap();
     node.broker.set_topic_permissions("u", "v", &name("x"), Some(("w", "r"))).unwrap();

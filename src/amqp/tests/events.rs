@@ -162,7 +162,7 @@ fn alarms_policies_users_and_virtual_hosts_are_told() {
 
     let ada = Name::new("ada").unwrap();
     let vhost = Name::new("tenant").unwrap();
-    node.broker.put_vhost(&vhost, Default::default());
+    node.broker.put_vhost(&vhost, Default::default()).unwrap();
     node.broker.put_user(auth::user("ada", "secret", &["monitoring"]).unwrap());
     node.broker.put_user(auth::user("ada", "other", &["monitoring"]).unwrap());
     let permissions = crate::broker::access::Permissions::checked("^a", "^b", "^c").unwrap();

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::auth::Denied;
-use crate::broker::access::{Access, Authority, Identity, Permissions, UserLimits, VhostLimits, VhostMetadata};
+use crate::broker::access::{
+    Access, Authority, Identity, Pattern, Permissions, UserLimits, VhostLimits, VhostMetadata,
+};
 use crate::broker::refusal::ResourceKind;
+use crate::engine::{NodeLimits, QueueSpec};
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -128,7 +131,7 @@ fn connection_limits_of_vhosts_and_users() {
     node.broker.set_vhost_limits("/", limit(None)).unwrap();
     let text = "connection refused for user 'u': user connection limit (1) is reached";
     open_refused(&node, "u", "/", text);
-    node.broker.put_vhost(&name("v"), VhostMetadata::default());
+    node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
     open_refused(&node, "u", "v", text);
     // Who goes makes room.
     one.connection.on_disconnect();
@@ -179,6 +182,62 @@ fn a_vhost_has_a_queue_limit() {
 }
 
 #[test]
+fn the_node_has_limits_of_vhosts_queues_and_exchanges() {
+    // Seven exchanges of each virtual host and that of the events are there without being declared.
+    let limits = NodeLimits { vhosts: Some(2), queues: Some(1), exchanges: Some(16), ..Default::default() };
+    let node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
+    node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
+    let refusal = node.broker.put_vhost(&name("w"), VhostMetadata::default()).unwrap_err();
+    assert_eq!(refusal.to_string(), "cannot create vhost 'w': vhost limit of 2 is reached");
+    node.broker.put_vhost(&name("v"), VhostMetadata::default()).unwrap();
+    let mut client = node.channel();
+    client.queue("q", false);
+    client.queue("q", false);
+    let elsewhere = |name: &str| {
+        let (durable, exclusive, auto_delete, arguments) = (false, false, false, Table::new());
+        node.broker.import_queue("v", QueueSpec { name: Name::new(name), durable, exclusive, auto_delete, arguments })
+    };
+    let text = "cannot declare queue 'q': queue limit in cluster (1) is reached";
+    assert_eq!(elsewhere("q").unwrap_err().to_string(), text);
+    let declare = queue::Declare { queue: "p".into(), ..Default::default() };
+    client.method(1, AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
+    let text = "PRECONDITION_FAILED - cannot declare queue 'p': queue limit in cluster (1) is reached";
+    assert_eq!(client.channel_closed(1), (406, text.into()));
+    client.open_channel(1);
+    let declared = |client: &mut Client, name| {
+        client.method(1, exchange(name, "topic"));
+        assert!(matches!(client.only(), (1, AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_)))));
+    };
+    declared(&mut client, "x");
+    declared(&mut client, "x");
+    client.method(1, exchange("y", "topic"));
+    let text = "PRECONDITION_FAILED - cannot declare exchange 'y' in vhost '/': exchange limit of 16 is reached";
+    assert_eq!(client.channel_closed(1), (406, text.into()));
+    node.broker.delete_vhost("v").unwrap();
+    client.open_channel(1);
+    declared(&mut client, "y");
+}
+
+#[test]
+fn a_vhost_is_made_with_the_limits_of_its_name() {
+    let set =
+        |pattern: &str, most| (Pattern::new(pattern), VhostLimits { max_connections: None, max_queues: Some(most) });
+    let limits = NodeLimits { of_vhosts: vec![set("^a", 1), set("^(a|/$)", 2)], ..Default::default() };
+    let mut node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
+    for vhost in ["a", "b"] {
+        node.broker.put_vhost(&name(vhost), VhostMetadata::default()).unwrap();
+    }
+    let queues = |node: &Node, vhost| node.broker.vhost_record(vhost).unwrap().limits.max_queues;
+    assert_eq!(["/", "a", "b"].map(|vhost| queues(&node, vhost)), [Some(2), Some(1), None]);
+    // What is set afterwards stays so.
+    node.broker.set_vhost_limits("a", VhostLimits::default()).unwrap();
+    node.broker.put_vhost(&name("a"), VhostMetadata::default()).unwrap();
+    node.broker.stop().unwrap();
+    node.broker = Broker::start(node.storage.clone(), options(1 << 28)).unwrap();
+    assert_eq!(["/", "a", "b"].map(|vhost| queues(&node, vhost)), [Some(2), None, None]);
+}
+
+#[test]
 fn the_default_queue_type_is_of_the_vhost_or_else_of_the_node() {
     let mut node = node();
     node.channel().queue("old", true);
@@ -205,7 +264,7 @@ fn the_default_queue_type_is_of_the_vhost_or_else_of_the_node() {
                 current is 'quorum'";
     assert_eq!(client.channel_closed(1), (406, text.into()));
     let metadata = VhostMetadata { default_queue_type: Some(name("classic")), ..Default::default() };
-    node.broker.put_vhost(&name("/"), metadata);
+    node.broker.put_vhost(&name("/"), metadata).unwrap();
     client.open_channel(1);
     client.declare(1, declare("c", true, None));
     client.declare(1, declare("old", true, None));

@@ -76,6 +76,7 @@ pub fn options(memory_budget: u64) -> Options {
         clock: Arc::new(crate::clock::SystemClock),
         connection_max: None,
         default_queue_type: QueueKind::Classic,
+        limits: Default::default(),
         first_start: Some(first_start()),
     }
 }

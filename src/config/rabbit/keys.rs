@@ -49,10 +49,20 @@ pub(super) enum Meaning {
     SanType(String),
     /// `auth_backends.N.authz = internal`: what the service has let in has the rights of the broker's own user.
     OwnRights,
+    /// `default_limits.vhosts.N`: the set, which of its three keys, the value.
+    VhostLimit(String, VhostLimit, String),
     /// What is so anyway.
     Default,
     /// Nothing; what to do instead, if anything.
     Unused(&'static str),
+}
+
+/// A key of `default_limits.vhosts.N`, in the order in which a setting names their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum VhostLimit {
+    Connections,
+    Queues,
+    Pattern,
 }
 
 /// The longest consumer timeout, in ms.
@@ -107,6 +117,7 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
         _ if prefix.starts_with("auth_backends.") && rest == "authz" && value.ends_with("internal") => {
             Ok(Meaning::OwnRights)
         }
+        _ if prefix.starts_with("default_limits.vhosts.") => vhost_limit(prefix, rest, value),
         "auth_oauth2.preferred_username_claims" => Ok(Meaning::Part("auth_oauth2.user_claims", value.to_owned())),
         "auth_mechanisms" if !super::super::MECHANISMS.contains(&value) => {
             Ok(Meaning::Unused(" (this mechanism is not there)"))
@@ -194,6 +205,9 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
     let text = |value: &str| Input::Text(value.to_owned());
     let none_is_empty = if value == "none" { "" } else { value };
     let meaning = match key {
+        "vhost_max" => Meaning::Setting("limits.vhost_max", limit(value)?),
+        "cluster_queue_limit" => Meaning::Setting("limits.queue_max", limit(value)?),
+        "cluster_exchange_limit" => Meaning::Setting("limits.exchange_max", limit(value)?),
         "cluster_name" => Meaning::Setting("server.cluster_name", text(value)),
         "default_user" => Meaning::Setting("auth.default_user", text(value)),
         "default_pass" => Meaning::Setting("auth.default_password", text(value)),
@@ -248,6 +262,26 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     Ok(Some(meaning))
 }
 
+/// A limit of virtual hosts, or whose it is; -1 is none.
+fn vhost_limit(prefix: &str, key: &str, value: &str) -> Result<Meaning, Expected> {
+    let limit = |name: &str| -> Result<String, Expected> {
+        match value {
+            "-1" => Ok(String::new()),
+            _ => {
+                let limit: u32 = value.parse().map_err(|_| "a whole number, or -1 for no limit")?;
+                Ok(format!("{name}={limit}"))
+            }
+        }
+    };
+    let (key, word) = match key {
+        "pattern" => (VhostLimit::Pattern, value.to_owned()),
+        "max_connections" => (VhostLimit::Connections, limit("max-connections")?),
+        "max_queues" => (VhostLimit::Queues, limit("max-queues")?),
+        _ => return Ok(Meaning::Unused("")),
+    };
+    Ok(Meaning::VhostLimit(prefix.to_owned(), key, word))
+}
+
 /// A back end's name, or its module's. The cache is told by what it caches.
 fn backend(value: &str) -> Result<Meaning, Expected> {
     let name = value.trim_start_matches("rabbit_auth_backend_");
@@ -268,7 +302,6 @@ fn hint(key: &str) -> &'static str {
         "management.path_prefix" => " (the API is below /api; a proxy in front can change that)",
         "prometheus.return_per_object_metrics" => " (let Prometheus read /metrics/per-object)",
         "vm_memory_high_watermark_paging_ratio" => " (messages leave memory by themselves)",
-        "vhost_max" | "cluster_queue_limit" | "cluster_exchange_limit" => " (set limits of virtual hosts)",
         "log.exchange" => " (bind a queue to amq.rabbitmq.event)",
         _ if ["log.file", "log.syslog"].iter().any(begins) => " (the log goes to standard error)",
         _ if ["log.default", "log.connection", "log.channel", "log.queue"].iter().any(begins) => {
@@ -278,7 +311,6 @@ fn hint(key: &str) -> &'static str {
             " (there is one node)"
         }
         _ if key.starts_with("default_users.") => " (make users by load_definitions)",
-        _ if key.starts_with("default_limits.") => " (set limits of virtual hosts)",
         _ if key.starts_with("default_policies.") => " (make operator policies by load_definitions)",
         _ if key.starts_with("definitions.https") || key.starts_with("definitions.tls") => {
             " (fetch the file before the start)"

@@ -13,7 +13,7 @@ use super::Secret;
 use super::error::{ConfigError, Origin};
 use super::input::Input;
 use super::sources::Given;
-use keys::{Meaning, Place};
+use keys::{Meaning, Place, VhostLimit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -38,11 +38,16 @@ pub(super) struct Rabbit {
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
     own_rights: bool,
+    /// The limits that virtual hosts are made with, in RabbitMQ's order.
+    vhost_limits: VhostLimits,
     /// What encrypted values are decrypted by.
     passphrase: Option<Secret>,
     /// Keys that mean nothing here, each once.
     unused: Vec<String>,
 }
+
+/// Sets of limits by their names, shorter ones first.
+type VhostLimits = BTreeMap<(usize, String), BTreeMap<VhostLimit, (Place, String)>>;
 
 /// The share of memory that RabbitMQ takes where no key says how much.
 const RABBITMQ_WATERMARK: f64 = 0.6;
@@ -125,6 +130,9 @@ impl Rabbit {
             Meaning::Require(require) => (self.verify.0, self.verify.2) = (Some(place), require),
             Meaning::LoginFrom(from) => (self.login_from.0, self.login_from.1) = (Some(place), from),
             Meaning::SanType(kind) => self.login_from.2 = kind,
+            Meaning::VhostLimit(set, key, value) => {
+                self.vhost_limits.entry((set.len(), set)).or_default().insert(key, (place, value));
+            }
             Meaning::OwnRights => self.own_rights = true,
             Meaning::Default => {}
             Meaning::Unused(hint) => {
@@ -153,7 +161,17 @@ impl Rabbit {
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
         let Rabbit {
-            mut settings, spare, memory, mut parts, interfaces, verify, login_from, own_rights, unused, ..
+            mut settings,
+            spare,
+            memory,
+            mut parts,
+            interfaces,
+            verify,
+            login_from,
+            own_rights,
+            vhost_limits,
+            unused,
+            ..
         } = self;
         // A certificate without its key, or with another's, is none.
         if !settings.contains_key("tls.certificate") && !settings.contains_key("tls.key") {
@@ -186,6 +204,7 @@ impl Rabbit {
             }
             settings.insert(setting, (place, Input::List(items)));
         }
+        settings.extend(of_vhosts(vhost_limits));
         if let (Some(place), verify, require) = verify {
             let clients = match (verify, require) {
                 (true, true) => "require",
@@ -207,6 +226,19 @@ impl Rabbit {
         }
         Ok(unused)
     }
+}
+
+/// The limits that virtual hosts are made with, as one setting.
+fn of_vhosts(sets: VhostLimits) -> Option<(&'static str, (Place, Input))> {
+    let (place, _) = sets.values().flat_map(BTreeMap::values).next()?;
+    let place = place.clone();
+    let sets = sets.into_values().map(|mut set| {
+        set.entry(VhostLimit::Pattern).or_insert_with(|| (place.clone(), ".*".to_owned()));
+        let words: Vec<String> = set.into_values().map(|(_, word)| word).filter(|word| !word.is_empty()).collect();
+        Input::Text(words.join(" "))
+    });
+    let sets = Input::List(sets.collect());
+    Some(("limits.vhost_limits", (place, sets)))
 }
 
 /// The share of memory that messages may take, as one of so many bytes.

@@ -1,6 +1,8 @@
 //! RabbitMQ's files and variables, and what they amount to.
 
-use crate::config::{ClientCertificates, Config, Loaded, LogLevel, LoginFrom, QueueType, Sources, Watermark};
+use crate::config::{
+    ClientCertificates, Config, Loaded, LogLevel, LoginFrom, QueueType, Sources, VhostDefaults, Watermark,
+};
 use std::fs;
 use std::time::Duration;
 
@@ -226,6 +228,37 @@ fn files_of_other_peoples_brokers_are_read() {
     assert_eq!(loaded.config.management.address, ["127.0.0.1:15672".parse().unwrap()]);
     assert_eq!(loaded.config.auth.mechanisms, ["PLAIN", "AMQPLAIN"]);
     assert_eq!(loaded.unused.len(), 11, "{:?}", loaded.unused);
+}
+
+#[test]
+fn how_much_there_may_be_on_the_node() {
+    let limits = config("vhost_max = 3\ncluster_queue_limit = 1000\ncluster_exchange_limit = infinity\n").limits;
+    assert_eq!([limits.vhost_max, limits.queue_max, limits.exchange_max], [3, 1000, 0]);
+    let fault = load("vhost_max = many", &[]).unwrap_err();
+    assert_eq!(fault, "rabbitmq.conf:1: vhost_max: expected a whole number, or infinity, found \"many\"");
+}
+
+#[test]
+fn the_limits_that_vhosts_are_made_with() {
+    let text = "default_limits.vhosts.10.max_queues = 20\ndefault_limits.vhosts.2.pattern = ^a,b c$\n\
+                default_limits.vhosts.2.max_connections = 10\ndefault_limits.vhosts.2.max_queues = -1\n\
+                default_limits.vhosts.3.max_queues = -1\n";
+    let loaded = load(text, &[]).unwrap();
+    let of = |pattern: &str, max_connections, max_queues| VhostDefaults {
+        pattern: pattern.to_owned(),
+        max_connections,
+        max_queues,
+    };
+    assert_eq!(
+        loaded.config.limits.vhost_limits,
+        [of("^a,b c$", Some(10), None), of(".*", None, None), of(".*", None, Some(20))]
+    );
+    assert!(loaded.unused.is_empty(), "{:?}", loaded.unused);
+    let fault = load("default_limits.vhosts.1.max_queues = few", &[]).unwrap_err();
+    let expected = "rabbitmq.conf:1: default_limits.vhosts.1.max_queues: expected a whole number, or -1 for no limit, \
+                    found \"few\"";
+    assert_eq!(fault, expected);
+    assert!(load("default_limits.vhosts.1.pattern = (", &[]).is_err());
 }
 
 #[test]

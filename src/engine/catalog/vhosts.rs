@@ -33,12 +33,18 @@ impl Broker {
         self.vhost(name).ok().map(|vhost| vhost.record())
     }
 
-    /// Makes a virtual host with its predeclared exchanges, or changes what is known of an existing one. True when it is
+    /// Makes a virtual host with its predeclared exchanges and the limits of its name, or changes what is known of an existing one. True when it is
     /// new.
-    pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> (bool, Option<Epoch>) {
-        let changed = self.change_catalog(|catalog, changes| {
+    ///
+    /// # Errors
+    /// `NodeLimit`.
+    pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> Result<(bool, Option<Epoch>), Refusal> {
+        self.change_catalog(|catalog, changes| {
             let existing = catalog.vhost(name.as_str()).ok();
-            let limits = existing.as_ref().map_or_else(VhostLimits::default, |vhost| vhost.record().limits);
+            if existing.is_none() {
+                self.limits().check_vhosts(name, catalog.vhosts.read().len())?;
+            }
+            let limits = existing.as_ref().map_or_else(|| self.limits().of_vhost(name), |vhost| vhost.record().limits);
             changes.push(stored::put_vhost(name, &metadata, &limits));
             match &existing {
                 Some(vhost) => vhost.describe(metadata),
@@ -48,13 +54,14 @@ impl Broker {
                         vhost.predeclare_events();
                     }
                     By::itself(self).tell_vhost("vhost.created", name);
+                    if limits != VhostLimits::default() {
+                        By::itself(self).tell_vhost_limits(name, limits);
+                    }
                     catalog.vhosts.write().insert(name.clone(), vhost);
                 }
             }
             Ok(existing.is_none())
-        });
-        // A virtual host can always be made.
-        changed.unwrap_or((false, None))
+        })
     }
 
     /// Changes a virtual host's limits.
