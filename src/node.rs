@@ -2,6 +2,7 @@
 //! them in reverse order.
 
 mod control;
+mod imports;
 mod listeners;
 mod logins;
 mod management;
@@ -12,7 +13,7 @@ use crate::broker::access::{Pattern, Permissions, VhostLimits};
 use crate::broker::queue::QueueKind;
 use crate::clock::{Now, SystemClock};
 use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode, VhostDefaults};
-use crate::definitions::{self, DefinitionsError};
+use crate::definitions::DefinitionsError;
 use crate::engine::{Broker, FirstStart, FirstUser, Found, NodeLimits, Options};
 use crate::http::Control;
 use crate::limits::HANDSHAKES_MAX;
@@ -51,7 +52,7 @@ pub enum NodeError {
     Listen(&'static str, SocketAddr, std::io::Error),
     /// Certificates that cannot be used.
     Tls(TlsError),
-    /// The definitions file.
+    /// Definitions that are to be imported.
     Definitions(DefinitionsError),
     /// The disk failed while the node ran.
     Failed(String),
@@ -65,7 +66,7 @@ impl fmt::Display for NodeError {
                 write!(f, "{setting}: cannot listen on {address}: {error}")
             }
             NodeError::Tls(error) => write!(f, "TLS: {error}"),
-            NodeError::Definitions(error) => write!(f, "definitions file {error}"),
+            NodeError::Definitions(error) => write!(f, "definitions: {error}"),
             NodeError::Failed(text) => f.write_str(text),
         }
     }
@@ -119,17 +120,13 @@ impl Node {
         let listeners = Listeners::bind(config)?;
         let management = Management::bind(config, &listeners)?;
         let auth = Arc::new(logins::authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
-        let definitions = config.definitions.file.as_deref().map(|file| Ok((file, definitions::read(file)?)));
-        let definitions = definitions.transpose().map_err(NodeError::Definitions)?;
+        let definitions = imports::find(&config.definitions).map_err(NodeError::Definitions)?;
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config))?;
-        if let Some((file, definitions)) = definitions {
+        if let Some(found) = definitions {
             let span = spans.begin("definitions import", false, Now::read());
-            let imported = definitions::import(&broker, definitions, logins::hashing(config));
-            let failed = |fault| NodeError::Definitions(DefinitionsError::new(file, fault));
-            imported.map_err(failed)?;
+            imports::import(&broker, found, config).map_err(NodeError::Definitions)?;
             spans.end(span, Now::read());
-            tracing::info!(file = %file.display(), "definitions imported");
         }
         for vhost in &config.server.trace_vhosts {
             if let Err(refusal) = broker.set_tracing(vhost.as_str(), true) {
@@ -249,7 +246,7 @@ fn options(config: &Config) -> Options {
         SyncMode::Never => SyncPolicy::Never,
     };
     // The definitions say what there is to be.
-    let first_start = config.definitions.file.is_none().then(|| first_start(config));
+    let first_start = (!imports::wanted(&config.definitions)).then(|| first_start(config));
     Options {
         memory_budget: config.memory.budget(),
         held_publishes: config.memory.held(),

@@ -408,9 +408,19 @@ settings! {
 
     /// What is made at each start.
     definitions: DefinitionsConfig {
-        /// A definitions file as RabbitMQ exports it, of a whole broker. What it names is made or set, nothing is deleted. A
-        /// node that has nothing yet gets neither the default user nor the default virtual host then.
+        /// A definitions file as RabbitMQ exports it, of a whole broker, or a directory: its files *.json in the order of
+        /// their names. What they name is made or set, nothing is deleted. A node that has nothing yet gets neither the
+        /// default user nor the default virtual host then.
         file: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// Where to fetch such a file at each start, "https://example.org/definitions.json"; "" for nowhere. It is imported
+        /// after definitions.file. A server that does not answer within a minute with status 200, or with more than 128 MiB,
+        /// ends the start; redirects are not followed.
+        url: String = r#""""#, Text;
+        /// Who signs the certificate of an https:// server of them, PEM; "" for whom the system trusts.
+        authorities: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// Nothing is imported when it is the same as at the last import, by its SHA-256: what has been changed or deleted
+        /// since stays so. The global parameter imported_definition_hash_value holds it; clear it to import once more.
+        skip_if_unchanged: bool = "false", Flag;
     }
 
     /// The process.

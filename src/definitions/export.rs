@@ -3,6 +3,7 @@
 //! What belongs to a connection, does not outlive a restart or goes without saying is left out of files: exclusive and transient
 //! queues, transient exchanges, the predeclared ones, bindings of the default exchange, and bindings whose ends are left out.
 
+use super::HASH_PARAMETER;
 use crate::broker::access::{User, UserLimits, VhostLimits, VhostMetadata};
 use crate::broker::policy::Policy;
 use crate::broker::topology::{Binding, Destination};
@@ -293,7 +294,11 @@ pub fn cluster(broker: &Broker, cluster_name: &str, version: &str) -> Json {
         .map(|vhost| json!({"name": vhost.name.as_str(), "metadata": metadata(&vhost.metadata), "limits": []}))
         .collect();
     let globals = broker.parameters();
-    let globals: Json = globals.iter().filter(|record| record.vhost.is_none()).map(parameter).collect();
+    let globals: Json = globals
+        .iter()
+        .filter(|record| record.vhost.is_none() && record.name.as_str() != HASH_PARAMETER)
+        .map(parameter)
+        .collect();
     let mut members = contents.members();
     let head = json!({
         "rabbit_version": RABBITMQ_VERSION,

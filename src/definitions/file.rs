@@ -1,5 +1,6 @@
 //! A definitions file as checked types: whatever is wrong with it is found before anything is made.
 
+use super::HASH_PARAMETER;
 use super::json::{Fault, Node};
 use crate::broker::access::{
     HashAlgorithm, PasswordHash, Permissions, TopicPermissions, User, UserLimits, VhostLimits, VhostMetadata,
@@ -161,8 +162,11 @@ impl Definitions {
         }
         for parameter in root.list("global_parameters")? {
             let (name, value) = (parameter.need("name")?.name()?, parameter.need("value")?.to_value(0)?);
-            let global = Parameter { vhost: None, component: Name::default(), name, value };
-            self.parameters.push((parameter.place, global));
+            // Another node's note of what it has imported is none of this one's.
+            if name.as_str() != HASH_PARAMETER {
+                let global = Parameter { vhost: None, component: Name::default(), name, value };
+                self.parameters.push((parameter.place, global));
+            }
         }
         Ok(())
     }
@@ -226,8 +230,7 @@ fn read_json(text: &[u8]) -> Result<serde_json::Value, Fault> {
 fn check_form(root: &Node<'_>) -> Result<(), Fault> {
     let form = root.get("rabbitmq_definition_format").map(|form| form.text()).transpose()?;
     if form.is_some_and(|form| form != "cluster") || root.get("original_vhost_name").is_some() {
-        let problem =
-            "these are the definitions of one virtual host; only those of a whole broker can be imported here";
+        let problem = "invalid_definitions_file: these are the definitions of one virtual host; only those of a whole broker can be imported here";
         return Err(root.fault(problem));
     }
     Ok(())

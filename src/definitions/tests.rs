@@ -58,7 +58,7 @@ const EXPORTED: &str = r#"{
   ]
 }"#;
 
-fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
+pub(super) fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
     let options = Options {
         memory_budget: 256 << 20,
         held_publishes: 0,
@@ -179,7 +179,7 @@ fn faults_have_a_place() {
         (
             r#"{"rabbitmq_definition_format": "single_virtual_host"}"#,
             "",
-            "these are the definitions of one virtual host; only those of a whole broker can be imported here",
+            "invalid_definitions_file: these are the definitions of one virtual host; only those of a whole broker can be imported here",
         ),
     ];
     for (text, place, problem) in cases {

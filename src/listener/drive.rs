@@ -162,11 +162,8 @@ impl Driver {
                 Event::Readable | Event::Writable | Event::Rung => {}
                 Event::Alarm => {
                     alarm.as_mut().reset(tokio::time::Instant::from_std(now.monotonic) + NO_DEADLINE);
-                    if self.connection.deadline().is_some_and(|deadline| deadline <= now.monotonic) {
-                        self.connection.on_deadline(now);
-                        if self.connection.is_finished() {
-                            return Ok(End::Expired);
-                        }
+                    if self.expires(now) {
+                        return Ok(End::Expired);
                     }
                 }
                 Event::Verdict(verdict) => {
@@ -179,6 +176,15 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Does what is to be done at the machine's deadline, if that is here. Whether it ends the connection.
+    fn expires(&mut self, now: Now) -> bool {
+        let due = self.connection.deadline().is_some_and(|deadline| deadline <= now.monotonic);
+        if due {
+            self.connection.on_deadline(now);
+        }
+        due && self.connection.is_finished()
     }
 
     /// What comes from outside. What waits stays registered from one turn to the next.

@@ -51,6 +51,10 @@ pub(super) enum Meaning {
     OwnRights,
     /// `default_limits.vhosts.N`: the set, which of its three keys, the value.
     VhostLimit(String, VhostLimit, String),
+    /// `definitions.import_backend`.
+    DefinitionsFrom(DefinitionsFrom),
+    /// Where that back end finds definitions: they are imported when `definitions.import_backend` names it.
+    DefinitionsPlace(DefinitionsFrom, String),
     /// What is so anyway.
     Default,
     /// Nothing; what to do instead, if anything.
@@ -63,6 +67,25 @@ pub(super) enum VhostLimit {
     Connections,
     Queues,
     Pattern,
+}
+
+/// A back end of definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DefinitionsFrom {
+    /// A file, or a directory of files.
+    Local,
+    /// A server.
+    Https,
+}
+
+impl DefinitionsFrom {
+    /// The setting of its place.
+    pub fn setting(self) -> &'static str {
+        match self {
+            DefinitionsFrom::Local => "definitions.file",
+            DefinitionsFrom::Https => "definitions.url",
+        }
+    }
 }
 
 /// The longest consumer timeout, in ms.
@@ -224,8 +247,25 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
         },
         "loopback_users" if value == "none" => Meaning::None("auth.loopback_users"),
         "load_definitions" | "management.load_definitions" => Meaning::Setting("definitions.file", text(value)),
-        "definitions.import_backend" if value == "local_filesystem" => Meaning::Default,
-        "definitions.local.path" => Meaning::Setting("definitions.file", text(value)),
+        "definitions.import_backend" => match value.trim_start_matches("rabbit_definitions_import_") {
+            "local_filesystem" | "local" => Meaning::DefinitionsFrom(DefinitionsFrom::Local),
+            "https" | "http" => Meaning::DefinitionsFrom(DefinitionsFrom::Https),
+            _ => Meaning::Unused(" (local_filesystem and https are there)"),
+        },
+        "definitions.local.path" => Meaning::DefinitionsPlace(DefinitionsFrom::Local, value.to_owned()),
+        "definitions.https.url" => Meaning::DefinitionsPlace(DefinitionsFrom::Https, value.to_owned()),
+        "definitions.tls.cacertfile" => Meaning::Setting("definitions.authorities", text(value)),
+        "definitions.tls.verify" => match value {
+            "verify_peer" => Meaning::Default,
+            "verify_none" => Meaning::Unused(" (it is verified: definitions.tls.cacertfile names who signs it)"),
+            _ => return Err("verify_peer or verify_none"),
+        },
+        "definitions.skip_if_unchanged" => Meaning::Setting("definitions.skip_if_unchanged", Input::Bool(flag(value)?)),
+        "definitions.hashing.algorithm" => match value {
+            "sha256" => Meaning::Default,
+            "sha" | "sha224" | "sha384" | "sha512" => Meaning::Unused(" (it is sha256)"),
+            _ => return Err("sha, sha224, sha256, sha384 or sha512"),
+        },
         "log.level" | "log.console.level" => Meaning::Setting("log.level", text(level(value)?)),
         "log.formatter" | "log.console.formatter" => match value {
             "json" => Meaning::Setting("log.format", text("json")),
@@ -297,8 +337,7 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
 fn hint(key: &str) -> &'static str {
     let begins = |start: &&str| key.starts_with(start);
     match key {
-        "definitions.import_backend" => " (fetch the file before the start, and name it by load_definitions)",
-        "definitions.skip_if_unchanged" => " (a file is imported at each start; what is there stays)",
+        "definitions.tls.certfile" | "definitions.tls.keyfile" => " (no certificate is shown to that server)",
         "management.path_prefix" => " (the API is below /api; a proxy in front can change that)",
         "prometheus.return_per_object_metrics" => " (let Prometheus read /metrics/per-object)",
         "vm_memory_high_watermark_paging_ratio" => " (messages leave memory by themselves)",
@@ -312,9 +351,6 @@ fn hint(key: &str) -> &'static str {
         }
         _ if key.starts_with("default_users.") => " (make users by load_definitions)",
         _ if key.starts_with("default_policies.") => " (make operator policies by load_definitions)",
-        _ if key.starts_with("definitions.https") || key.starts_with("definitions.tls") => {
-            " (fetch the file before the start)"
-        }
         _ if key.starts_with("ssl_options.ciphers") => " (the library's choice of ciphers is taken)",
         _ if ["management.ssl", "prometheus.ssl"].iter().any(begins) => " (ssl_options are of all listeners)",
         _ if ["mqtt.", "stomp.", "web_mqtt.", "web_stomp.", "stream.", "amqp1_0."].iter().any(begins) => {

@@ -13,7 +13,7 @@ use super::Secret;
 use super::error::{ConfigError, Origin};
 use super::input::Input;
 use super::sources::Given;
-use keys::{Meaning, Place, VhostLimit};
+use keys::{DefinitionsFrom, Meaning, Place, VhostLimit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,9 @@ pub(super) struct Rabbit {
     own_rights: bool,
     /// The limits that virtual hosts are made with, in RabbitMQ's order.
     vhost_limits: VhostLimits,
+    /// Which back end of definitions is named, and where the back ends find them.
+    definitions_from: Option<DefinitionsFrom>,
+    definitions_places: Vec<(DefinitionsFrom, Place, String)>,
     /// What encrypted values are decrypted by.
     passphrase: Option<Secret>,
     /// Keys that mean nothing here, each once.
@@ -134,12 +137,29 @@ impl Rabbit {
                 self.vhost_limits.entry((set.len(), set)).or_default().insert(key, (place, value));
             }
             Meaning::OwnRights => self.own_rights = true,
+            Meaning::DefinitionsFrom(from) => self.definitions_from = Some(from),
+            Meaning::DefinitionsPlace(from, value) => self.definitions_places.push((from, place, value)),
             Meaning::Default => {}
             Meaning::Unused(hint) => {
                 self.tell_unused(format!("{key}{hint}"));
             }
         }
         Ok(())
+    }
+
+    /// The definitions of the back end that is named; those of the other one are not imported.
+    fn place_definitions(&mut self) {
+        for (from, place, value) in std::mem::take(&mut self.definitions_places) {
+            if self.definitions_from != Some(from) {
+                self.tell_unused(format!("{} (definitions.import_backend does not name it)", place.key));
+                continue;
+            }
+            let key = place.key.clone();
+            let before = self.settings.insert(from.setting(), (place, Input::Text(value)));
+            if let Some((before, _)) = before.filter(|(before, _)| before.key != key) {
+                self.tell_unused(format!("{} ({key} is imported)", before.key));
+            }
+        }
     }
 
     fn tell_unused(&mut self, told: String) {
@@ -159,7 +179,8 @@ impl Rabbit {
     }
 
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
-    pub fn give(self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
+    pub fn give(mut self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
+        self.place_definitions();
         let Rabbit {
             mut settings,
             spare,

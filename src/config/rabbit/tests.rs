@@ -115,6 +115,40 @@ fn users_and_logs() {
 }
 
 #[test]
+fn definitions() {
+    let loaded = load(
+        "definitions.import_backend = local_filesystem\ndefinitions.local.path = /d\ndefinitions.https.url = https://a/d\n\
+         definitions.skip_if_unchanged = true\ndefinitions.hashing.algorithm = sha512\n",
+        &[],
+    )
+    .unwrap();
+    let found = loaded.config.definitions;
+    assert_eq!((found.file.unwrap().to_str(), &found.url[..], found.skip_if_unchanged), (Some("/d"), "", true));
+    let algorithm = "definitions.hashing.algorithm (it is sha256)";
+    let url = "definitions.https.url (definitions.import_backend does not name it)";
+    assert_eq!(loaded.unused, [algorithm, url]);
+
+    let loaded = load(
+        "load_definitions = /first.json\ndefinitions.https.url = https://a/d\ndefinitions.import_backend = https\n\
+         definitions.tls.cacertfile = /ca.pem\ndefinitions.tls.verify = verify_peer\ndefinitions.hashing.algorithm = sha256\n",
+        &[],
+    )
+    .unwrap();
+    let found = loaded.config.definitions;
+    assert_eq!((found.file.unwrap().to_str(), &found.url[..]), (Some("/first.json"), "https://a/d"));
+    assert_eq!((found.authorities.unwrap().to_str(), found.skip_if_unchanged), (Some("/ca.pem"), false));
+    assert!(loaded.unused.is_empty(), "{:?}", loaded.unused);
+
+    let both = "load_definitions = /a\ndefinitions.import_backend = local\ndefinitions.local.path = /b\n";
+    let loaded = load(both, &[]).unwrap();
+    assert_eq!(loaded.config.definitions.file.unwrap().to_str(), Some("/b"));
+    assert_eq!(loaded.unused, ["load_definitions (definitions.local.path is imported)"]);
+    assert!(config("definitions.local.path = /b").definitions.file.is_none());
+    assert!(load("definitions.skip_if_unchanged = perhaps", &[]).is_err());
+    assert!(load("definitions.hashing.algorithm = md5", &[]).is_err());
+}
+
+#[test]
 fn back_ends() {
     let backends = |text| config(text).auth.backends;
     assert_eq!(
