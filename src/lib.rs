@@ -12,7 +12,7 @@
 //! - [`store`]: the disk.
 //! - [`broker`]: the domain, pure: messages, topology, the queue machine.
 //! - [`wire`]: frames, methods, properties.
-//! - [`name`], [`value`], [`clock`], [`limits`], [`span`]: vocabulary.
+//! - [`name`], [`value`], [`clock`], [`limits`], [`span`], [`version`]: vocabulary.
 
 pub mod amqp;
 pub mod auth;
@@ -33,4 +33,5 @@ pub mod span;
 pub mod store;
 pub mod tls;
 pub mod value;
+pub mod version;
 pub mod wire;

@@ -140,6 +140,3 @@ pub const DELAYED_MOVING_MAX: usize = 65_536;
 /// Bytes of a TLS handshake that may wait for the rest of their message, beside what is read at once: a client's
 /// certificate and those it is signed by have less.
 pub const TLS_HANDSHAKE_BYTES: usize = 16 * 1024;
-
-/// The RabbitMQ version whose API, tools and definitions these are: clients look at it to know what they may ask for.
-pub const RABBITMQ_VERSION: &str = "4.2.0";

@@ -114,7 +114,28 @@ impl Node {
         spans: &Spans,
     ) -> Result<Node, NodeError> {
         let now = Now::read();
-        let (started, mut span) = (now.monotonic, spans.begin("node start", false, now));
+        let mut span = spans.begin("node start", false, now);
+        let started = Self::begin(config, effective, set_log_level, spans, now.monotonic);
+        match (&mut span, &started) {
+            (Some(span), Ok(node)) => {
+                let Found { queues, messages, .. } = node.broker.found();
+                span.know("queues", queues as u64);
+                span.know("messages", messages);
+            }
+            (Some(span), Err(error)) => span.fail(error.to_string()),
+            (None, _) => {}
+        }
+        spans.end(span, Now::read());
+        started
+    }
+
+    fn begin(
+        config: &Config,
+        effective: &[Effective],
+        set_log_level: SetLogLevel,
+        spans: &Spans,
+        started: Instant,
+    ) -> Result<Node, NodeError> {
         tls::install();
         // Before the store is touched: a port that is in use must not cost the mark of a clean stop.
         let listeners = Listeners::bind(config)?;
@@ -124,9 +145,13 @@ impl Node {
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
         let broker = Broker::start(storage, options(config))?;
         if let Some(found) = definitions {
-            let span = spans.begin("definitions import", false, Now::read());
-            imports::import(&broker, found, config).map_err(NodeError::Definitions)?;
+            let mut span = spans.begin("definitions import", false, Now::read());
+            let imported = imports::import(&broker, found, config);
+            if let (Some(span), Err(error)) = (&mut span, &imported) {
+                span.fail(error.to_string());
+            }
             spans.end(span, Now::read());
+            imported.map_err(NodeError::Definitions)?;
         }
         for vhost in &config.server.trace_vhosts {
             if let Err(refusal) = broker.set_tracing(vhost.as_str(), true) {
@@ -156,12 +181,6 @@ impl Node {
         let http_addresses = http.addresses();
         let addresses = control.serve(listeners, &service, http);
         tokio::spawn(watch_disk(config.data_dir.clone(), control, stop.clone()));
-        if let Some(span) = &mut span {
-            let Found { queues, messages, .. } = broker.found();
-            span.know("queues", queues as u64);
-            span.know("messages", messages);
-        }
-        spans.end(span, Now::read());
         let (shutdown_timeout, spans) = (config.server.shutdown_timeout, spans.clone());
         Ok(Node { broker, addresses, http_addresses, stop, tasks, lanes, shutdown_timeout, spans })
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const VOCABULARY: &[&str] = &["name", "value", "clock", "limits", "span"];
+const VOCABULARY: &[&str] = &["name", "value", "clock", "limits", "span", "version"];
 
 /// What each module of the crate may use besides itself and the vocabulary (ARCHITECTURE.md, "Layers").
 const LAYERS: &[(&str, &[&str])] = &[
@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("limits", &[]),
     ("span", &[]),
+    ("version", &[]),
     ("wire", &[]),
     ("broker", &[]),
     ("metrics", &[]),

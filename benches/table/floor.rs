@@ -49,22 +49,31 @@ pub fn message(size: usize) -> Vec<u8> {
     out
 }
 
-/// Runs the relay as a process of its own between a publisher and a consumer in this one.
+/// Runs the relay between a publisher and a consumer in this process.
 pub fn run(load: Load, directory: &Path) -> Result<Floor, String> {
+    let file = load.window.map(|_| directory.join("floor"));
+    beside_relay("relay", None, file.as_deref(), |listener, relay| measure(listener, load, relay))
+}
+
+/// Measures beside a relay in a process of its own, which connects to the listener and writes `file`, if there is one, to the disk.
+pub fn beside_relay(
+    name: &str,
+    pairs: Option<usize>,
+    file: Option<&Path>,
+    measure: impl FnOnce(&TcpListener, u32) -> std::io::Result<Floor>,
+) -> Result<Floor, String> {
     let failed = |error: std::io::Error| format!("floor: {error}");
     let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port().to_string();
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
-    command.args(["relay", &port]).stdin(Stdio::null());
-    if load.window.is_some() {
-        command.arg(directory.join("floor"));
-    }
+    command.args([name, &port]).args(pairs.map(|pairs| pairs.to_string())).args(file).stdin(Stdio::null());
     let mut relay = command.spawn().map_err(failed)?;
-    let outcome = measure(&listener, load, relay.id());
+    let outcome = measure(&listener, relay.id());
     let _ = relay.kill();
     let _ = relay.wait();
-    let _ = fs::remove_file(directory.join("floor"));
+    // It may not have come to make it.
+    let _ = file.map(fs::remove_file);
     outcome.map_err(failed)
 }
 

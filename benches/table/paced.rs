@@ -2,17 +2,16 @@
 //! reads what acknowledges them, and, for durable loads, appends and syncs what came and confirms it. What is left is what
 //! this machine takes for waking up, for sockets and for its disk.
 
-use crate::floor::{Floor, cpu, message};
+use crate::floor::{Floor, beside_relay, cpu, message};
 use hdrhistogram::Histogram;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,23 +35,10 @@ pub struct Load {
     pub time: Duration,
 }
 
-/// Runs the relay as a process of its own between publishers and consumers in this one.
+/// Runs the relay between publishers and consumers in this process.
 pub fn run(load: Load, directory: &Path) -> Result<Floor, String> {
-    let failed = |error: std::io::Error| format!("floor: {error}");
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port().to_string();
-    let program = std::env::current_exe().map_err(failed)?;
-    let mut command = Command::new(program);
-    command.args(["relay-paced", &port, &load.pairs.to_string()]).stdin(Stdio::null());
-    if load.durable {
-        command.arg(directory.join("floor"));
-    }
-    let mut relay = command.spawn().map_err(failed)?;
-    let outcome = measure(&listener, load, relay.id());
-    let _ = relay.kill();
-    let _ = relay.wait();
-    let _ = fs::remove_file(directory.join("floor"));
-    outcome.map_err(failed)
+    let file = load.durable.then(|| directory.join("floor"));
+    beside_relay("relay-paced", Some(load.pairs), file.as_deref(), |listener, relay| measure(listener, load, relay))
 }
 
 fn measure(listener: &TcpListener, load: Load, relay: u32) -> std::io::Result<Floor> {

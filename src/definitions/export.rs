@@ -13,12 +13,10 @@ use crate::engine::{
 };
 use crate::name::Name;
 use crate::value::{Table, Value};
+use crate::version::RABBITMQ_VERSION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value as Json, json};
-
-/// The RabbitMQ version whose definitions these are: what a RabbitMQ that imports them looks at.
-pub const RABBITMQ_VERSION: &str = "4.2.0";
 
 /// Names with it are the broker's own.
 const RESERVED_PREFIX: &str = "amq.";

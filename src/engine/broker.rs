@@ -217,7 +217,8 @@ impl Broker {
         &self.options.limits
     }
 
-    /// Whether an exchange may be made. Looks at all virtual hosts, so that the caller must not hold the lock of one.
+    /// Whether an exchange may be made. Looks at all virtual hosts, so that the caller must not hold the lock of one: those that are
+    /// made at the same moment may pass the limit by a few.
     pub(super) fn check_exchanges(&self, exchange: &Resource) -> Result<(), Refusal> {
         if self.limits().exchanges.is_none() {
             return Ok(());

@@ -195,3 +195,42 @@ impl queue::Outlet for Outlet {
         Arc::ptr_eq(&self.outbox, &other.outbox)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_bell_is_heard_whether_it_rings_before_or_after_the_sleeper_lies_down() {
+        let (outbox, woken) = (Outbox::default(), Arc::new(Woken::default()));
+        let times = || woken.0.load(Ordering::SeqCst);
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        // Between rest and the look, when nobody can be woken yet.
+        assert!(outbox.rest());
+        outbox.ring();
+        assert!(outbox.poll_rung(&mut cx).is_ready() && times() == 0);
+        assert!(outbox.rise());
+        // While it sleeps: once, however often it rings.
+        assert!(outbox.rest() && outbox.poll_rung(&mut cx).is_pending());
+        outbox.ring();
+        outbox.ring();
+        assert!(times() == 1 && outbox.poll_rung(&mut cx).is_ready());
+        assert!(outbox.rise());
+        // While it is awake: it looks before it sleeps, and nobody is woken.
+        outbox.ring();
+        assert!(!outbox.rest() && times() == 1);
+        assert!(outbox.rest() && outbox.poll_rung(&mut cx).is_pending());
+    }
+}

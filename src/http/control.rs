@@ -3,9 +3,9 @@
 
 use super::answer::{Answer, Failure, Outcome};
 use super::json;
-use super::place::RABBITMQ_VERSION;
 use super::request::Request;
 use super::route::{Needs, Route, Type, get, post, put};
+use crate::version::RABBITMQ_VERSION;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 

@@ -3,13 +3,14 @@
 use super::answer::{Answer, Failure, Outcome};
 use super::json;
 use super::list::object;
-use super::place::{ERLANG_VERSION, RABBITMQ_VERSION};
+use super::place::ERLANG_VERSION;
 use super::request::Request;
 use super::rights::Credentials;
 use super::route::{Needs, Route, Type, get, post, put};
 use super::stats;
 use crate::broker::topology::ExchangeKind;
 use crate::name::Name;
+use crate::version::RABBITMQ_VERSION;
 use serde_json::{Value as Json, json};
 
 pub(super) const ROUTES: &[Route] = &[

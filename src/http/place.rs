@@ -60,8 +60,6 @@ impl std::fmt::Debug for Place {
     }
 }
 
-pub use crate::limits::RABBITMQ_VERSION;
-
 /// The version of OTP that such a RabbitMQ would run on; clients only show it.
 pub const ERLANG_VERSION: &str = "27";
 

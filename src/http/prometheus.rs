@@ -2,12 +2,13 @@
 //! and some of our own (`warren_…`).
 
 use super::answer::{Answer, Outcome};
-use super::place::{ERLANG_VERSION, RABBITMQ_VERSION};
+use super::place::ERLANG_VERSION;
 use super::request::Request;
 use super::route::{Needs, Route, get};
 use crate::engine::Bindings;
 use crate::metrics::process;
 use crate::metrics::text::{Exposition, KIND, Kind};
+use crate::version::RABBITMQ_VERSION;
 
 mod channels;
 mod node;

@@ -25,8 +25,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the system refused a socket.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Serves clients until the service stops, and ends their connections then. `app`: what they are served with, made by [`super::server::api`].
-/// `tls`: what their connections begin with.
+/// Serves clients until the service stops, and ends their connections then. `app`: what they are served with, made by
+/// [`super::server::api`]. `tls`: what their connections begin with.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<tls::Server>>, service: Service, app: Router) {
     let stop = service.stop.clone();
     let serve = move |(stream, address)| {

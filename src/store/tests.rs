@@ -407,7 +407,6 @@ fn rocksdb_keeps_what_is_logged_and_forgets_the_transient() {
     assert_eq!(storage.get(Family::Definitions, b"c").unwrap().as_deref(), Some(&b"3"[..]));
 }
 
-/// Commits numbered 1 to `count`, each synced, in the log of a storage that is not closed in order.
 #[test]
 fn a_store_needs_no_direct_writes_and_leaves_nothing_of_their_trial() {
     let disk = tempfile::tempdir().unwrap();
@@ -429,6 +428,7 @@ fn a_store_needs_no_direct_writes_and_leaves_nothing_of_their_trial() {
     assert!(!super::direct::is_possible(Path::new("/nonexistent")));
 }
 
+/// Commits numbered 1 to `count`, each synced, in the log of a storage that is not closed in order.
 fn log_of(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let storage = RocksStorage::open(dir.path()).unwrap();

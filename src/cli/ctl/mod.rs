@@ -18,7 +18,7 @@ mod table;
 mod tests;
 
 use crate::config::nearest;
-use crate::limits::RABBITMQ_VERSION;
+use crate::version::RABBITMQ_VERSION;
 use api::Api;
 use line::Line;
 use lists::{List, Place};

@@ -33,8 +33,8 @@ impl Broker {
         self.vhost(name).ok().map(|vhost| vhost.record())
     }
 
-    /// Makes a virtual host with its predeclared exchanges and the limits of its name, or changes what is known of an existing one. True when it is
-    /// new.
+    /// Makes a virtual host with its predeclared exchanges and the limits of its name, or changes what is known of an existing
+    /// one. True when it is new.
     ///
     /// # Errors
     /// `NodeLimit`.
