@@ -18,8 +18,8 @@ pub const PATTERN_STEPS: usize = 100_000;
 /// Bytes of a frame around its payload: type, channel, size, end marker.
 pub const FRAME_OVERHEAD: usize = 8;
 
-/// Largest frame taken before open-ok, in bytes (compat.md 1.1, `initial_frame_max`).
-pub const INITIAL_FRAME_MAX: u32 = 8192;
+/// Largest frame that a client may be allowed before open-ok, in bytes: anybody can send one.
+pub const INITIAL_FRAME_MAX_CEILING: u32 = 1024 * 1024;
 
 /// Smallest `frame_max` a client may negotiate, in bytes (RabbitMQ 4.2 with 4096 still accepted).
 pub const FRAME_MAX_MIN: u32 = 4096;

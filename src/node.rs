@@ -6,13 +6,15 @@ mod imports;
 mod listeners;
 mod logins;
 mod management;
+mod seeds;
 
 use crate::amqp::Settings;
 use crate::auth;
-use crate::broker::access::{Pattern, Permissions, VhostLimits};
+use crate::broker::access::{Pattern, Permissions};
 use crate::broker::queue::QueueKind;
+use crate::broker::stamps::{Stamp, Stamps};
 use crate::clock::{Now, SystemClock};
-use crate::config::{Config, Effective, LogLevel, QueueType, SyncMode, VhostDefaults};
+use crate::config::{self, Config, Effective, LogLevel, QueueType, SyncMode};
 use crate::definitions::DefinitionsError;
 use crate::engine::{Broker, FirstStart, FirstUser, Found, NodeLimits, Options};
 use crate::http::Control;
@@ -142,8 +144,9 @@ impl Node {
         let management = Management::bind(config, &listeners)?;
         let auth = Arc::new(logins::authenticator(config).map_err(|error| NodeError::Failed(error.to_string()))?);
         let definitions = imports::find(&config.definitions).map_err(NodeError::Definitions)?;
+        let options = options(config)?;
         let storage = Arc::new(RocksStorage::open(&config.data_dir)?);
-        let broker = Broker::start(storage, options(config))?;
+        let broker = Broker::start(storage, options)?;
         if let Some(found) = definitions {
             let mut span = spans.begin("definitions import", false, Now::read());
             let imported = imports::import(&broker, found, config);
@@ -258,7 +261,7 @@ fn lane_count(config: &Config) -> usize {
 }
 
 /// The engine's settings.
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options, NodeError> {
     let sync = match config.durability.sync {
         SyncMode::Always => SyncPolicy::Always,
         SyncMode::Interval => SyncPolicy::Interval(config.durability.interval),
@@ -266,10 +269,11 @@ fn options(config: &Config) -> Options {
     };
     // The definitions say what there is to be.
     let first_start = (!imports::wanted(&config.definitions)).then(|| first_start(config));
-    Options {
+    Ok(Options {
         memory_budget: config.memory.budget(),
         held_publishes: config.memory.held(),
         cluster_name: config.server.cluster_name.as_str().to_owned(),
+        node_name: node_name(config),
         event_vhost: config.server.event_vhost.clone(),
         sync,
         clock: Arc::new(SystemClock),
@@ -278,32 +282,50 @@ fn options(config: &Config) -> Options {
             QueueType::Classic => QueueKind::Classic,
             QueueType::Quorum => QueueKind::Quorum,
         },
-        limits: node_limits(config),
+        limits: node_limits(config)?,
         first_start,
-    }
+    })
 }
 
 /// How much there may be on the node.
-fn node_limits(config: &Config) -> NodeLimits {
+fn node_limits(config: &Config) -> Result<NodeLimits, NodeError> {
     let limits = &config.limits;
     let limit = |max| Some(u64::from(max)).filter(|max| *max > 0);
-    NodeLimits {
+    Ok(NodeLimits {
         vhosts: limit(limits.vhost_max),
         queues: limit(limits.queue_max),
         exchanges: limit(limits.exchange_max),
-        of_vhosts: limits.vhost_limits.iter().map(of_vhosts).collect(),
-    }
+        seeds: seeds::of(config)?,
+    })
 }
 
-fn of_vhosts(defaults: &VhostDefaults) -> (Pattern, VhostLimits) {
-    let VhostDefaults { pattern, max_connections, max_queues } = defaults;
-    (Pattern::new(pattern), VhostLimits { max_connections: *max_connections, max_queues: *max_queues })
+/// The node's name: the one that is set, or the machine's without its domain.
+fn node_name(config: &Config) -> String {
+    if !config.server.node_name.is_empty() {
+        return config.server.node_name.clone();
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("warren@{}", name.split('.').next().filter(|name| !name.is_empty()).unwrap_or("localhost"))
+}
+
+/// What is written into messages as they come in; None: nothing.
+fn stamps(config: &Config) -> Option<Arc<Stamps>> {
+    let stamp = |set| match set {
+        config::Stamp::Off => None,
+        config::Stamp::Missing => Some(Stamp::Missing),
+        config::Stamp::Overwrite => Some(Stamp::Overwrite),
+    };
+    let (time, node) = (stamp(config.stamps.timestamp), stamp(config.stamps.routing_node));
+    let wanted = time.is_some() || node.is_some();
+    wanted.then(|| Arc::new(Stamps { time, node: node.map(|stamp| (stamp, node_name(config))) }))
 }
 
 /// What connections are told.
 fn settings(config: &Config) -> Settings {
     Settings {
         frame_max: config.limits.frame_max,
+        initial_frame_max: config.limits.initial_frame_max,
+        stamps: stamps(config),
         channel_max: config.limits.channel_max,
         heartbeat: config.limits.heartbeat,
         max_message_size: config.limits.max_message_size,

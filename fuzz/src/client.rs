@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use warren::amqp::Connection;
 use warren::clock::Now;
 use warren::engine::{Outbox, Session};
-use warren::limits::{CONSUMER_WINDOW_BYTES, FRAME_OVERHEAD, INITIAL_FRAME_MAX, OUTPUT_BYTES};
+use warren::limits::{CONSUMER_WINDOW_BYTES, FRAME_OVERHEAD, OUTPUT_BYTES};
 use warren::wire::frame::read_frame;
 
 /// Largest message that the broker under test takes, in bytes.
 pub const MESSAGE_MAX: u64 = 64 * 1024;
 /// Largest frame that it offers, in bytes.
 pub const FRAME_MAX: u32 = 131_072;
+/// Largest frame before login.
+pub const INITIAL_FRAME_MAX: u32 = 8192;
 /// A connection is choked past four times `OUTPUT_BYTES` and a message; one frame more may cancel a consumer, whose
 /// window is written then, each small record with a few hundred bytes of frames around it.
 const OUTPUT_MAX: usize = 4 * OUTPUT_BYTES + 16 * (CONSUMER_WINDOW_BYTES as usize + MESSAGE_MAX as usize);

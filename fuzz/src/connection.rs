@@ -9,7 +9,7 @@ mod input;
 pub mod operations;
 mod replies;
 
-use client::{Client, FRAME_MAX, MESSAGE_MAX};
+use client::{Client, FRAME_MAX, INITIAL_FRAME_MAX, MESSAGE_MAX};
 use input::Input;
 use operations::{OPS, Op, QUEUES};
 use std::sync::{Arc, LazyLock};
@@ -98,6 +98,8 @@ impl World {
         let broker = start(&storage, memory_budget);
         let settings = Arc::new(Settings {
             frame_max: if on(2) { 0 } else { FRAME_MAX },
+            initial_frame_max: INITIAL_FRAME_MAX,
+            stamps: None,
             channel_max: 3,
             heartbeat: 60,
             max_message_size: MESSAGE_MAX,
@@ -234,6 +236,7 @@ fn start(storage: &Arc<MemoryStorage>, memory_budget: u64) -> Arc<Broker> {
         memory_budget,
         held_publishes: 1024 * 1024,
         cluster_name: "warren".to_owned(),
+        node_name: "warren".to_owned(),
         event_vhost: Name::new("/").expect("a short name"),
         sync,
         clock,

@@ -13,7 +13,7 @@ use super::sasl::{self, Claim, Credentials, SaslFault};
 use super::told::Introduction;
 use crate::auth::{self, Denied, Request};
 use crate::broker::access::Identity;
-use crate::limits::{FRAME_MAX_MIN, INITIAL_FRAME_MAX};
+use crate::limits::FRAME_MAX_MIN;
 use crate::value::Value;
 use crate::wire::frame::{Frame, FrameKind, read_frame, read_protocol_header};
 use crate::wire::method::{read_method, table_from_amq, table_to_amq};
@@ -76,7 +76,7 @@ impl Connection {
 
     /// A frame before connection.open. Returns how many bytes were used.
     pub(super) fn on_handshake(&mut self, bytes: &[u8]) -> usize {
-        match read_frame(bytes, INITIAL_FRAME_MAX) {
+        match read_frame(bytes, self.settings.initial_frame_max) {
             Ok(None) => 0,
             Ok(Some((frame, length))) => {
                 self.on_handshake_frame(&frame);

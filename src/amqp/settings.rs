@@ -1,6 +1,8 @@
 //! What a connection is told when it begins.
 
+use crate::broker::stamps::Stamps;
 use crate::tls::Secured;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits and names for connections, the same for all of a listener.
@@ -8,6 +10,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Largest frame offered, in bytes; 0 = unlimited.
     pub frame_max: u32,
+    /// Largest frame taken before connection.open, in bytes.
+    pub initial_frame_max: u32,
     /// Channels a connection, as offered; 0 = no limit.
     pub channel_max: u16,
     /// Heartbeat interval offered, in seconds; 0 = none.
@@ -24,6 +28,8 @@ pub struct Settings {
     pub held_bytes_max: u64,
     /// Time for the whole handshake, up to connection.open.
     pub handshake_timeout: Duration,
+    /// What is written into messages as they come in.
+    pub stamps: Option<Arc<Stamps>>,
     /// `product` of the server properties.
     pub product: String,
     /// `version` of the server properties.

@@ -12,6 +12,7 @@ const BEFORE_FLAGS: usize = 12;
 const FIXED: usize = 14;
 const HEADERS: u16 = 1 << 13;
 const EXPIRATION: u16 = 1 << 8;
+const TIMESTAMP: u16 = 1 << 6;
 
 /// Where the parts of a content header are that the broker edits.
 #[derive(Clone, Debug)]
@@ -104,8 +105,27 @@ impl<'a> Content<'a> {
         self.property(6)?.long_long()
     }
 
+    /// The payload with another `timestamp`.
+    pub fn with_timestamp(&self, seconds: u64) -> Option<Vec<u8>> {
+        let rest = self.before_property(6)?.rest();
+        let before = self.payload.get(FIXED..self.payload.len() - rest.len())?;
+        let behind = if self.flags & TIMESTAMP != 0 { rest.get(8..)? } else { rest };
+        let mut payload = Vec::with_capacity(self.payload.len() + 8);
+        payload.extend_from_slice(self.payload.get(..BEFORE_FLAGS)?);
+        payload.extend_from_slice(&(self.flags | TIMESTAMP).to_be_bytes());
+        payload.extend_from_slice(before);
+        payload.extend_from_slice(&seconds.to_be_bytes());
+        payload.extend_from_slice(behind);
+        Some(payload)
+    }
+
     /// What follows the properties before the one with this bit. None when it is not there.
     fn property(&self, bit: u16) -> Option<Reader<'a>> {
+        self.before_property(bit).filter(|_| self.flags & (1 << bit) != 0)
+    }
+
+    /// What follows the properties before the one with this bit, or before where it would be.
+    fn before_property(&self, bit: u16) -> Option<Reader<'a>> {
         let mut reader = Reader::new(self.payload.get(FIXED..)?);
         let has = |bit: u16| self.flags & (1 << bit) != 0;
         for before in (bit + 1..16).rev().filter(|bit| has(*bit)) {
@@ -116,7 +136,7 @@ impl<'a> Content<'a> {
                 _ => reader.short_string()?,
             };
         }
-        has(bit).then_some(reader)
+        Some(reader)
     }
 
     /// The value of a header. The first of several with the same key.

@@ -28,5 +28,6 @@ pub mod policy;
 pub mod queue;
 pub mod refusal;
 pub mod selector;
+pub mod stamps;
 pub mod topology;
 pub mod window;

@@ -13,7 +13,8 @@ A setting is taken from the first of these that gives it:
 2. its environment variable, named with each setting below; lists are comma-separated there,
 3. the TOML file that `--config` or `WARREN_CONFIG` names,
 4. RabbitMQ's variables: `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODE_PORT`,
-   `RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_LOG`,
+   `RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_NODENAME`, `RABBITMQ_LOG`, from the environment or from the file that
+   `RABBITMQ_CONF_ENV_FILE` names (`NAME=value`, as `rabbitmq-env.conf`),
 5. `rabbitmq.conf`, where `--config`, `RABBITMQ_CONFIG_FILE` or `RABBITMQ_CONFIG_FILES` (a directory) names it;
    [`config/rabbitmq.conf`](../config/rabbitmq.conf) has RabbitMQ's keys that mean something here,
 6. its default.

@@ -1,7 +1,13 @@
 //! A value before it is checked: from the file with its type, from elsewhere as text.
 
+use super::file;
 use toml::Spanned;
 use toml::de::DeValue;
+
+/// How deep values are read: a list, its tables, the lists in them.
+const DEPTH: usize = 3;
+/// The member of a table that is never shown.
+const PASSWORD: &str = "password";
 
 /// A value as it was given.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,17 +24,16 @@ pub(super) enum Input {
     Bool(bool),
     /// Several values: a TOML array, or an option given again and again.
     List(Vec<Input>),
+    /// Named values: a TOML table.
+    Table(Vec<(String, Input)>),
     /// What no setting takes; its name.
     Other(&'static str),
 }
 
 impl Input {
-    /// Takes a TOML value. Arrays are read one level deep: no setting takes a list of lists.
+    /// Takes a TOML value, as deep as a setting goes: a list of tables that hold lists.
     pub(super) fn from_toml(value: &DeValue<'_>) -> Input {
-        match value {
-            DeValue::Array(items) => Input::List(items.iter().map(Spanned::get_ref).map(scalar).collect()),
-            other => scalar(other),
-        }
+        nested(value, DEPTH)
     }
 
     /// The text, when it is text.
@@ -68,7 +73,40 @@ impl Input {
         }
     }
 
-    /// The value as TOML. Text from outside the file is what its setting takes it for.
+    /// Named values.
+    pub(super) fn members(&self) -> Option<Vec<(&str, &Input)>> {
+        match self {
+            Input::Table(members) => Some(members.iter().map(|(name, value)| (name.as_str(), value)).collect()),
+            _ => None,
+        }
+    }
+
+    /// The items of a list of tables; text is TOML for one.
+    pub(super) fn tables(&self) -> Option<Vec<Vec<(String, Input)>>> {
+        let table = |item: &Input| match item {
+            Input::Table(members) => Some(members.clone()),
+            _ => None,
+        };
+        match self {
+            Input::List(items) => items.iter().map(table).collect(),
+            Input::Raw(text) | Input::Text(text) if text.trim().is_empty() => Some(Vec::new()),
+            Input::Raw(text) | Input::Text(text) => match file::literal("value", text).ok()? {
+                Input::List(items) => items.iter().map(table).collect(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The value as TOML where some of it is not to be shown: of tables, their passwords.
+    pub(super) fn to_toml_masked(&self) -> String {
+        match self {
+            Input::List(items) if items.iter().all(|item| matches!(item, Input::Table(_))) => self.to_toml(|_| true),
+            _ => "\"***\"".to_owned(),
+        }
+    }
+
+    /// The value as TOML. Text from outside the file is what its setting takes it for; passwords in tables are not shown.
     pub(super) fn to_toml(&self, accepts: fn(&Input) -> bool) -> String {
         match self {
             Input::Raw(text) => {
@@ -86,11 +124,28 @@ impl Input {
             }
             Input::Text(text) => quoted(text),
             Input::List(items) => {
-                let items: Vec<String> = items.iter().map(|item| quoted(item.text().unwrap_or_default())).collect();
+                let items: Vec<String> = items.iter().map(Input::to_toml_inside).collect();
                 format!("[{}]", items.join(", "))
             }
+            Input::Table(_) => self.to_toml_inside(),
             Input::Float(number) => format!("{number:?}"),
             other => other.shown(false),
+        }
+    }
+
+    /// The value as TOML within another.
+    fn to_toml_inside(&self) -> String {
+        match self {
+            Input::Raw(text) => quoted(text),
+            Input::Table(members) if members.is_empty() => "{}".to_owned(),
+            Input::Table(members) => {
+                let member = |(name, value): &(String, Input)| {
+                    let value = if name == PASSWORD { "\"***\"".to_owned() } else { value.to_toml_inside() };
+                    format!("{} = {value}", key(name))
+                };
+                format!("{{ {} }}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_toml(|_| true),
         }
     }
 
@@ -106,14 +161,32 @@ impl Input {
                 let items: Vec<String> = items.iter().map(|item| item.shown(false)).collect();
                 format!("[{}]", items.join(", "))
             }
+            Input::Table(_) => "a table".to_owned(),
             Input::Other(name) => (*name).to_owned(),
         }
     }
 }
 
+/// A TOML key.
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if is_bare { name.to_owned() } else { quoted(name) }
+}
+
 /// A TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
+}
+
+fn nested(value: &DeValue<'_>, depth: usize) -> Input {
+    let inner = |value: &Spanned<DeValue<'_>>| nested(value.get_ref(), depth.saturating_sub(1));
+    match value {
+        DeValue::Array(items) if depth > 0 => Input::List(items.iter().map(inner).collect()),
+        DeValue::Table(members) if depth > 0 => {
+            Input::Table(members.iter().map(|(name, value)| (name.get_ref().to_string(), inner(value))).collect())
+        }
+        other => scalar(other),
+    }
 }
 
 fn scalar(value: &DeValue<'_>) -> Input {

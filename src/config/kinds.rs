@@ -226,6 +226,29 @@ impl Kind for Text {
     }
 }
 
+/// What the paths of addresses begin with.
+pub(super) struct PathPrefix;
+
+impl Kind for PathPrefix {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a path such as \"/broker\" of letters, digits, `-`, `.`, `_`, `~` and single `/`, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<String> {
+        let text = input.text()?;
+        // As RabbitMQ, which reads `broker` as `/broker`.
+        let path = text.trim_end_matches('/');
+        let path = if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let is_part = |part: &str| {
+            let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+            plain && !["", ".", ".."].contains(&part)
+        };
+        (path.len() <= 255 && path.split('/').skip(1).all(is_part)).then_some(path)
+    }
+}
+
 /// A path, or nothing.
 pub(super) struct OptionalLocation;
 
@@ -357,7 +380,7 @@ impl Kind for Share {
     }
 }
 
-fn name(text: &str) -> Option<Name> {
+pub(super) fn name(text: &str) -> Option<Name> {
     Name::new(text).filter(|_| !text.is_empty())
 }
 

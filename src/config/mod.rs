@@ -13,6 +13,7 @@ mod kinds;
 mod memory;
 mod rabbit;
 mod secret;
+mod seeds;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,11 @@ pub use error::ConfigError;
 pub(crate) use file::nearest;
 pub use memory::{Watermark, memory_available};
 pub use secret::Secret;
+pub use seeds::{VhostPolicy, VhostUser};
 pub use sources::{Effective, Loaded, Override, Sources};
 pub use vhosts::VhostDefaults;
 
-use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN};
+use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN, INITIAL_FRAME_MAX_CEILING};
 use crate::name::Name;
 use declare::settings;
 use kinds::{
@@ -122,6 +124,26 @@ pub enum PasswordHashing {
     Sha512,
 }
 
+/// What becomes of something that a message says already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Nothing is written.
+    Off,
+    /// It is written where the message does not say it.
+    Missing,
+    /// It is written in any case.
+    Overwrite,
+}
+
+/// Whether messages are counted for those who ask the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatesMode {
+    /// Objects have no `message_stats`.
+    None,
+    /// Each object has its own.
+    Basic,
+}
+
 /// The type of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueType {
@@ -174,7 +196,15 @@ const PASSWORD_HASHINGS: &[(&str, PasswordHashing)] = &[
 
 const QUEUE_TYPES: &[(&str, QueueType)] = &[("classic", QueueType::Classic), ("quorum", QueueType::Quorum)];
 
+const STAMPS: &[(&str, Stamp)] = &[("off", Stamp::Off), ("missing", Stamp::Missing), ("overwrite", Stamp::Overwrite)];
+
+const RATES_MODES: &[(&str, RatesMode)] = &[("none", RatesMode::None), ("basic", RatesMode::Basic)];
+
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// The least and the largest buffer of a socket.
+const SOCKET_BUFFER_MIN: u32 = 4096;
+const SOCKET_BUFFER_MAX: u32 = 1 << 30;
 
 /// Largest whole number a TOML file can hold.
 const INTEGER_MAX: u64 = i64::MAX as u64;
@@ -198,6 +228,15 @@ settings! {
         backlog: u32 = "1024", Count { min: 1, max: 65535 };
         /// Small writes are sent at once (TCP_NODELAY).
         nodelay: bool = "true", Flag;
+        /// The kernel asks clients that are silent for long whether they are still there (SO_KEEPALIVE).
+        keepalive: bool = "false", Flag;
+        /// Bytes that the kernel keeps of what comes in (SO_RCVBUF); 0 = as many as it likes.
+        receive_buffer: u32 = "0", Size { min: SOCKET_BUFFER_MIN, max: SOCKET_BUFFER_MAX, zero: true };
+        /// Bytes that the kernel keeps of what goes out (SO_SNDBUF); 0 = as many as it likes.
+        send_buffer: u32 = "0", Size { min: SOCKET_BUFFER_MIN, max: SOCKET_BUFFER_MAX, zero: true };
+        /// Connections end with a reset (SO_LINGER, 0 s): nothing of them stays in the kernel, and what a client has not taken
+        /// by then is lost.
+        reset_on_close: bool = "false", Flag;
         /// Time for the whole handshake, from the first byte to connection.open.
         handshake_timeout: Duration = r#""10s""#, Span { min_ms: 100, max_ms: 3_600_000, unit: Unit::Seconds };
         /// Open client connections at a time; 0 = no limit. Some more sockets may be in their handshake.
@@ -233,6 +272,18 @@ settings! {
         address: Vec<SocketAddr> = r#""127.0.0.1:15672""#, OptionalAddresses;
         /// Addresses to serve it on with TLS (15671 is usual). They need tls.certificate and tls.key.
         tls_address: Vec<SocketAddr> = "[]", OptionalAddresses;
+        /// What its paths begin with, such as "/broker": then the API is below /broker/api, and the figures are at /broker/metrics.
+        path_prefix: String = r#""""#, kinds::PathPrefix;
+        /// basic: objects have message_stats, what was done with messages and how fast. none: they have not.
+        rates_mode: RatesMode = r#""basic""#, Choice(RATES_MODES);
+        /// Objects have no statistics at all, as if every request said disable_stats=true.
+        disable_stats: bool = "false", Flag;
+        /// Queues tell how many messages are in them although there are no statistics, as with enable_queue_totals=true.
+        enable_queue_totals: bool = "false", Flag;
+        /// Operator policies can be set and cleared by it.
+        operator_policy_changes: bool = "true", Flag;
+        /// Names and passwords are taken (HTTP Basic); tokens are in any case.
+        basic_auth: bool = "true", Flag;
         /// Time between two samples of the numbers that rates are made of.
         sample_interval: Duration = r#""5s""#, Span { min_ms: 100, max_ms: 60_000, unit: Unit::Seconds };
         /// Sites whose pages may use it from a browser, such as "https://example.org", or "*" for all; [] for none.
@@ -252,6 +303,8 @@ settings! {
     limits: LimitsConfig {
         /// Largest frame, in bytes, offered to clients; 0 = no limit.
         frame_max: u32 = "131072", Size { min: FRAME_MAX_MIN, max: BODY_SIZE_CEILING as u32, zero: true };
+        /// Largest frame taken before a client is logged in, in bytes: long tokens need more.
+        initial_frame_max: u32 = r#""8KiB""#, Size { min: FRAME_MAX_MIN, max: INITIAL_FRAME_MAX_CEILING, zero: false };
         /// Channels a connection, as offered to clients; 0 = no limit.
         channel_max: u16 = "2047", Count { min: 0, max: u16::MAX };
         /// Heartbeat interval offered to clients, in whole seconds; 0 = none.
@@ -263,6 +316,9 @@ settings! {
         /// The limits that a virtual host is made with, those of the first regular expression that is found in its name. They
         /// can be changed afterwards, as any virtual host's.
         vhost_limits: Vec<VhostDefaults> = "[]", vhosts::LimitsOfVhosts;
+        /// The operator policies that a virtual host is made with: each whose regular expression is found in its name. vhosts and
+        /// queues are ".*" and apply_to is "all" where they are not said.
+        vhost_policies: Vec<VhostPolicy> = "[]", seeds::PoliciesOfVhosts;
         /// Queues of all virtual hosts; 0 = no limit.
         queue_max: u32 = "0", Count { min: 0, max: u32::MAX };
         /// Exchanges of all virtual hosts, those that are there without being declared too; 0 = no limit.
@@ -283,6 +339,14 @@ settings! {
     queues: QueuesConfig {
         /// The type of queues whose declaration names none, where their virtual host has no default of its own.
         default_type: QueueType = r#""classic""#, Choice(QUEUE_TYPES);
+    }
+
+    /// What is written into messages as they come in. Each costs a message its rewritten header.
+    stamps: StampsConfig {
+        /// The time, as the property timestamp and in milliseconds as the header timestamp_in_ms. missing: where a message has none.
+        timestamp: Stamp = r#""off""#, Choice(STAMPS);
+        /// The node's name, as the header x-routed-by. missing: where a message has none.
+        routing_node: Stamp = r#""off""#, Choice(STAMPS);
     }
 
     /// Memory for messages.
@@ -349,6 +413,10 @@ settings! {
         default_write: String = r#"".*""#, Text;
         /// Names of what that user may read from there.
         default_read: String = r#"".*""#, Text;
+        /// The users that a virtual host is made with: each whose regular expression is found in its name gets permissions there, and
+        /// is made where there is no user of that name. Without a password nobody logs in by one; the rest is ".*" where it is
+        /// not said. In the variable they are written as here.
+        vhost_users: Vec<VhostUser> = "[]", seeds::UsersOfVhosts;
         /// The SASL mechanisms that are offered: EXTERNAL only to clients with a trusted certificate.
         mechanisms: Vec<&'static str> = r#"["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"]"#, Choices(MECHANISMS);
         /// The user as whom clients are logged in that do not say who they are (ANONYMOUS); "" for none.
@@ -429,6 +497,12 @@ settings! {
         shutdown_timeout: Duration = r#""10s""#, Span { min_ms: 0, max_ms: 3_600_000, unit: Unit::Seconds };
         /// The cluster's name, which clients are told, until it is set by rabbitmqctl set_cluster_name or the management API.
         cluster_name: Name = r#""warren""#, OneName;
+        /// The node's name in the management API, figures, events and messages; "" for warren@ and the machine's name.
+        node_name: String = r#""""#, Text;
+        /// Words about the cluster that the management API shows, by names.
+        cluster_tags: Vec<(String, String)> = "{}", seeds::Labels;
+        /// Words about the node, likewise.
+        node_tags: Vec<(String, String)> = "{}", seeds::Labels;
         /// Virtual host of the exchange amq.rabbitmq.event, which tells what happens on the node.
         event_vhost: Name = r#""/""#, OneName;
         /// Virtual hosts whose messages are copied to their firehose, amq.rabbitmq.trace, from the start on.

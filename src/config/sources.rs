@@ -149,12 +149,12 @@ impl Given {
     fn effective(&self) -> Vec<Effective> {
         let effective = |setting: &'static Setting| match self.values.get(setting.key) {
             Some((origin, input)) => {
-                let value = if setting.secret { "\"***\"".to_owned() } else { input.to_toml(setting.accepts) };
+                let value = if setting.secret { input.to_toml_masked() } else { input.to_toml(setting.accepts) };
                 Effective { key: setting.key, value, origin: origin.to_string() }
             }
             None => {
                 // One that there is not is no secret.
-                let hidden = setting.secret && setting.default != "\"\"";
+                let hidden = setting.secret && !["\"\"", "[]"].contains(&setting.default);
                 let value = if hidden { "\"***\"" } else { setting.default };
                 Effective { key: setting.key, value: value.to_owned(), origin: String::new() }
             }

@@ -51,7 +51,7 @@ fn defaults(text: &str) -> Option<VhostDefaults> {
 }
 
 /// Whether the broker can match names against it.
-fn is_pattern(text: &str) -> bool {
+pub(super) fn is_pattern(text: &str) -> bool {
     let mut builder = RegexBuilder::new(text);
     builder.delegate_size_limit(PATTERN_PROGRAM_BYTES).delegate_dfa_size_limit(PATTERN_PROGRAM_BYTES);
     (1..=PATTERN_BYTES).contains(&text.len()) && builder.build().is_ok()

@@ -63,6 +63,7 @@ pub(super) fn start(storage: &Arc<MemoryStorage>) -> Arc<Broker> {
         memory_budget: 256 << 20,
         held_publishes: 0,
         cluster_name: "warren".to_owned(),
+        node_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),

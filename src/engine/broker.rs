@@ -41,6 +41,8 @@ pub struct Options {
     pub held_publishes: u64,
     /// The cluster's name, until it is set otherwise.
     pub cluster_name: String,
+    /// The node's name.
+    pub node_name: String,
     /// The virtual host of the event exchange.
     pub event_vhost: Name,
     /// When the log is synced.
@@ -71,6 +73,7 @@ pub struct Found {
 /// The options that are looked at later.
 struct BrokerOptions {
     cluster_name: String,
+    node_name: String,
     connection_max: Option<u64>,
     default_queue_type: QueueKind,
     limits: NodeLimits,
@@ -145,6 +148,7 @@ impl Broker {
             clock: options.clock.clone(),
             options: BrokerOptions {
                 cluster_name: options.cluster_name.clone(),
+                node_name: options.node_name.clone(),
                 connection_max: options.connection_max,
                 default_queue_type: options.default_queue_type,
                 limits: options.limits.clone(),
@@ -312,9 +316,9 @@ impl Broker {
         self.found
     }
 
-    /// The node's name, as events and traced messages bear it; the cluster's, until it is given one.
+    /// The node's name, as events and traced messages bear it.
     pub fn node_name(&self) -> &str {
-        "warren"
+        &self.options.node_name
     }
 
     /// Waits until the disk has failed; the text says how.

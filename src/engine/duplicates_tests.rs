@@ -41,6 +41,7 @@ fn start(storage: &Arc<MemoryStorage>, clock: &Arc<OwnClock>) -> Arc<Broker> {
         memory_budget: 1 << 30,
         held_publishes: 0,
         cluster_name: "warren".to_owned(),
+        node_name: "warren".to_owned(),
         event_vhost: name("/"),
         sync: SyncPolicy::Always,
         clock: clock.clone(),

@@ -1,11 +1,11 @@
 //! How much there may be on a node.
 
-use crate::broker::access::{Pattern, VhostLimits};
+use super::seeds::VhostSeeds;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::name::Name;
 
 /// The node's limits; None = no limit.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeLimits {
     /// Virtual hosts.
     pub vhosts: Option<u64>,
@@ -13,8 +13,8 @@ pub struct NodeLimits {
     pub queues: Option<u64>,
     /// Exchanges of all virtual hosts, predeclared ones too.
     pub exchanges: Option<u64>,
-    /// The limits that a virtual host is made with: those of the first pattern that its name matches.
-    pub of_vhosts: Vec<(Pattern, VhostLimits)>,
+    /// What a virtual host is made with.
+    pub seeds: VhostSeeds,
 }
 
 impl NodeLimits {
@@ -34,12 +34,6 @@ impl NodeLimits {
     /// Whether an exchange may be made beside `there`.
     pub(super) fn check_exchanges(&self, exchange: &Resource, there: usize) -> Result<(), Refusal> {
         check(self.exchanges, there, |limit| format!("cannot declare {exchange}: exchange limit of {limit} is reached"))
-    }
-
-    /// The limits that a virtual host is made with.
-    pub(super) fn of_vhost(&self, name: &Name) -> VhostLimits {
-        let found = self.of_vhosts.iter().find(|(pattern, _)| pattern.matches(name.as_str()));
-        found.map_or_else(VhostLimits::default, |(_, limits)| *limits)
     }
 }
 

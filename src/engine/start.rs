@@ -167,10 +167,25 @@ impl Restored {
         let implied = Name::new(DEFAULT_VHOST).filter(|_| !recovered.definitions.is_empty());
         let wanted = implied.into_iter().chain(first.map(|first| first.vhost.clone()));
         let (mut changes, metadata) = (Vec::new(), VhostMetadata::default());
+        let seeds = &options.limits.seeds;
         for name in wanted {
-            let limits = options.limits.of_vhost(&name);
+            let limits = seeds.limits_of(&name);
             changes.push(catalog::put_vhost(&name, &metadata, &limits));
-            self.vhosts.insert(name.clone(), RestoredVhost::new(&name, metadata.clone(), limits));
+            let mut vhost = RestoredVhost::new(&name, metadata.clone(), limits);
+            for policy in seeds.policies_of(&name) {
+                changes.push(stored::put_policy(&name, policy, true));
+                vhost.policies.of(true).set(policy.clone());
+            }
+            self.vhosts.insert(name.clone(), vhost);
+            let users = seeds.users_of(&name, |user| self.users.get(user).is_some());
+            for (user, made, permissions) in users.map_err(|refusal| StoreError::Failed(refusal.to_string()))? {
+                if let Some(made) = made {
+                    changes.push(catalog::put_user(&made));
+                    self.users.put(made);
+                }
+                changes.push(catalog::put_permissions(&name, user, Some(permissions)));
+                self.users.set_permissions(user.as_str(), &name, Some(permissions.clone()));
+            }
         }
         if let Some(FirstStart { vhost, user, permissions }) = first {
             let user = user.make().map_err(|fault| StoreError::Failed(format!("the first user: {fault}")))?;

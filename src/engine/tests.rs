@@ -172,6 +172,7 @@ pub(super) fn options() -> Options {
         memory_budget: 8 << 20,
         held_publishes: 0,
         cluster_name: "warren".to_owned(),
+        node_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(SystemClock),

@@ -115,7 +115,7 @@ fn describe(request: &Request, clock: Clock, record: &ConnectionRecord) -> Json 
         if let Some(name) = &info.user_provided_name {
             members.insert("user_provided_name".to_owned(), Json::from(name.as_str()));
         }
-        if !request.flag("disable_stats") {
+        if request.has_statistics() {
             members.extend(stats::connection(clock, record));
         }
     }
@@ -223,7 +223,7 @@ fn describe_channel(request: &Request, clock: Clock, connection: &ConnectionReco
         "garbage_collection": {},
     });
     if let Json::Object(members) = &mut shown
-        && !request.flag("disable_stats")
+        && request.has_statistics()
     {
         let stats = stats::channel(clock, channel);
         members.extend(stats.map(|stats| ("message_stats".to_owned(), stats)));

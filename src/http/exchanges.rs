@@ -50,7 +50,7 @@ fn describe(request: &Request, clock: Clock, record: &ExchangeRecord) -> Json {
         if let Ok(Some(delayed)) = request.broker.messages_delayed(record.vhost.as_str(), record.spec.name.as_str()) {
             members.insert("messages_delayed".to_owned(), Json::from(delayed));
         }
-        if !request.flag("disable_stats")
+        if request.has_statistics()
             && let Some(stats) = stats::exchange(clock, request, record)
         {
             members.insert("message_stats".to_owned(), stats);

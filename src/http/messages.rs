@@ -109,7 +109,11 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
             Now::read().wall_ms.saturating_add(ms.ok_or_else(invalid)?).max(1)
         }
     };
-    let (more, rewritten) = copies(header)?;
+    let (more, mut rewritten) = copies(header)?;
+    if let Some(stamps) = &request.place.stamps {
+        let written = stamps.write(rewritten.as_deref().unwrap_or(header), Now::read().wall_ms);
+        rewritten = written.or(rewritten);
+    }
     let keys: Vec<&[u8]> = std::iter::once(key.as_bytes()).chain(more.iter().map(Vec::as_slice)).collect();
     let way: Way = session.route_keys(exchange, &keys, header)?;
     session.authorize_keys(exchange, &keys)?;

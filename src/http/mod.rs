@@ -4,7 +4,7 @@
 //!   [`server`]: the way of a request. [`rights`]: who asks, and whether they may. [`request`], [`answer`]: what handlers get
 //!   and give.
 //! - [`list`], `page`: filter, sort, page, columns. `cors`: pages of other sites. [`json`]: JSON as values of AMQP.
-//!   [`stats`]: counters and rates. `bert`: answers as Erlang's terms.
+//!   [`stats`]: counters and rates. `bert`: answers as Erlang's terms. `offer`: what of it is offered.
 //! - `overview`, `nodes`, `health`; `vhosts`, `users`, `limits`, `parameters`, `policies`; `exchanges`, `queues`, `bindings`,
 //!   `messages`; `connections`; `definitions`; `absent`: the endpoints. [`openapi`]: their description. [`prometheus`]: figures.
 //!
@@ -26,6 +26,7 @@ mod limits;
 pub mod list;
 mod messages;
 mod nodes;
+mod offer;
 pub mod openapi;
 mod overview;
 mod page;
@@ -45,6 +46,7 @@ mod vhosts;
 
 pub use control::{Control, Limit, Serving};
 pub use cors::Cors;
+pub use offer::Offer;
 pub use place::{Listener, Place};
 pub use server::Service;
 pub use socket::serve;

@@ -62,7 +62,7 @@ fn describe(request: &Request) -> Json {
         "sockets_total": usage.files_max,
         "proc_used": usage.threads,
         "proc_total": usage.threads_max,
-        "rates_mode": "basic",
+        "rates_mode": place.offer.rates_mode(),
         "net_ticktime": 60,
         "enabled_plugins": ENABLED_PLUGINS,
         "applications": [{"name": "warren", "description": "Warren", "version": place.version}],
@@ -81,7 +81,7 @@ fn describe(request: &Request) -> Json {
         "metrics_gc_queue_length": {},
     });
     if let Json::Object(members) = &mut node
-        && !request.flag("disable_stats")
+        && request.has_statistics()
     {
         members.extend(stats::churn(request));
         members.extend(stats::disk(request));

@@ -10,11 +10,11 @@ use serde_json::{Map, Value as Json, json};
 pub(super) const ROUTES: &[Route] = &[get("/openapi.json", Needs::Nothing, description, "This description")];
 
 fn description(request: &Request) -> Outcome {
-    Ok(object(request, describe(request.place.version)))
+    Ok(object(request, describe(request.place.version, &request.place.offer.path_prefix)))
 }
 
-/// The description.
-pub fn describe(version: &str) -> Json {
+/// The description; `prefix`: what all paths begin with.
+pub fn describe(version: &str, prefix: &str) -> Json {
     let mut paths = Map::new();
     for route in routes() {
         let path = paths.entry(format!("/api{}", route.path)).or_insert_with(|| json!({}));
@@ -30,7 +30,7 @@ pub fn describe(version: &str) -> Json {
             "version": version,
             "license": {"name": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": if prefix.is_empty() { "/" } else { prefix }}],
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
             "schemas": {"Error": {

@@ -71,26 +71,27 @@ pub(super) fn contexts(request: &Request) -> Json {
 }
 
 fn overview(request: &Request) -> Outcome {
-    let vhosts = request.vhosts()?;
+    let (vhosts, offer) = (request.vhosts()?, &request.place.offer);
+    let [cluster_tags, node_tags] = request.place.tags.each_ref().map(|tags| labels(tags));
     let mut overview = json!({
         "management_version": RABBITMQ_VERSION,
-        "rates_mode": "basic",
+        "rates_mode": offer.rates_mode(),
         "sample_retention_policies": {"global": [600], "basic": [60], "detailed": [60]},
         "exchange_types": exchange_types(),
         "product_version": request.place.version,
         "product_name": "Warren",
         "rabbitmq_version": RABBITMQ_VERSION,
         "cluster_name": request.broker.cluster_name(),
-        "cluster_tags": {},
-        "node_tags": {},
+        "cluster_tags": cluster_tags,
+        "node_tags": node_tags,
         "erlang_version": ERLANG_VERSION,
         "erlang_full_version": format!("Warren {} (no Erlang)", request.place.version),
         "crypto_lib_version": "aws-lc",
         "release_series_support_status": "supported",
-        "disable_stats": false,
+        "disable_stats": !offer.statistics,
         "default_queue_type": request.place.default_queue_type,
-        "is_op_policy_updating_enabled": true,
-        "enable_queue_totals": false,
+        "is_op_policy_updating_enabled": offer.operator_policy_changes,
+        "enable_queue_totals": offer.queue_totals,
         "statistics_db_event_queue": 0,
         "node": request.place.node,
         "object_totals": object_totals(request, &vhosts),
@@ -100,11 +101,15 @@ fn overview(request: &Request) -> Outcome {
             members.insert("listeners".to_owned(), listeners(request));
             members.insert("contexts".to_owned(), contexts(request));
         }
-        if !request.flag("disable_stats") {
+        if request.has_statistics() {
             members.extend(stats::overview(request, &vhosts)?);
         }
     }
     Ok(object(request, overview))
+}
+
+fn labels(tags: &[(String, String)]) -> Json {
+    Json::Object(tags.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect())
 }
 
 fn object_totals(request: &Request, vhosts: &[Name]) -> Json {

@@ -2,6 +2,8 @@
 
 use super::control::{Control, Serving};
 use super::cors::Cors;
+use super::offer::Offer;
+use crate::broker::stamps::Stamps;
 use crate::clock::Now;
 use crate::span::Spans;
 use crate::tls;
@@ -46,6 +48,12 @@ pub struct Place {
     pub default_queue_type: &'static str,
     /// Milliseconds between two samples of the numbers that rates are made of.
     pub sample_interval_ms: u64,
+    /// Words about the cluster, and about the node, by names.
+    pub tags: [Vec<(String, String)>; 2],
+    /// What of the API is offered.
+    pub offer: Offer,
+    /// What is written into messages that are published by it.
+    pub stamps: Option<Arc<Stamps>>,
     /// Sites whose pages may use the API.
     pub cors: Cors,
     /// Who is told of requests when they are answered.

@@ -100,6 +100,11 @@ fn clear_policy(request: &Request) -> Outcome {
     clear(request, false)
 }
 
+/// Whether operator policies can be changed here.
+fn check_changeable(request: &Request) -> Result<(), Failure> {
+    if request.place.offer.operator_policy_changes { Ok(()) } else { Err(Failure::method_not_allowed()) }
+}
+
 fn operators(request: &Request) -> Outcome {
     all(request, true)
 }
@@ -109,9 +114,11 @@ fn operator(request: &Request) -> Outcome {
 }
 
 fn set_operator(request: &Request) -> Outcome {
+    check_changeable(request)?;
     set(request, true)
 }
 
 fn clear_operator(request: &Request) -> Outcome {
+    check_changeable(request)?;
     clear(request, true)
 }

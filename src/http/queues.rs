@@ -185,9 +185,9 @@ pub(super) fn describe(request: &Request, clock: Clock, queue: &Arc<QueueHandle>
     let counts = status.counts;
     let lengths = Lengths { ready: counts.ready, unacknowledged: counts.unsettled };
     let policies = policies(request, queue);
-    if request.flag("disable_stats") {
+    if !request.has_statistics() {
         members.extend(policies.into_iter().take(1).filter(|(_, name)| !name.is_null()));
-        if request.flag("enable_queue_totals") {
+        if request.has_queue_totals() {
             members.extend(stats::lengths(lengths));
         }
         return shown;
@@ -326,7 +326,7 @@ fn queue(request: &Request) -> Outcome {
     let queue = find(request)?;
     let mut shown = describe(request, Clock::of(request)?, &queue, Detail::Whole);
     if let Json::Object(members) = &mut shown
-        && !request.flag("disable_stats")
+        && request.has_statistics()
     {
         let consumers = super::connections::consumers_of_queue(request, &queue);
         members.insert("consumer_details".to_owned(), consumers);

@@ -132,6 +132,16 @@ impl Request {
         self.query(key) == Some("true")
     }
 
+    /// Whether objects are shown with their statistics.
+    pub fn has_statistics(&self) -> bool {
+        self.place.offer.statistics && !self.flag("disable_stats")
+    }
+
+    /// Whether queues without statistics tell how many messages are in them.
+    pub fn has_queue_totals(&self) -> bool {
+        self.place.offer.queue_totals || self.flag("enable_queue_totals")
+    }
+
     /// A header; None when it is missing or empty.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());

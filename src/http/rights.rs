@@ -54,6 +54,11 @@ impl Credentials {
         Some(Credentials { user: String::from_utf8(user.to_vec()).ok()?, password: password.get(1..)?.to_vec() })
     }
 
+    /// Whether they are a token.
+    pub fn is_token(&self) -> bool {
+        self.user.is_empty()
+    }
+
     /// From a form.
     pub fn new(user: &str, password: &str) -> Credentials {
         Credentials { user: user.to_owned(), password: password.as_bytes().to_vec() }

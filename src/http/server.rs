@@ -4,6 +4,7 @@
 use super::answer::{Answer, Failure};
 use super::bert;
 use super::control::{self, Serving};
+use super::offer::Offer;
 use super::overview::form_credentials;
 use super::place::Place;
 use super::prometheus;
@@ -72,15 +73,18 @@ impl Service {
     }
 }
 
-/// The API, below `/api`.
+/// The API, below `/api`, and the figures beside it; all of it below the prefix that is set.
 pub fn api(service: &Service) -> Router {
-    let router = router(service, "/api", routes(), false);
-    let router = router.merge(self::router(service, "", prometheus::ROUTES.iter(), false));
+    let prefix = &service.place.offer.path_prefix;
+    let router = router(service, &format!("{prefix}/api"), routes(), false);
+    let router = router.merge(self::router(service, prefix, prometheus::ROUTES.iter(), false));
     with_cors(with_fallbacks(router), service)
 }
 
 /// The API with what only this machine's tools may ask.
 pub fn tools(service: &Service) -> Router {
+    let place = Arc::new(Place { offer: Offer::default(), ..(*service.place).clone() });
+    let service = &Service { place, ..service.clone() };
     let router = router(service, "/api", routes(), false);
     let router = router.merge(self::router(service, "", prometheus::ROUTES.iter(), false));
     with_fallbacks(router.merge(self::router(service, "/api", control::ROUTES.iter(), false)))
@@ -92,8 +96,9 @@ pub fn figures(service: &Service) -> Router {
 }
 
 /// A router of some endpoints. `open`: nobody has to log in.
-fn router(service: &Service, prefix: &'static str, routes: impl Iterator<Item = &'static Route>, open: bool) -> Router {
+fn router(service: &Service, prefix: &str, routes: impl Iterator<Item = &'static Route>, open: bool) -> Router {
     let mut paths: HashMap<&'static str, (Vec<Verb>, MethodRouter)> = HashMap::new();
+    let prefix: Arc<str> = prefix.into();
     for route in routes {
         let filter = match route.verb {
             Verb::Get => MethodFilter::GET,
@@ -101,12 +106,12 @@ fn router(service: &Service, prefix: &'static str, routes: impl Iterator<Item = 
             Verb::Post => MethodFilter::POST,
             Verb::Delete => MethodFilter::DELETE,
         };
-        let service = service.clone();
+        let (service, prefix) = (service.clone(), prefix.clone());
         let handler = move |params: Result<RawPathParams, RawPathParamsRejection>, request: axum::extract::Request| {
-            let service = service.clone();
+            let (service, prefix) = (service.clone(), prefix.clone());
             let needs = if open { Needs::Nothing } else { route.needs };
             async move {
-                let span = begin_span(&service, (route, prefix), &params, request.headers());
+                let span = begin_span(&service, (route, &prefix), &params, request.headers());
                 let answer = attend(&service, (route, needs), params, request).await.unwrap_or_else(Failure::answer);
                 end_span(&service, span, &answer);
                 respond(answer)
@@ -174,6 +179,7 @@ async fn attend(
         nobody()
     } else {
         let credentials = credentials(&head.headers).ok_or_else(Failure::not_authenticated)?;
+        check_basic(service, credentials.is_token())?;
         authenticate(&service.broker, &service.auth, credentials, &peer).await?
     };
     let named = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -189,6 +195,7 @@ async fn attend(
     let reading = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await;
     let body = reading.map_err(|_| Failure::too_slow())?.map_err(|_| Failure::too_large())?.to_vec();
     if route.path == "/login" {
+        check_basic(service, false)?;
         caller = authenticate(&service.broker, &service.auth, form_credentials(&body)?, &peer).await?;
     }
     let (broker, place, auth) = (service.broker.clone(), service.place.clone(), service.auth.clone());
@@ -251,6 +258,12 @@ async fn blocking<T: Send + 'static>(
 /// Who asks where nobody has to say who they are.
 fn nobody() -> Caller {
     Caller { identity: Identity { user: Name::default(), tags: Vec::new(), authority: None, expires_ms: None } }
+}
+
+/// Whether what somebody logs in by is taken.
+fn check_basic(service: &Service, is_token: bool) -> Result<(), Failure> {
+    let taken = is_token || service.place.offer.basic_auth;
+    if taken { Ok(()) } else { Err(Failure::not_authorised("HTTP access denied: basic auth disabled")) }
 }
 
 fn credentials(headers: &HeaderMap) -> Option<Credentials> {

@@ -28,6 +28,8 @@ struct Range {
 pub struct Clock {
     now: u64,
     interval: u64,
+    /// Whether objects have `message_stats`.
+    counted: bool,
     lengths: Option<Range>,
     messages: Option<Range>,
     data: Option<Range>,
@@ -57,6 +59,7 @@ impl Clock {
         Ok(Clock {
             now: request.broker.sample_time(),
             interval: request.place.sample_interval_ms.max(1),
+            counted: request.place.offer.message_stats,
             lengths: range("lengths")?,
             messages: range("msg_rates")?,
             data: range("data_rates")?,
@@ -166,7 +169,7 @@ pub fn queue(clock: Clock, queue: &QueueHandle, lengths: Lengths, totals: &Total
         let history = series.of(|sample| number(of(sample)));
         insert_counted(&mut members, name, number(lengths), clock.details(&history, clock.lengths));
     }
-    if !totals.is_empty() {
+    if clock.counted && !totals.is_empty() {
         let stats = message_stats(clock, totals, &|number| series.of(|sample| number(&sample.totals)));
         members.insert("message_stats".to_owned(), stats);
     }
@@ -176,7 +179,7 @@ pub fn queue(clock: Clock, queue: &QueueHandle, lengths: Lengths, totals: &Total
 /// What an exchange has.
 pub fn exchange(clock: Clock, request: &Request, exchange: &ExchangeRecord) -> Option<Json> {
     let totals = exchange.throughput.totals();
-    if totals.is_empty() {
+    if !clock.counted || totals.is_empty() {
         return None;
     }
     let series = request.broker.exchange_series(&exchange.throughput);
@@ -186,7 +189,7 @@ pub fn exchange(clock: Clock, request: &Request, exchange: &ExchangeRecord) -> O
 /// What a channel has.
 pub fn channel(clock: Clock, channel: &ChannelRecord) -> Option<Json> {
     let totals = channel.totals();
-    if totals.is_empty() {
+    if !clock.counted || totals.is_empty() {
         return None;
     }
     let series = channel.series();
@@ -222,7 +225,7 @@ pub fn vhost(clock: Clock, request: &Request, name: &Name, done: VhostTotals) ->
     let series = request.broker.vhost_series(std::slice::from_ref(name));
     let lengths = of_lengths(&series, |sample| sample.lengths);
     let mut members = queue_totals(clock, request.broker.lengths(Some(name)), &lengths);
-    if !done.totals.is_empty() {
+    if clock.counted && !done.totals.is_empty() {
         let stats = message_stats(clock, &done.totals, &|number| series.of(|sample| number(&sample.done.totals)));
         members.insert("message_stats".to_owned(), stats);
     }
@@ -315,6 +318,9 @@ pub fn overview(request: &Request, vhosts: &[Name]) -> Result<Members, Failure> 
         members.insert("queue_totals".to_owned(), Json::Object(queue_totals(clock, lengths, &before)));
         let stats = message_stats(clock, &totals, &|number| series.of(|sample| number(&sample.done.totals)));
         members.insert("message_stats".to_owned(), stats);
+    }
+    if !clock.counted {
+        members.remove("message_stats");
     }
     members.insert("churn_rates".to_owned(), Json::Object(churn(request)));
     Ok(members)

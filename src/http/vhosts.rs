@@ -70,7 +70,7 @@ fn describe(request: &Request, clock: Clock, record: &VhostRecord, done: VhostTo
         "cluster_state": {request.place.node.as_str(): "running"},
     });
     if let Json::Object(members) = &mut vhost
-        && !request.flag("disable_stats")
+        && request.has_statistics()
     {
         members.extend(stats::vhost(clock, request, name, done));
     }

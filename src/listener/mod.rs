@@ -57,16 +57,49 @@ pub struct Service {
     pub spans: Spans,
 }
 
+/// What the kernel is told of sockets. Those that are accepted have it of the one that listens.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// Connections held before they are accepted.
+    pub backlog: u32,
+    /// Clients that are silent for long are asked whether they are still there.
+    pub keepalive: bool,
+    /// Bytes kept of what comes in, and of what goes out; 0 = as many as the kernel likes.
+    pub buffers: [u32; 2],
+    /// Connections end with a reset.
+    pub reset_on_close: bool,
+}
+
+impl SocketOptions {
+    /// Nothing but how many connections are held before they are accepted.
+    pub fn plain(backlog: u32) -> SocketOptions {
+        SocketOptions { backlog, keepalive: false, buffers: [0, 0], reset_on_close: false }
+    }
+
+    fn apply(self, socket: &socket2::Socket) -> std::io::Result<()> {
+        socket.set_keepalive(self.keepalive)?;
+        let [receive, send] = self.buffers.map(|bytes| bytes as usize);
+        if receive > 0 {
+            socket.set_recv_buffer_size(receive)?;
+        }
+        if send > 0 {
+            socket.set_send_buffer_size(send)?;
+        }
+        // With any other time a close would wait, and with it everybody else of its thread.
+        if self.reset_on_close { socket.set_linger(Some(Duration::ZERO)) } else { Ok(()) }
+    }
+}
+
 /// Binds an address. `only_ipv6`: an IPv6 address without an interface does not stand for IPv4's as well.
 ///
 /// # Errors
 /// When the address is not ours, in use, or refused.
-pub fn bind(address: SocketAddr, only_ipv6: bool, backlog: u32) -> std::io::Result<TcpListener> {
+pub fn bind(address: SocketAddr, only_ipv6: bool, options: SocketOptions) -> std::io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = match socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)) {
         // A system without IPv6: all its interfaces are IPv4's.
         Err(_) if !only_ipv6 && address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
-            return bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false, backlog);
+            return bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false, options);
         }
         other => other?,
     };
@@ -75,8 +108,10 @@ pub fn bind(address: SocketAddr, only_ipv6: bool, backlog: u32) -> std::io::Resu
         socket.set_only_v6(only_ipv6)?;
     }
     socket.set_nonblocking(true)?;
+    // Before it listens: the window that a connection begins with depends on it.
+    options.apply(&socket)?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
 }
 
@@ -174,4 +209,32 @@ impl Arrival {
 /// An IPv4 address that came as IPv6, as what it is.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    async fn accepted(options: SocketOptions) -> TcpStream {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), false, options).unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+            listener.accept().await.unwrap().0
+        });
+        drop(client);
+        accepted
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_have_the_listeners_options() {
+        let plain = accepted(SocketOptions::plain(16)).await;
+        let plain = SockRef::from(&plain);
+        assert_eq!((plain.keepalive().unwrap(), plain.linger().unwrap()), (false, None));
+        let options = SocketOptions { backlog: 16, keepalive: true, buffers: [40_000, 50_000], reset_on_close: true };
+        let told = accepted(options).await;
+        let told = SockRef::from(&told);
+        assert_eq!((told.keepalive().unwrap(), told.linger().unwrap()), (true, Some(Duration::ZERO)));
+        // Linux keeps as much again for itself.
+        assert_eq!((told.recv_buffer_size().unwrap(), told.send_buffer_size().unwrap()), (80_000, 100_000));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::NodeError;
 use crate::config::{self, Config};
-use crate::listener::{Network, Service, accept, bind};
+use crate::listener::{Network, Service, SocketOptions, accept, bind};
 use crate::tls::{self, ClientCertificates, LoginFrom, SanType, Version};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ pub(super) struct Address {
 
 impl Address {
     /// Listens there again.
-    pub fn bind_again(self, backlog: u32) -> Result<(Address, TcpListener), String> {
-        let listener = bind(self.address, self.only_ipv6, backlog);
+    pub fn bind_again(self, options: SocketOptions) -> Result<(Address, TcpListener), String> {
+        let listener = bind(self.address, self.only_ipv6, options);
         listener.map(|listener| (self, listener)).map_err(|error| format!("{}: {error}", self.address))
     }
 }
@@ -35,7 +35,7 @@ impl Address {
 /// Sockets that are bound, and not yet served.
 pub(super) struct Listeners {
     bound: Vec<(Address, TcpListener)>,
-    backlog: u32,
+    options: SocketOptions,
     tls: Option<Arc<tls::Server>>,
 }
 
@@ -50,17 +50,23 @@ impl Listeners {
         if wanted.is_empty() {
             return Err(NodeError::Failed("listener.address and listener.tls_address name nothing".to_owned()));
         }
+        let options = SocketOptions {
+            backlog: settings.backlog,
+            keepalive: settings.keepalive,
+            buffers: [settings.receive_buffer, settings.send_buffer],
+            reset_on_close: settings.reset_on_close,
+        };
         let mut bound = Vec::new();
         for (address, secure) in &wanted {
             let setting = if *secure { "listener.tls_address" } else { "listener.address" };
             let refused = |error| NodeError::Listen(setting, *address, error);
             let same_port = |other: &SocketAddr| other.port() == address.port() && other.port() != 0;
             let only_ipv6 = wanted.iter().any(|(other, _)| other.is_ipv4() && same_port(other));
-            let listener = bind(*address, only_ipv6, settings.backlog).map_err(refused)?;
+            let listener = bind(*address, only_ipv6, options).map_err(refused)?;
             let address = listener.local_addr().map_err(refused)?;
             bound.push((Address { address, secure: *secure, only_ipv6 }, listener));
         }
-        Ok(Listeners { bound, backlog: settings.backlog, tls })
+        Ok(Listeners { bound, options, tls })
     }
 
     /// Where they are bound, and whether TLS is spoken there.
@@ -79,7 +85,7 @@ impl Listeners {
         let mut doors = Doors {
             service: service.clone(),
             tls: self.tls,
-            backlog: self.backlog,
+            options: self.options,
             addresses: self.bound.iter().map(|(address, _)| *address).collect(),
             end: service.stop.child_token(),
             tasks: Vec::new(),
@@ -93,7 +99,7 @@ impl Listeners {
 pub(super) struct Doors {
     service: Service,
     tls: Option<Arc<tls::Server>>,
-    backlog: u32,
+    options: SocketOptions,
     addresses: Vec<Address>,
     end: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -124,7 +130,7 @@ impl Doors {
     /// # Errors
     /// When somebody else listens there meanwhile.
     pub fn open(&mut self) -> Result<(), String> {
-        let bound = self.addresses.iter().map(|address| address.bind_again(self.backlog));
+        let bound = self.addresses.iter().map(|address| address.bind_again(self.options));
         let bound: Vec<_> = bound.collect::<Result<_, String>>()?;
         self.end = self.service.stop.child_token();
         bound.into_iter().for_each(|(address, listener)| self.open_one(address, listener));

@@ -5,10 +5,10 @@ use super::NodeError;
 use super::control::NodeControl;
 use super::listeners::{Address, Listeners};
 use crate::clock::Now;
-use crate::config::{Config, Effective, QueueType};
+use crate::config::{Config, Effective, QueueType, RatesMode};
 use crate::engine::Broker;
 use crate::http::{self, Place};
-use crate::listener::{Service, bind};
+use crate::listener::{Service, SocketOptions, bind};
 use crate::span::Spans;
 use crate::tls;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ impl Management {
         let listener =
             |(protocol, address): (&'static str, &SocketAddr)| http::Listener { protocol, address: *address };
         Place {
-            node: format!("warren@{}", host_name()),
+            node: super::node_name(config),
             version: env!("CARGO_PKG_VERSION"),
             started,
             data_dir: config.data_dir.clone(),
@@ -114,6 +114,16 @@ impl Management {
                 QueueType::Quorum => "quorum",
             },
             sample_interval_ms: config.management.sample_interval.as_millis() as u64,
+            tags: [config.server.cluster_tags.clone(), config.server.node_tags.clone()],
+            offer: http::Offer {
+                path_prefix: config.management.path_prefix.clone(),
+                statistics: !config.management.disable_stats,
+                queue_totals: config.management.enable_queue_totals,
+                message_stats: config.management.rates_mode == RatesMode::Basic,
+                operator_policy_changes: config.management.operator_policy_changes,
+                basic_auth: config.management.basic_auth,
+            },
+            stamps: super::stamps(config),
             cors: http::Cors {
                 origins: config.management.cors_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
                 max_age: config.management.cors_max_age.as_secs(),
@@ -161,7 +171,10 @@ impl HttpDoors {
             return Ok(());
         }
         let bind = |addresses: &[Address]| {
-            addresses.iter().map(|address| address.bind_again(self.backlog)).collect::<Result<Bound, String>>()
+            addresses
+                .iter()
+                .map(|address| address.bind_again(SocketOptions::plain(self.backlog)))
+                .collect::<Result<Bound, String>>()
         };
         let (api, figures) = (bind(&self.api)?, bind(&self.figures)?);
         self.end = self.stop.child_token();
@@ -193,7 +206,7 @@ fn bind_all(setting: &'static str, addresses: &[SocketAddr], secure: bool, backl
         let refused = |error| NodeError::Listen(setting, *address, error);
         let same_port = |other: &&SocketAddr| other.is_ipv4() && other.port() == address.port() && other.port() != 0;
         let only_ipv6 = addresses.iter().any(|other| same_port(&other));
-        let listener = bind(*address, only_ipv6, backlog).map_err(refused)?;
+        let listener = bind(*address, only_ipv6, SocketOptions::plain(backlog)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok((Address { address, secure, only_ipv6 }, listener))
     });
@@ -211,12 +224,6 @@ fn bind_socket(path: &Path) -> std::io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// The machine's name, without its domain.
-fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    name.split('.').next().filter(|name| !name.is_empty()).unwrap_or("localhost").to_owned()
 }
 
 /// Takes samples of what is counted.

@@ -13,6 +13,7 @@ mod description;
 mod exchanges;
 mod golden;
 mod golden_cases;
+mod keys;
 mod lists;
 mod messages;
 mod policies;

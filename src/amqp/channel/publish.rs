@@ -206,6 +206,10 @@ impl Channel {
         if unjudged {
             self.route.judge(link, exchange_and_key, &more, payload)?;
         }
+        let stamped = link.settings.stamps.is_some();
+        if stamped {
+            kept = stamp(link, payload, kept);
+        }
         let user = properties.user_id();
         if let Some(user) = user
             && user != link.session.identity().user.as_str().as_bytes()
@@ -220,7 +224,7 @@ impl Channel {
             priority: properties.priority().unwrap_or(0),
             deadline_ms,
             header: kept,
-            special: special || user.is_some(),
+            special: special || stamped || user.is_some(),
         })
     }
 
@@ -415,6 +419,13 @@ pub(super) fn tag_of_next(confirms: &mut Option<Confirms>, channel: u16, link: &
         link.publishers.push(channel);
     }
     Some(PublishTag { channel, sequence })
+}
+
+/// What is written into a message that has come in: then its frames do not say all of it.
+#[cold]
+fn stamp(link: &Link, payload: &[u8], kept: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let stamps = link.settings.stamps.as_ref()?;
+    stamps.write(kept.as_deref().unwrap_or(payload), link.now.wall_ms).or(kept)
 }
 
 #[cold]

@@ -5,8 +5,10 @@ use crate::auth::Denied;
 use crate::broker::access::{
     Access, Authority, Identity, Pattern, Permissions, UserLimits, VhostLimits, VhostMetadata,
 };
+use crate::broker::policy::{ApplyTo, Policy};
 use crate::broker::refusal::ResourceKind;
-use crate::engine::{NodeLimits, QueueSpec};
+use crate::engine::{NodeLimits, QueueSpec, SeedUser, VhostSeeds};
+use crate::value::Value;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -222,7 +224,8 @@ fn the_node_has_limits_of_vhosts_queues_and_exchanges() {
 fn a_vhost_is_made_with_the_limits_of_its_name() {
     let set =
         |pattern: &str, most| (Pattern::new(pattern), VhostLimits { max_connections: None, max_queues: Some(most) });
-    let limits = NodeLimits { of_vhosts: vec![set("^a", 1), set("^(a|/$)", 2)], ..Default::default() };
+    let seeds = VhostSeeds { limits: vec![set("^a", 1), set("^(a|/$)", 2)], ..Default::default() };
+    let limits = NodeLimits { seeds, ..Default::default() };
     let mut node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
     for vhost in ["a", "b"] {
         node.broker.put_vhost(&name(vhost), VhostMetadata::default()).unwrap();
@@ -235,6 +238,41 @@ fn a_vhost_is_made_with_the_limits_of_its_name() {
     node.broker.stop().unwrap();
     node.broker = Broker::start(node.storage.clone(), options(1 << 28)).unwrap();
     assert_eq!(["/", "a", "b"].map(|vhost| queues(&node, vhost)), [Some(2), None, None]);
+}
+
+#[test]
+fn a_vhost_is_made_with_the_users_and_policies_of_its_name() {
+    let made = |user: &str, password| auth::user(user, password, &["x"]).unwrap();
+    let seed = |vhosts: &str, user: &str| SeedUser {
+        vhosts: Pattern::new(vhosts),
+        name: name(user),
+        user: made(user, "seed").into(),
+        permissions: Permissions::all(),
+    };
+    let definition = Table::from_iter([("max-length", Value::I64(1))]);
+    let policy = Policy::new(name("p"), "^q", ApplyTo::All, definition, 0, true).unwrap();
+    let policies = vec![(Pattern::new("^a|/"), policy)];
+    let seeds = VhostSeeds { policies, users: vec![seed(".*", "u"), seed("^a", "known")], ..Default::default() };
+    let limits = NodeLimits { seeds, ..Default::default() };
+    let mut node = node_on(Arc::default(), Options { limits, ..options(1 << 28) });
+    node.broker.put_user(made("known", "own"));
+    let before = node.broker.user("known").unwrap();
+    for vhost in ["a", "b"] {
+        node.broker.put_vhost(&name(vhost), VhostMetadata::default()).unwrap();
+    }
+    let told = |node: &Node| {
+        let grants = node.broker.permissions().into_iter().map(|one| format!("{}@{}", one.user, one.vhost));
+        let policies = ["/", "a", "b"].map(|vhost| node.broker.policies(vhost, true).unwrap().len());
+        (grants.collect::<Vec<_>>().join(" "), policies)
+    };
+    let wanted = ("guest@/ known@a u@/ u@a u@b".to_owned(), [1, 1, 0]);
+    assert_eq!(told(&node), wanted);
+    assert_eq!(node.broker.user("known").unwrap().password, before.password, "who is there stays");
+    // The policy counts at once, and all of it is on disk.
+    node.broker.stop().unwrap();
+    node.broker = Broker::start(node.storage.clone(), options(1 << 28)).unwrap();
+    assert_eq!(told(&node), wanted);
+    assert!(node.broker.user("u").is_some());
 }
 
 #[test]

@@ -71,6 +71,7 @@ pub fn options(memory_budget: u64) -> Options {
         memory_budget,
         held_publishes: 64 << 20,
         cluster_name: "warren".to_owned(),
+        node_name: "warren".to_owned(),
         event_vhost: Name::new("/").unwrap(),
         sync: SyncPolicy::Always,
         clock: Arc::new(crate::clock::SystemClock),
@@ -95,6 +96,8 @@ pub fn node_of(memory_budget: u64, held_publishes: u64) -> Node {
 pub fn node_on(storage: Arc<MemoryStorage>, options: Options) -> Node {
     let settings = Settings {
         frame_max: 131_072,
+        initial_frame_max: 8192,
+        stamps: None,
         channel_max: 2047,
         heartbeat: 60,
         max_message_size: 1 << 20,

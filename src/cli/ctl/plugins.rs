@@ -3,38 +3,18 @@
 use super::line::Line;
 use super::outcome::{Failure, UNAVAILABLE};
 use crate::broker::access::Pattern;
+use crate::version::PLUGINS;
 use serde_json::json;
 
 /// Its commands.
 pub(super) const COMMANDS: &[&str] = &["list", "enable", "disable", "set", "is_enabled", "directories"];
-
-/// Plugins of RabbitMQ's whose work this broker does by itself.
-const BUILT_IN: &[&str] = &[
-    "rabbitmq_auth_backend_cache",
-    "rabbitmq_auth_backend_http",
-    "rabbitmq_auth_backend_oauth2",
-    "rabbitmq_auth_mechanism_ssl",
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_delayed_message_exchange",
-    "rabbitmq_event_exchange",
-    "rabbitmq_jms_topic_exchange",
-    "rabbitmq_management",
-    "rabbitmq_management_agent",
-    "rabbitmq_message_deduplication",
-    "rabbitmq_prometheus",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_sharding",
-    "rabbitmq_tracing",
-];
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs a command.
 pub(super) fn run(line: &Line) -> Result<String, Failure> {
     let banner = |text: String| if line.is_quiet() { String::new() } else { text + "\n" };
-    let missing: Vec<&str> =
-        line.arguments.iter().map(String::as_str).filter(|name| !BUILT_IN.contains(name)).collect();
+    let missing: Vec<&str> = line.arguments.iter().map(String::as_str).filter(|name| !PLUGINS.contains(name)).collect();
     let named = line.arguments.join(", ");
     if ["enable", "disable", "is_enabled"].contains(&line.command.as_str()) && named.is_empty() && !line.has("all") {
         return Err(Failure::usage("not enough arguments."));
@@ -57,7 +37,7 @@ fn list(line: &Line, banner: impl Fn(String) -> String) -> Result<String, Failur
     let given = line.arguments.first().map_or(".*", String::as_str);
     let pattern = Pattern::checked(given).map_err(|fault| Failure::argument(&format!("{given}: {fault}")))?;
     // An empty pattern matches every name, not only the empty one.
-    let found: Vec<&str> = BUILT_IN.iter().copied().filter(|name| given.is_empty() || pattern.matches(name)).collect();
+    let found: Vec<&str> = PLUGINS.iter().copied().filter(|name| given.is_empty() || pattern.matches(name)).collect();
     if line.format.is_json() {
         let plugin = |name: &&str| json!({"name": name, "enabled": "enabled", "running": true, "version": VERSION, "running_version": VERSION});
         let plugins: Vec<_> = found.iter().map(plugin).collect();

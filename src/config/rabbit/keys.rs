@@ -1,5 +1,8 @@
 //! What each key of `rabbitmq.conf` means here.
 
+use super::environment::NODE_NAME;
+use super::reasons::{SO_ANYWAY, UNKNOWN, reason};
+use super::seeds;
 use crate::config::error::{ConfigError, Origin};
 use crate::config::input::Input;
 use crate::config::memory;
@@ -51,6 +54,11 @@ pub(super) enum Meaning {
     OwnRights,
     /// `default_limits.vhosts.N`: the set, which of its three keys, the value.
     VhostLimit(String, VhostLimit, String),
+    /// A member of a table of a setting that is a list of these: the setting, the table's name, the member, its value. Without a
+    /// name the setting is one table.
+    Member(&'static str, String, String, Input),
+    /// `tcp_listen_options.linger.on` and `.timeout`.
+    Linger(Option<bool>, Option<u64>),
     /// `definitions.import_backend`.
     DefinitionsFrom(DefinitionsFrom),
     /// Where that back end finds definitions: they are imported when `definitions.import_backend` names it.
@@ -92,7 +100,7 @@ impl DefinitionsFrom {
 const YEAR_MS: u64 = 31_536_000_000;
 
 /// What is expected instead of a value.
-type Expected = &'static str;
+pub(super) type Expected = &'static str;
 
 /// Networks whose proxies are believed where RabbitMQ believes everybody: private ones, and this machine.
 const PRIVATE_NETWORKS: &[&str] = &[
@@ -113,8 +121,14 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 /// What a key with this value means.
 pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
+    if let Some(meaning) = sockets(key, value)? {
+        return Ok(meaning);
+    }
     if let Some(meaning) = exact(key, value)? {
         return Ok(meaning);
+    }
+    if let Some(meaning) = seeds::meaning(key, value) {
+        return meaning;
     }
     let (prefix, rest) = key.rsplit_once('.').unwrap_or(("", key));
     match prefix {
@@ -148,25 +162,50 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
         "auth_mechanisms" => Ok(Meaning::Part("auth.mechanisms", value.to_owned())),
         "default_user_tags" if flag(value)? => Ok(Meaning::Part("auth.default_tags", rest.to_owned())),
         "default_user_tags" => Ok(Meaning::Without("auth.default_tags")),
-        _ => Ok(Meaning::Unused(hint(key))),
+        "cluster_tags" => Ok(label("server.cluster_tags", rest, value)),
+        "node_tags" => Ok(label("server.node_tags", rest, value)),
+        "message_interceptors.incoming.set_header_timestamp" if rest == "overwrite" => stamp("stamps.timestamp", value),
+        "message_interceptors.incoming.set_header_routing_node" if rest == "overwrite" => {
+            stamp("stamps.routing_node", value)
+        }
+        _ if SO_ANYWAY.contains(&(key, value)) => Ok(Meaning::Default),
+        _ => Ok(Meaning::Unused(reason(key))),
     }
+}
+
+/// The keys of listeners and their sockets.
+fn sockets(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
+    let meaning = match key {
+        "listeners.tcp" if value == "none" => Meaning::None("listener.address"),
+        "listeners.ssl" if value == "none" => Meaning::None("listener.tls_address"),
+        "tcp_listen_options.backlog" => Meaning::Setting("listener.backlog", whole(value)?),
+        "tcp_listen_options.nodelay" => Meaning::Setting("listener.nodelay", Input::Bool(flag(value)?)),
+        "tcp_listen_options.keepalive" => Meaning::Setting("listener.keepalive", Input::Bool(flag(value)?)),
+        "tcp_listen_options.recbuf" => Meaning::Setting("listener.receive_buffer", whole(value)?),
+        "tcp_listen_options.sndbuf" => Meaning::Setting("listener.send_buffer", whole(value)?),
+        "tcp_listen_options.linger.on" => Meaning::Linger(Some(flag(value)?), None),
+        "tcp_listen_options.linger.timeout" => {
+            Meaning::Linger(None, Some(value.parse().map_err(|_| "a whole number of seconds")?))
+        }
+        "proxy_protocol" if flag(value)? => {
+            let networks = PRIVATE_NETWORKS.iter().map(|network| Input::Text((*network).to_owned())).collect();
+            Meaning::Setting("listener.proxies", Input::List(networks))
+        }
+        "proxy_protocol" => Meaning::Setting("listener.proxies", Input::List(Vec::new())),
+        "handshake_timeout" if value == "infinity" => {
+            Meaning::Setting("listener.handshake_timeout", Input::Text("1h".to_owned()))
+        }
+        "handshake_timeout" => Meaning::Setting("listener.handshake_timeout", milliseconds(value)?),
+        "connection_max" | "max_connections" => Meaning::Setting("listener.connection_max", limit(value)?),
+        _ => return Ok(None),
+    };
+    Ok(Some(meaning))
 }
 
 /// Keys without a variable part.
 fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     let text = || Input::Text(value.to_owned());
     let meaning = match key {
-        "listeners.tcp" if value == "none" => Meaning::None("listener.address"),
-        "listeners.ssl" if value == "none" => Meaning::None("listener.tls_address"),
-        "tcp_listen_options.backlog" => Meaning::Setting("listener.backlog", whole(value)?),
-        "tcp_listen_options.nodelay" => Meaning::Setting("listener.nodelay", Input::Bool(flag(value)?)),
-        "proxy_protocol" if flag(value)? => {
-            let networks = PRIVATE_NETWORKS.iter().map(|network| Input::Text((*network).to_owned())).collect();
-            Meaning::Setting("listener.proxies", Input::List(networks))
-        }
-        "proxy_protocol" => Meaning::Setting("listener.proxies", Input::List(Vec::new())),
-        "handshake_timeout" => Meaning::Setting("listener.handshake_timeout", milliseconds(value)?),
-        "connection_max" | "max_connections" => Meaning::Setting("listener.connection_max", limit(value)?),
         // There is one certificate: RabbitMQ's for HTTP where it has none for AMQP.
         "management.ssl.certfile" => Meaning::Spare("tls.certificate", text()),
         "management.ssl.keyfile" => Meaning::Spare("tls.key", text()),
@@ -198,7 +237,8 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         },
         "ssl_cert_login_san_index" => Meaning::Setting("tls.login_from_place", whole(value)?),
         "heartbeat" => Meaning::Setting("limits.heartbeat", whole(value)?),
-        "frame_max" => Meaning::Setting("limits.frame_max", whole(value)?),
+        "frame_max" => Meaning::Setting("limits.frame_max", bytes(value)?),
+        "initial_frame_max" => Meaning::Setting("limits.initial_frame_max", bytes(value)?),
         "channel_max" | "max_channels_per_connection" => Meaning::Setting("limits.channel_max", whole(value)?),
         "consumer_max_per_channel" => Meaning::Setting("limits.consumer_max_per_channel", limit(value)?),
         "max_message_size" => Meaning::Setting("limits.max_message_size", whole(value)?),
@@ -281,6 +321,29 @@ fn logins_and_logs(key: &str, value: &str) -> Result<Option<Meaning>, Expected> 
 fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     let text = || Input::Text(value.to_owned());
     let meaning = match key {
+        "management.path_prefix" => Meaning::Setting("management.path_prefix", text()),
+        "management.rates_mode" if ["none", "basic"].contains(&value) => {
+            Meaning::Setting("management.rates_mode", text())
+        }
+        "management.rates_mode" if value != "detailed" => return Err("none, basic or detailed"),
+        "management.disable_stats" | "management_agent.disable_metrics_collector" => {
+            Meaning::Setting("management.disable_stats", Input::Bool(flag(value)?))
+        }
+        "management.enable_queue_totals" => {
+            Meaning::Setting("management.enable_queue_totals", Input::Bool(flag(value)?))
+        }
+        "management.restrictions.operator_policy_changes.disabled" => {
+            Meaning::Setting("management.operator_policy_changes", Input::Bool(!flag(value)?))
+        }
+        "management.disable_basic_auth" => Meaning::Setting("management.basic_auth", Input::Bool(!flag(value)?)),
+        "collect_statistics_interval" => {
+            // What is out of bounds means the nearest that there is.
+            let given: u64 = value.parse().map_err(|_| "a whole number of milliseconds")?;
+            Meaning::Setting("management.sample_interval", milliseconds(&given.clamp(100, 60_000).to_string())?)
+        }
+        NODE_NAME => Meaning::Setting("server.node_name", text()),
+        "event_exchange.vhost" => Meaning::Setting("server.event_vhost", text()),
+        "management.cors.allow_origins" if value == "none" => Meaning::None("management.cors_origins"),
         "management.cors.max_age" => Meaning::Setting("management.cors_max_age", whole(value)?),
         "auth_http.user_path" => Meaning::Setting("auth_http.user_url", text()),
         "auth_http.vhost_path" => Meaning::Setting("auth_http.vhost_url", text()),
@@ -302,6 +365,17 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     Ok(Some(meaning))
 }
 
+/// A tag of the cluster or of the node.
+fn label(setting: &'static str, tag: &str, value: &str) -> Meaning {
+    Meaning::Member(setting, String::new(), tag.to_owned(), Input::Text(value.to_owned()))
+}
+
+/// An interceptor of incoming messages; its key says what it does with those that have been through one.
+fn stamp(setting: &'static str, overwrite: &str) -> Result<Meaning, Expected> {
+    let word = if flag(overwrite)? { "overwrite" } else { "missing" };
+    Ok(Meaning::Setting(setting, Input::Text(word.to_owned())))
+}
+
 /// A limit of virtual hosts, or whose it is; -1 is none.
 fn vhost_limit(prefix: &str, key: &str, value: &str) -> Result<Meaning, Expected> {
     let limit = |name: &str| -> Result<String, Expected> {
@@ -317,7 +391,7 @@ fn vhost_limit(prefix: &str, key: &str, value: &str) -> Result<Meaning, Expected
         "pattern" => (VhostLimit::Pattern, value.to_owned()),
         "max_connections" => (VhostLimit::Connections, limit("max-connections")?),
         "max_queues" => (VhostLimit::Queues, limit("max-queues")?),
-        _ => return Ok(Meaning::Unused("")),
+        _ => return Ok(Meaning::Unused(UNKNOWN)),
     };
     Ok(Meaning::VhostLimit(prefix.to_owned(), key, word))
 }
@@ -330,33 +404,6 @@ fn backend(value: &str) -> Result<Meaning, Expected> {
         "cache" => Ok(Meaning::Setting("auth_http.cache_logins", Input::Bool(true))),
         "dummy" | "ldap" | "amqp" => Ok(Meaning::Unused(" (this back end is not there)")),
         _ => Err("internal, http, oauth2 or cache"),
-    }
-}
-
-/// What to do where a key means nothing here.
-fn hint(key: &str) -> &'static str {
-    let begins = |start: &&str| key.starts_with(start);
-    match key {
-        "definitions.tls.certfile" | "definitions.tls.keyfile" => " (no certificate is shown to that server)",
-        "management.path_prefix" => " (the API is below /api; a proxy in front can change that)",
-        "prometheus.return_per_object_metrics" => " (let Prometheus read /metrics/per-object)",
-        "vm_memory_high_watermark_paging_ratio" => " (messages leave memory by themselves)",
-        "log.exchange" => " (bind a queue to amq.rabbitmq.event)",
-        _ if ["log.file", "log.syslog"].iter().any(begins) => " (the log goes to standard error)",
-        _ if ["log.default", "log.connection", "log.channel", "log.queue"].iter().any(begins) => {
-            " (log.console.level is)"
-        }
-        _ if ["cluster_", "queue_leader_locator", "quorum_queue.", "node_tags."].iter().any(begins) => {
-            " (there is one node)"
-        }
-        _ if key.starts_with("default_users.") => " (make users by load_definitions)",
-        _ if key.starts_with("default_policies.") => " (make operator policies by load_definitions)",
-        _ if key.starts_with("ssl_options.ciphers") => " (the library's choice of ciphers is taken)",
-        _ if ["management.ssl", "prometheus.ssl"].iter().any(begins) => " (ssl_options are of all listeners)",
-        _ if ["mqtt.", "stomp.", "web_mqtt.", "web_stomp.", "stream.", "amqp1_0."].iter().any(begins) => {
-            " (this protocol is not there)"
-        }
-        _ => "",
     }
 }
 
@@ -411,7 +458,7 @@ fn of_memory(value: &str) -> Result<Input, Expected> {
 }
 
 /// A size as RabbitMQ reads it: `GB` is 10⁹ bytes, `GiB` and `G` are 2³⁰.
-fn bytes(value: &str) -> Result<Input, Expected> {
+pub(super) fn bytes(value: &str) -> Result<Input, Expected> {
     const EXPECTED: Expected = "a size such as 2GB, 512MiB or 50000000";
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at_checked(end).ok_or(EXPECTED)?;

@@ -5,6 +5,9 @@ mod encrypted;
 mod environment;
 mod keys;
 mod lines;
+mod plugins;
+mod reasons;
+mod seeds;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +16,7 @@ use super::Secret;
 use super::error::{ConfigError, Origin};
 use super::input::Input;
 use super::sources::Given;
+use environment::Variables;
 use keys::{DefinitionsFrom, Meaning, Place, VhostLimit};
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +42,10 @@ pub(super) struct Rabbit {
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
     own_rights: bool,
+    /// Settings that are tables, or lists of them.
+    tables: Tables,
+    /// `tcp_listen_options.linger`: where it stands, whether it is on, how many seconds.
+    linger: (Option<Place>, bool, u64),
     /// The limits that virtual hosts are made with, in RabbitMQ's order.
     vhost_limits: VhostLimits,
     /// Which back end of definitions is named, and where the back ends find them.
@@ -49,11 +57,17 @@ pub(super) struct Rabbit {
     unused: Vec<String>,
 }
 
+/// Tables by their setting and name, with where the first member of each stands.
+type Tables = BTreeMap<(&'static str, String), (Place, Vec<(String, Input)>)>;
+
 /// Sets of limits by their names, shorter ones first.
 type VhostLimits = BTreeMap<(usize, String), BTreeMap<VhostLimit, (Place, String)>>;
 
 /// The share of memory that RabbitMQ takes where no key says how much.
 const RABBITMQ_WATERMARK: f64 = 0.6;
+
+/// How long a connection lingers.
+const LINGER: &str = "tcp_listen_options.linger.timeout";
 
 /// What RabbitMQ also reads, beside its file.
 const ADVANCED: &str = "advanced.config";
@@ -62,16 +76,17 @@ impl Rabbit {
     /// Reads what the environment names: files, then the variables that are stronger than them. `file`: a file named on the
     /// command line, which must be there.
     pub fn read(environment: &[(String, String)], file: Option<&Path>) -> Result<Rabbit, ConfigError> {
-        let mut found = Rabbit { passphrase: environment::passphrase(environment)?, ..Rabbit::default() };
-        for path in environment::files(environment) {
-            if path.exists() {
-                found.read_file(&path)?;
-            }
-        }
-        if let Some(path) = file {
+        let mut found = Rabbit::default();
+        let variables = Variables::gather(environment, |told| found.tell_unused(told));
+        found.passphrase = environment::passphrase(&variables)?;
+        let mut files = environment::files(&variables);
+        files.retain(|path| path.exists());
+        files.extend(file.map(Path::to_owned));
+        for path in &files {
             found.read_file(path)?;
         }
-        environment::read(environment, &mut found)?;
+        environment::read(&variables, &mut found)?;
+        plugins::tell_missing(&variables, &files, |told| found.tell_unused(told));
         Ok(found)
     }
 
@@ -111,6 +126,19 @@ impl Rabbit {
         })?;
         match meaning {
             Meaning::Setting(setting, input) => {
+                // RabbitMQ's order of these two; of others, the later one counts.
+                let is = |place: &Place, ending: &str| place.key.ends_with(ending);
+                let before = self.settings.get(setting).map(|(before, _)| before.clone());
+                match before {
+                    Some(before) if is(&before, ".absolute") && is(&place, ".relative") => {
+                        self.tell_unused(format!("{key} ({} is)", before.key));
+                        return Ok(());
+                    }
+                    Some(before) if is(&before, ".relative") && is(&place, ".absolute") => {
+                        self.tell_unused(format!("{} ({key} is)", before.key));
+                    }
+                    _ => {}
+                }
                 self.settings.insert(setting, (place, input));
             }
             Meaning::Spare(setting, input) => {
@@ -135,6 +163,15 @@ impl Rabbit {
             Meaning::SanType(kind) => self.login_from.2 = kind,
             Meaning::VhostLimit(set, key, value) => {
                 self.vhost_limits.entry((set.len(), set)).or_default().insert(key, (place, value));
+            }
+            Meaning::Member(setting, name, member, input) => {
+                let (_, members) = self.tables.entry((setting, name)).or_insert_with(|| (place, Vec::new()));
+                members.retain(|(known, _)| *known != member);
+                members.push((member, input));
+            }
+            Meaning::Linger(on, timeout) => {
+                let (_, was_on, waited) = self.linger;
+                self.linger = (Some(place), on.unwrap_or(was_on), timeout.unwrap_or(waited));
             }
             Meaning::OwnRights => self.own_rights = true,
             Meaning::DefinitionsFrom(from) => self.definitions_from = Some(from),
@@ -162,6 +199,28 @@ impl Rabbit {
         }
     }
 
+    /// Policies of which nothing is left that means something here.
+    fn leave_out_policies(&mut self) {
+        let says = |(member, _): &(String, Input)| !["vhosts", "queues", "apply_to"].contains(&member.as_str());
+        let is_blank = |(setting, _): &(&str, String), (_, members): &mut (Place, Vec<_>)| {
+            *setting == "limits.vhost_policies" && !members.iter().any(says)
+        };
+        let blank: Vec<_> = self.tables.extract_if(.., is_blank).map(|((_, name), _)| name).collect();
+        for name in blank {
+            self.tell_unused(format!("default_policies.operator.{name} (it says nothing of queues)"));
+        }
+    }
+
+    /// A connection that lingers for no time is reset. One that did for some would keep its thread waiting for a peer.
+    fn place_linger(&mut self) {
+        let (Some(place), true, seconds) = std::mem::take(&mut self.linger) else { return };
+        if seconds == 0 {
+            self.settings.insert("listener.reset_on_close", (place, Input::Bool(true)));
+        } else {
+            self.tell_unused(format!("{LINGER}{}", reasons::reason(LINGER)));
+        }
+    }
+
     fn tell_unused(&mut self, told: String) {
         if !self.unused.contains(&told) {
             self.unused.push(told);
@@ -181,6 +240,8 @@ impl Rabbit {
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(mut self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
         self.place_definitions();
+        self.place_linger();
+        self.leave_out_policies();
         let Rabbit {
             mut settings,
             spare,
@@ -191,6 +252,7 @@ impl Rabbit {
             login_from,
             own_rights,
             vhost_limits,
+            tables,
             unused,
             ..
         } = self;
@@ -211,21 +273,9 @@ impl Rabbit {
                 *part = SocketAddr::new(ip, port).to_string();
             }
         }
-        for (setting, parts) in parts {
-            let place =
-                parts.values().next().map(|(place, _)| place.clone()).unwrap_or_else(|| Place::nowhere(setting));
-            let mut items: Vec<Input> = Vec::new();
-            for (_, part) in parts.into_values() {
-                let part =
-                    if own_rights && setting == "auth.backends" && part == "http" { "http_login".into() } else { part };
-                // A back end that is cached is named twice.
-                if !items.contains(&Input::Text(part.clone())) {
-                    items.push(Input::Text(part));
-                }
-            }
-            settings.insert(setting, (place, Input::List(items)));
-        }
+        settings.extend(parts.into_iter().map(|(setting, parts)| of_parts(setting, parts, own_rights)));
         settings.extend(of_vhosts(vhost_limits));
+        of_tables(&mut settings, tables);
         if let (Some(place), verify, require) = verify {
             let clients = match (verify, require) {
                 (true, true) => "require",
@@ -260,6 +310,39 @@ fn of_vhosts(sets: VhostLimits) -> Option<(&'static str, (Place, Input))> {
     });
     let sets = Input::List(sets.collect());
     Some(("limits.vhost_limits", (place, sets)))
+}
+
+/// A setting of several values.
+fn of_parts(
+    setting: &'static str,
+    parts: BTreeMap<String, (Place, String)>,
+    own_rights: bool,
+) -> (&'static str, (Place, Input)) {
+    let place = parts.values().next().map(|(place, _)| place.clone()).unwrap_or_else(|| Place::nowhere(setting));
+    let mut items: Vec<Input> = Vec::new();
+    for (_, part) in parts.into_values() {
+        let part = if own_rights && setting == "auth.backends" && part == "http" { "http_login".into() } else { part };
+        // A back end that is cached is named twice.
+        if !items.contains(&Input::Text(part.clone())) {
+            items.push(Input::Text(part));
+        }
+    }
+    (setting, (place, Input::List(items)))
+}
+
+/// Lists of tables, and tables alone.
+fn of_tables(settings: &mut BTreeMap<&'static str, (Place, Input)>, tables: Tables) {
+    for ((setting, name), (place, mut members)) in tables {
+        if name.is_empty() {
+            settings.insert(setting, (place, Input::Table(members)));
+            continue;
+        }
+        members.insert(0, ("name".to_owned(), Input::Text(name)));
+        let (_, list) = settings.entry(setting).or_insert_with(|| (place, Input::List(Vec::new())));
+        if let Input::List(items) = list {
+            items.push(Input::Table(members));
+        }
+    }
 }
 
 /// The share of memory that messages may take, as one of so many bytes.

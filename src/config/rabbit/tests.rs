@@ -1,7 +1,8 @@
 //! RabbitMQ's files and variables, and what they amount to.
 
 use crate::config::{
-    ClientCertificates, Config, Loaded, LogLevel, LoginFrom, QueueType, Sources, VhostDefaults, Watermark,
+    ClientCertificates, Config, Loaded, LogLevel, LoginFrom, QueueType, RatesMode, Sources, Stamp, VhostDefaults,
+    Watermark,
 };
 use std::fs;
 use std::time::Duration;
@@ -247,7 +248,7 @@ fn files_of_other_peoples_brokers_are_read() {
         log.console = true\nlog.console.level = info\nlog.file = false\nload_definitions = /etc/rabbitmq/definitions.json\n\
         vm_memory_high_watermark.absolute = 1024MiB\nconsumer_timeout = 31622400000\n";
     let loaded = load(container, &[]).unwrap();
-    assert_eq!(loaded.unused, ["log.file (the log goes to standard error)"]);
+    assert!(loaded.unused.is_empty(), "{:?}", loaded.unused);
     assert_eq!(loaded.config.limits.consumer_timeout, Duration::from_secs(365 * 86_400));
     // As it has grown on a machine since 3.7.
     let old = "listeners.tcp.1 = :::5672\nlisteners.tcp.2 = 10.0.0.1:5673\nlisteners.ssl.1 = 5671\n\
@@ -261,7 +262,8 @@ fn files_of_other_peoples_brokers_are_read() {
     let loaded = load(old, &[]).unwrap();
     assert_eq!(loaded.config.management.address, ["127.0.0.1:15672".parse().unwrap()]);
     assert_eq!(loaded.config.auth.mechanisms, ["PLAIN", "AMQPLAIN"]);
-    assert_eq!(loaded.unused.len(), 11, "{:?}", loaded.unused);
+    assert!(loaded.config.listener.reset_on_close);
+    assert_eq!(loaded.unused.len(), 7, "{:?}", loaded.unused);
 }
 
 #[test]
@@ -367,8 +369,8 @@ fn others_are_told_once_and_without_their_values() {
     let unused = [
         "mqtt.default_pass (this protocol is not there)",
         "cluster_partition_handling (there is one node)",
-        "management.rates_mode",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+        "management.rates_mode (rates are of queues, exchanges and channels, not of their pairs)",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS (there is no Erlang)",
     ];
     assert_eq!(loaded.unused, unused);
 }
@@ -418,4 +420,140 @@ fn the_example_says_what_is_so_anyway() {
         .map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line))
         .fold(String::new(), |text, line| text + line + "\n");
     assert!(load(&bare, &[]).unwrap().unused.is_empty(), "{:?}", load(&bare, &[]).unwrap().unused);
+}
+
+#[test]
+fn every_key_is_honoured_or_has_a_reason() {
+    let text = include_str!("every_key.conf");
+    let loaded = load(text, &[]).unwrap();
+    let unknown: Vec<_> = loaded.unused.iter().filter(|told| told.contains("no such key")).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(loaded.unused.iter().all(|told| told.ends_with(')')), "{:?}", loaded.unused);
+    // Once by name, whatever the file says how often.
+    assert_eq!(load(&text.repeat(2), &[]).unwrap().unused, loaded.unused);
+    let unknown = load("defualt_user = a\n", &[]).unwrap().unused;
+    assert_eq!(unknown, ["defualt_user (no such key is known)"]);
+}
+
+#[test]
+fn the_users_and_policies_that_vhosts_are_made_with() {
+    let text = "default_users.m.password = hunter2\ndefault_users.m.tags = monitoring, x\ndefault_users.a\\.b.read = ^$\n\
+                default_users.m.vhost_pattern = ^p\ndefault_policies.operator.l.max_length_bytes = 1MB\n\
+                default_policies.operator.l.message_ttl = 1h\ndefault_policies.operator.l.queue_pattern = ^q\n\
+                default_policies.operator.blank.vhost_pattern = x\n";
+    let loaded = load(text, &[]).unwrap();
+    let users = &loaded.config.auth.vhost_users;
+    assert_eq!((users[0].name.as_str(), &users[0].password, &users[0].rights[2][..]), ("a.b", &None, "^$"));
+    let second = &users[1];
+    assert_eq!((second.name.as_str(), &second.vhosts[..], second.tags.len()), ("m", "^p", 2));
+    assert_eq!(second.password.as_ref().unwrap().reveal(), "hunter2");
+    let policy = &loaded.config.limits.vhost_policies[0];
+    assert_eq!((&policy.queues[..], &policy.vhosts[..], policy.apply_to), ("^q", ".*", "all"));
+    assert_eq!(policy.definition, [("max-length-bytes", 1_000_000), ("message-ttl", 3_600_000)]);
+    assert_eq!(loaded.unused, ["default_policies.operator.blank (it says nothing of queues)"]);
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("hunter") && shown.contains("password = \\\"***\\\""), "{shown}");
+    for (text, wanted) in [
+        (
+            "default_users.a.vhost_pattern = (",
+            "default_users.a.vhost_pattern: expected a regular expression, found \"(\"",
+        ),
+        ("default_users..tags = a", "default_users..tags: expected a name of 1 to 255 bytes in the key, found \"a\""),
+        (
+            "default_policies.operator.a.expires = 0",
+            "default_policies.operator.a.expires: expected a time such as 86400000 (in ms), 90s or 1h, found \"0\"",
+        ),
+        (
+            "default_policies.operator.a.max_length = 0",
+            "default_policies.operator.a.max_length: expected a whole number above 0, found \"0\"",
+        ),
+    ] {
+        assert_eq!(load(text, &[]).unwrap_err(), format!("rabbitmq.conf:1: {wanted}"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_written_into_messages() {
+    let stamps = |text: &str| {
+        let stamps = config(text).stamps;
+        (stamps.timestamp, stamps.routing_node)
+    };
+    assert_eq!(stamps(""), (Stamp::Off, Stamp::Off));
+    let (time, node) = ("message_interceptors.incoming.set_header_timestamp.overwrite", "set_header_routing_node");
+    assert_eq!(stamps(&format!("{time} = true")), (Stamp::Overwrite, Stamp::Off));
+    let node = format!("message_interceptors.incoming.{node}.overwrite = false");
+    assert_eq!(stamps(&node), (Stamp::Off, Stamp::Missing));
+    let fault = load(&format!("{time} = maybe"), &[]).unwrap_err();
+    assert_eq!(fault, format!("rabbitmq.conf:1: {time}: expected true or false, found \"maybe\""));
+}
+
+#[test]
+fn sockets_tags_and_the_api() {
+    let found = config(
+        "tcp_listen_options.keepalive = true\ntcp_listen_options.sndbuf = 8192\ntcp_listen_options.recbuf = 4096\n",
+    );
+    assert_eq!(
+        (found.listener.keepalive, found.listener.send_buffer, found.listener.receive_buffer),
+        (true, 8192, 4096)
+    );
+    let linger = |text: &str| {
+        let loaded = load(&text.replace("X", "tcp_listen_options.linger"), &[]).unwrap();
+        (loaded.config.listener.reset_on_close, loaded.unused.join(""))
+    };
+    assert_eq!(linger("X.on = true\nX.timeout = 0\n"), (true, String::new()));
+    assert_eq!(linger("X.on = false\nX.timeout = 0\n"), (false, String::new()));
+    let waits = "tcp_listen_options.linger.timeout (closing waits for nobody)".to_owned();
+    assert_eq!(linger("X.on = true\nX.timeout = 5\n"), (false, waits));
+    let found = config("cluster_tags.region = north\nnode_tags.role = 'a #1'\nevent_exchange.vhost = e\n").server;
+    let own = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    assert_eq!((found.cluster_tags, found.node_tags), (own("region", "north"), own("role", "a #1")));
+    assert_eq!(found.event_vhost.as_str(), "e");
+    let found = config(
+        "management.path_prefix = a/b/\nmanagement.rates_mode = none\nmanagement.disable_stats = true\n\
+                        management.disable_basic_auth = true\ncollect_statistics_interval = 1000000\n\
+                        management.restrictions.operator_policy_changes.disabled = true\n",
+    )
+    .management;
+    assert_eq!((&found.path_prefix[..], found.rates_mode, found.disable_stats), ("/a/b", RatesMode::None, true));
+    assert_eq!((found.basic_auth, found.operator_policy_changes), (false, false));
+    assert_eq!(found.sample_interval, Duration::from_secs(60));
+    for prefix in ["/a b", "//", "/a//b", "/..", "/{x}", "/a?b"] {
+        assert_eq!(load(&format!("management.path_prefix = {prefix}"), &[]).is_ok(), prefix == "//", "{prefix}");
+    }
+    assert_eq!(config("initial_frame_max = 16KiB").limits.initial_frame_max, 16_384);
+    let both = "disk_free_limit.relative = 1.0\ndisk_free_limit.absolute = 7\n";
+    for text in [both.to_owned(), both.lines().rev().fold(String::new(), |text, line| text + line + "\n")] {
+        let loaded = load(&text, &[]).unwrap();
+        assert_eq!(loaded.config.disk.free_limit, 7);
+        assert_eq!(loaded.unused, ["disk_free_limit.relative (disk_free_limit.absolute is)"]);
+    }
+}
+
+#[test]
+fn variables_of_a_file_and_enabled_plugins() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq-env.conf");
+    fs::write(&file, "NODENAME=hare@north\nNODE_PORT=7\nLOG_BASE=$HOME\nRABBITMQ_DEFAULT_USER=file\n").unwrap();
+    fs::write(dir.path().join("enabled_plugins"), "[rabbitmq_management,rabbitmq_mqtt].").unwrap();
+    let plugins = dir.path().join("enabled_plugins").display().to_string();
+    let named = file.display().to_string();
+    let variables = [
+        ("RABBITMQ_CONF_ENV_FILE", named.as_str()),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", plugins.as_str()),
+        ("RABBITMQ_DEFAULT_USER", "set"),
+    ];
+    let loaded = load("", &variables).unwrap();
+    assert_eq!(loaded.config.listener.address, ["[::]:7".parse().unwrap()]);
+    assert_eq!(loaded.config.server.node_name, "hare@north");
+    assert_eq!(loaded.config.auth.default_user.as_str(), "set", "what is set is stronger");
+    let told = [
+        format!("{named}:3 (only NAME=value is read)"),
+        format!("rabbitmq_mqtt in {plugins} (this plugin is not there)"),
+    ];
+    assert_eq!(loaded.unused, told);
+    fs::write(&file, "\nNODE_PORT=many\n").unwrap();
+    let fault = load("", &variables).unwrap_err();
+    assert_eq!(fault, format!("{named}:2: RABBITMQ_NODE_PORT: expected a port, or IP:PORT, found \"many\""));
+    let missing = load("", &[("RABBITMQ_CONF_ENV_FILE", "/nowhere/x")]).unwrap().unused;
+    assert!(missing[0].starts_with("RABBITMQ_CONF_ENV_FILE (/nowhere/x cannot be read"), "{missing:?}");
 }

@@ -1,12 +1,15 @@
 //! Virtual hosts, made, changed and deleted while the node runs: the façade's part for whoever administers them.
 
-use super::stored;
+use super::{Catalog, stored};
 use crate::broker::access::{VhostLimits, VhostMetadata};
 use crate::broker::refusal::Refusal;
 use crate::engine::events::By;
+use crate::engine::seeds::Granted;
+use crate::engine::stored::put_policy;
 use crate::engine::vhost::Vhost;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
+use crate::store::Change;
 use std::sync::Arc;
 
 /// A virtual host as listed.
@@ -33,18 +36,24 @@ impl Broker {
         self.vhost(name).ok().map(|vhost| vhost.record())
     }
 
-    /// Makes a virtual host with its predeclared exchanges and the limits of its name, or changes what is known of an existing
-    /// one. True when it is new.
+    /// Makes a virtual host with its predeclared exchanges and what its name says, or changes what is known of an existing one.
+    /// True when it is new.
     ///
     /// # Errors
-    /// `NodeLimit`.
+    /// `NodeLimit`; `Unavailable`: a user of its cannot be made.
     pub fn put_vhost(&self, name: &Name, metadata: VhostMetadata) -> Result<(bool, Option<Epoch>), Refusal> {
+        let seeds = &self.limits().seeds;
+        // Before the lock: passwords are hashed. Whoever makes it or a user at the same moment comes first.
+        let users = match self.catalog().vhost(name.as_str()) {
+            Ok(_) => Vec::new(),
+            Err(_) => seeds.users_of(name, |user| self.catalog().user(user).is_some())?,
+        };
         self.change_catalog(|catalog, changes| {
             let existing = catalog.vhost(name.as_str()).ok();
             if existing.is_none() {
                 self.limits().check_vhosts(name, catalog.vhosts.read().len())?;
             }
-            let limits = existing.as_ref().map_or_else(|| self.limits().of_vhost(name), |vhost| vhost.record().limits);
+            let limits = existing.as_ref().map_or_else(|| seeds.limits_of(name), |vhost| vhost.record().limits);
             changes.push(stored::put_vhost(name, &metadata, &limits));
             match &existing {
                 Some(vhost) => vhost.describe(metadata),
@@ -57,11 +66,32 @@ impl Broker {
                     if limits != VhostLimits::default() {
                         By::itself(self).tell_vhost_limits(name, limits);
                     }
+                    for policy in seeds.policies_of(name) {
+                        changes.push(put_policy(name, policy, true));
+                        By::itself(self).tell_policy_set(name, policy);
+                        vhost.with_policies(|policies| policies.of(true).set(policy.clone()));
+                    }
                     catalog.vhosts.write().insert(name.clone(), vhost);
+                    self.grant(catalog, name, users, changes);
                 }
             }
             Ok(existing.is_none())
         })
+    }
+
+    /// Gives a new virtual host its users.
+    fn grant(&self, catalog: &Catalog, vhost: &Name, users: Granted<'_>, changes: &mut Vec<Change>) {
+        for (name, made, permissions) in users {
+            if let Some(user) = made.filter(|_| catalog.user(name.as_str()).is_none()) {
+                changes.push(stored::put_user(&user));
+                By::itself(self).tell_user_set(None, &user);
+                catalog.users.write().put(user);
+            }
+            if catalog.users.write().set_permissions(name.as_str(), vhost, Some(permissions.clone())) {
+                changes.push(stored::put_permissions(vhost, name, Some(permissions)));
+                By::itself(self).tell_permissions(name, vhost, Some(permissions));
+            }
+        }
     }
 
     /// Changes a virtual host's limits.
