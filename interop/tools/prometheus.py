@@ -24,6 +24,15 @@ scrape_configs:
 """
 
 
+FAMILIES = (
+    "connection_churn_metrics", "node_coarse_metrics", "node_metrics", "node_persister_metrics", "auth_attempt_metrics",
+    "auth_attempt_detailed_metrics", "queue_coarse_metrics", "queue_consumer_count", "queue_metrics",
+    "queue_delivery_metrics", "queue_exchange_metrics", "exchange_metrics", "channel_metrics",
+    "channel_exchange_metrics", "channel_queue_metrics", "channel_queue_exchange_metrics", "channel_process_metrics",
+    "connection_coarse_metrics", "connection_metrics", "ra_metrics", "stream_consumer_metrics", "vhost_status",
+    "exchange_names", "exchange_bindings")
+
+
 def scrape(node, path):
     with urllib.request.urlopen(f"http://127.0.0.1:{node.figures}{path}", timeout=30) as answer:
         return answer.read()
@@ -31,14 +40,16 @@ def scrape(node, path):
 
 def lint(node, promtool):
     """promtool's verdict on what is scraped."""
-    for path in ("/metrics", "/metrics/per-object", "/metrics/detailed?family=queue_coarse_metrics&family=queue_metrics"
-                 "&family=channel_metrics&family=connection_metrics&family=vhost_status&family=exchange_bindings",
+    families = [f"family={family}" for family in FAMILIES]
+    each = [f"/metrics/detailed?{family}" for family in families]
+    for path in ("/metrics", "/metrics/per-object", *each, "/metrics/detailed?" + "&".join(families),
                  "/metrics/memory-breakdown"):
         found = subprocess.run([promtool, "check", "metrics"], input=scrape(node, path), capture_output=True, timeout=60)
         said = (found.stdout + found.stderr).decode().strip()
         if found.returncode != 0 or said:
             raise AssertionError(f"promtool check metrics, {path}:\n{said}")
-        print(f"ok   promtool check metrics  {path.split('?')[0]}")
+        what = path if path.count("family=") < 2 else "/metrics/detailed, all families"
+        print(f"ok   promtool check metrics  {what}")
 
 
 def dashboard(prometheus):

@@ -33,10 +33,14 @@ pub enum Count {
     ReturnUnroutable,
     /// Dropped, since no queue was bound.
     DropUnroutable,
+    /// Read from disk, by a queue.
+    DiskReads,
+    /// Written to disk, by a queue.
+    DiskWrites,
 }
 
 /// How many there are.
-pub const COUNTS: usize = 13;
+pub const COUNTS: usize = 15;
 
 impl Count {
     /// All of them.
@@ -54,6 +58,8 @@ impl Count {
         Count::Ack,
         Count::ReturnUnroutable,
         Count::DropUnroutable,
+        Count::DiskReads,
+        Count::DiskWrites,
     ];
 
     /// RabbitMQ's name.
@@ -72,6 +78,8 @@ impl Count {
             Count::Ack => "ack",
             Count::ReturnUnroutable => "return_unroutable",
             Count::DropUnroutable => "drop_unroutable",
+            Count::DiskReads => "disk_reads",
+            Count::DiskWrites => "disk_writes",
         }
     }
 }
@@ -238,6 +246,8 @@ impl AddAssign for Batches {
 pub struct Throughput {
     incoming: AtomicU64,
     outgoing: AtomicU64,
+    unroutable: AtomicU64,
+    returned: AtomicU64,
     stirred: AtomicBool,
 }
 
@@ -247,6 +257,22 @@ impl Throughput {
         self.incoming.fetch_add(incoming, Ordering::Relaxed);
         self.outgoing.fetch_add(outgoing, Ordering::Relaxed);
         !self.is_stirred() && !self.stirred.swap(true, Ordering::Relaxed)
+    }
+
+    /// Messages found no queue: among those that came in.
+    pub fn add_unroutable(&self, messages: u64) {
+        self.unroutable.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// A message that finds no queue goes back to its publisher.
+    pub fn add_returned(&self) {
+        self.returned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that found no queue: returned, dropped. What is returned counts at once, what finds no queue once a turn.
+    pub fn unroutable(&self) -> [u64; 2] {
+        let returned = self.returned.load(Ordering::Relaxed);
+        [returned, self.unroutable.load(Ordering::Relaxed).saturating_sub(returned)]
     }
 
     /// Somebody looks at the numbers now.
@@ -284,6 +310,16 @@ mod tests {
         let mut twice = publishes;
         twice += publishes;
         assert_eq!(twice.count(), 10);
+    }
+
+    #[test]
+    fn what_finds_no_queue_is_returned_or_dropped() {
+        let throughput = Throughput::default();
+        throughput.add_returned();
+        assert_eq!(throughput.unroutable(), [1, 0], "before the turn is over");
+        throughput.add_unroutable(3);
+        assert_eq!(throughput.unroutable(), [1, 2]);
+        assert!(throughput.totals().is_empty());
     }
 
     #[test]

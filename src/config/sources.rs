@@ -52,6 +52,8 @@ pub struct Effective {
     pub value: String,
     /// Where it comes from: a file with its line, a variable, an option. Empty: it is the default.
     pub origin: String,
+    /// The file, where it is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -150,13 +152,14 @@ impl Given {
         let effective = |setting: &'static Setting| match self.values.get(setting.key) {
             Some((origin, input)) => {
                 let value = if setting.secret { input.to_toml_masked() } else { input.to_toml(setting.accepts) };
-                Effective { key: setting.key, value, origin: origin.to_string() }
+                let file = if let Origin::File(path, _) = origin { Some(path.clone()) } else { None };
+                Effective { key: setting.key, value, origin: origin.to_string(), file }
             }
             None => {
                 // One that there is not is no secret.
                 let hidden = setting.secret && !["\"\"", "[]"].contains(&setting.default);
                 let value = if hidden { "\"***\"" } else { setting.default };
-                Effective { key: setting.key, value: value.to_owned(), origin: String::new() }
+                Effective { key: setting.key, value: value.to_owned(), origin: String::new(), file: None }
             }
         };
         Config::SETTINGS.iter().map(effective).collect()

@@ -448,6 +448,10 @@ impl Broker {
         &self.alarms
     }
 
+    pub(super) fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
     pub(super) fn load(&self, queue: &Arc<QueueHandle>) {
         self.loader.request(queue.clone());
     }

@@ -13,6 +13,7 @@ use crate::store::figures::{Commits, IoTotals};
 use crate::value::Table;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -85,6 +86,16 @@ pub struct TrafficTotals {
     pub send_cnt: u64,
     /// Bytes that wait for the socket.
     pub send_pend: u64,
+}
+
+impl AddAssign for TrafficTotals {
+    fn add_assign(&mut self, other: TrafficTotals) {
+        self.recv_oct += other.recv_oct;
+        self.recv_cnt += other.recv_cnt;
+        self.send_oct += other.send_oct;
+        self.send_cnt += other.send_cnt;
+        self.send_pend += other.send_pend;
+    }
 }
 
 fn grow(number: &AtomicU64, by: u64) {
@@ -275,7 +286,7 @@ impl Broker {
 
     /// What was read from and written to the disk.
     pub fn io(&self) -> IoTotals {
-        self.committer().io()
+        IoTotals { messages_read: self.loader().messages_read(), ..self.committer().io() }
     }
 
     /// Messages that were dead-lettered since the start.

@@ -4,6 +4,7 @@ use super::broker::Broker;
 use super::queue_handle::QueueHandle;
 use crate::broker::queue::Command;
 use crate::store::{StoreError, recovery};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -14,18 +15,27 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// The door of the loader: takes queues whose head is to be read.
 #[derive(Debug)]
-pub struct Loader(Sender<Arc<QueueHandle>>);
+pub struct Loader {
+    door: Sender<Arc<QueueHandle>>,
+    /// Messages that were read so far.
+    read: AtomicU64,
+}
 
 impl Loader {
     /// A loader, and what its thread takes from.
     pub fn new() -> (Loader, Receiver<Arc<QueueHandle>>) {
         let (sender, receiver) = channel();
-        (Loader(sender), receiver)
+        (Loader { door: sender, read: AtomicU64::new(0) }, receiver)
     }
 
     pub(super) fn request(&self, queue: Arc<QueueHandle>) {
         // The thread ends only when the broker has gone.
-        let _ = self.0.send(queue);
+        let _ = self.door.send(queue);
+    }
+
+    /// Messages that were read so far.
+    pub(super) fn messages_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Runs the thread until the broker is dropped.
@@ -47,6 +57,8 @@ fn read_head(broker: &Broker, queue: &Arc<QueueHandle>) {
         let storage = broker.committer().storage();
         match recovery::load(&**storage, queue.id(), request, broker.bodies()) {
             Ok((chunks, end)) => {
+                let messages = chunks.iter().map(|stored| u64::from(stored.chunk.count())).sum();
+                broker.loader().read.fetch_add(messages, Ordering::Relaxed);
                 queue.apply(broker, Command::Loaded { first: request.first, chunks, end });
                 break;
             }

@@ -73,7 +73,7 @@ pub use outbox::{Item, Order, Outbox};
 pub use publish::{Batch, Flushed, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};
-pub use samples::{ChurnTotals, Lengths, NodeSample, QueueSample, Series, VhostSample};
+pub use samples::{ChurnTotals, Lengths, NodeSample, ProcessSample, QueueSample, Series, VhostSample};
 pub use seeds::{SeedUser, VhostSeeds};
 pub use session::{ConsumeSpec, DeclaredQueue, QueueSpec, Session};
 pub use sessions::VhostTotals;

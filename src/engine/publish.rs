@@ -85,12 +85,23 @@ impl Route {
     /// Counts messages that went this way. Returns how many reached a queue, once for each.
     pub fn count(&self, broker: &Broker, messages: u64) -> u64 {
         let handed_on = messages * self.targets.len() as u64;
-        if let Some(source) = &self.source
-            && source.add(messages, handed_on)
-        {
-            broker.samples().stir_exchange(source);
+        if let Some(source) = &self.source {
+            if source.add(messages, handed_on) {
+                broker.samples().stir_exchange(source);
+            }
+            if self.is_empty() {
+                source.add_unroutable(messages);
+            }
         }
         handed_on
+    }
+
+    /// Counts a message that found no queue and goes back to its publisher.
+    #[cold]
+    pub fn count_returned(&self) {
+        if let Some(source) = &self.source {
+            source.add_returned();
+        }
     }
 
     /// Whether the queues that it may lead to are to share the body of a message, as far as they do not yet.

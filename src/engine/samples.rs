@@ -62,9 +62,28 @@ pub struct QueueSample {
     pub totals: Totals,
 }
 
+/// What the process uses, as whoever takes samples knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessSample {
+    /// Bytes of memory in use.
+    pub memory: u64,
+    /// Open files.
+    pub files: u64,
+    /// Connections of clients.
+    pub sockets: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Bytes free on the data directory's disk.
+    pub disk_free: u64,
+    /// How often a thread gave a processor to another.
+    pub switches: u64,
+}
+
 /// What is sampled of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeSample {
+    /// What the process uses.
+    pub process: ProcessSample,
     /// Messages in all queues.
     pub lengths: Lengths,
     /// What all channels have done.
@@ -89,10 +108,9 @@ impl VhostSample {
     fn with(self, other: VhostSample) -> VhostSample {
         let ready = self.lengths.ready + other.lengths.ready;
         let unacknowledged = self.lengths.unacknowledged + other.lengths.unacknowledged;
-        let ([received, sent], [more_received, more_sent]) = (self.done.octets, other.done.octets);
-        let mut totals = self.done.totals;
-        totals += other.done.totals;
-        let done = VhostTotals { totals, octets: [received + more_received, sent + more_sent] };
+        let mut done = self.done;
+        done.totals += other.done.totals;
+        done.traffic += other.done.traffic;
         VhostSample { lengths: Lengths { ready, unacknowledged }, done }
     }
 }
@@ -312,8 +330,8 @@ fn look_at<T: Copy + PartialEq>(carried: &Carried<T>, now: u64, value: T, untouc
 }
 
 impl Broker {
-    /// Takes samples of what has changed. To be called every few seconds.
-    pub fn sample(&self) {
+    /// Takes samples of what has changed, with what the process uses. To be called every few seconds.
+    pub fn sample(&self, process: ProcessSample) {
         let _looking = self.samples().looking.lock();
         let now = self.now();
         self.samples().look_at_queues(now);
@@ -333,8 +351,8 @@ impl Broker {
         self.samples().look_at_vhosts(now, self.totals_by_vhost());
         let [mut totals, quorum] = self.message_totals();
         totals += quorum;
-        let sample =
-            NodeSample { lengths: self.lengths(None), totals, churn: ChurnTotals::of(self.churn()), io: self.io() };
+        let (lengths, churn) = (self.lengths(None), ChurnTotals::of(self.churn()));
+        let sample = NodeSample { process, lengths, totals, churn, io: self.io() };
         self.samples().node.lock().push(now, sample, SERIES_SAMPLES_NODE);
     }
 

@@ -2,11 +2,12 @@
 
 use super::broker::Broker;
 use super::channels::ChannelRecord;
-use super::connections::ConnectionRecord;
+use super::connections::{ConnectionRecord, TrafficTotals};
 use super::outbox::{Order, Outbox};
 use super::session::Session;
 use crate::broker::count::{Batches, Publishes, Totals};
 use crate::broker::identity::ConnectionId;
+use crate::broker::queue::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::name::Name;
 use parking_lot::Mutex;
@@ -30,8 +31,8 @@ struct Done {
 struct Ended {
     /// By queue type.
     totals: [Totals; 2],
-    /// Bytes received and sent.
-    octets: [u64; 2],
+    /// Through the sockets of its connections.
+    traffic: TrafficTotals,
 }
 
 #[derive(Debug)]
@@ -48,8 +49,8 @@ struct Entry {
 pub struct VhostTotals {
     /// With messages, by all channels.
     pub totals: Totals,
-    /// Bytes received from and sent to its clients.
-    pub octets: [u64; 2],
+    /// Through the sockets of its clients.
+    pub traffic: TrafficTotals,
 }
 
 /// How many connections there may be; None = no limit.
@@ -149,13 +150,21 @@ impl Sessions {
         }
     }
 
+    /// Something was done in a virtual host for a client without a channel.
+    fn note(&self, vhost: &Name, kind: QueueKind, totals: Totals, publishes: Publishes) {
+        let mut done = self.1.lock();
+        done.publishes += publishes;
+        let [classic, quorum] = &mut done.vhosts.entry(vhost.clone()).or_default().totals;
+        if kind == QueueKind::Quorum { *quorum += totals } else { *classic += totals }
+    }
+
     /// A virtual host was deleted: what was done in it is the node's alone from now on.
     pub fn forget_vhost(&self, vhost: &Name) {
         let done = &mut self.1.lock().vhosts;
         let Some(of_vhost) = done.remove(vhost) else { return };
         let all = done.entry(Name::default()).or_default();
         all.totals.iter_mut().zip(of_vhost.totals).for_each(|(all, own)| *all += own);
-        all.octets.iter_mut().zip(of_vhost.octets).for_each(|(all, own)| *all += own);
+        all.traffic += of_vhost.traffic;
     }
 
     /// What the channels of some virtual hosts have done, those that have ended too.
@@ -177,14 +186,12 @@ impl Sessions {
         for (vhost, ended) in &self.1.lock().vhosts {
             let [mut totals, quorum] = ended.totals;
             totals += quorum;
-            all.insert(vhost.clone(), VhostTotals { totals, octets: ended.octets });
+            all.insert(vhost.clone(), VhostTotals { totals, traffic: ended.traffic });
         }
         for entry in sessions.values() {
             let vhost = all.entry(entry.vhost.clone()).or_default();
             entry.record.channels().iter().for_each(|channel| vhost.totals += channel.totals());
-            let traffic = entry.record.traffic().totals();
-            let [received, sent] = vhost.octets;
-            vhost.octets = [received + traffic.recv_oct, sent + traffic.send_oct];
+            vhost.traffic += entry.record.traffic().totals();
         }
         all
     }
@@ -231,9 +238,8 @@ impl Sessions {
         entry.record.channels().iter().for_each(|channel| self.retire(&entry.vhost, channel));
         let traffic = entry.record.traffic().totals();
         let mut done = self.1.lock();
-        let ended = done.vhosts.entry(entry.vhost).or_default();
-        let [received, sent] = ended.octets;
-        ended.octets = [received + traffic.recv_oct, sent + traffic.send_oct];
+        // What still waited for the socket waits no more.
+        done.vhosts.entry(entry.vhost).or_default().traffic += TrafficTotals { send_pend: 0, ..traffic };
         Some(entry.outbox)
     }
 
@@ -253,6 +259,12 @@ fn too_many(who: &str, limit: u64) -> Refusal {
 }
 
 impl Broker {
+    /// Counts what was done in a virtual host for a client of the management API, as if a channel had done it; publishes count
+    /// as a classic queue's.
+    pub fn note_done(&self, vhost: &Name, kind: QueueKind, totals: Totals, publishes: Publishes) {
+        self.sessions().note(vhost, kind, totals, publishes);
+    }
+
     /// Closes a connection with this explanation (code 320). False when there is none of that number.
     pub fn close_connection(&self, id: ConnectionId, explanation: &str) -> bool {
         let outbox = self.sessions().0.lock().get(&id).map(|entry| entry.outbox.clone());

@@ -27,6 +27,8 @@ pub struct QueueSums {
     pub bytes_persistent: u64,
     /// The same of messages in memory.
     pub bytes_ram: u64,
+    /// Ready messages in memory.
+    pub ready_ram: u64,
 }
 
 impl QueueSums {
@@ -40,6 +42,7 @@ impl QueueSums {
             bytes_unsettled: status.bytes_unsettled,
             bytes_persistent: status.bytes_persistent,
             bytes_ram: status.bytes_ram,
+            ready_ram: status.ready_ram(),
         }
     }
 
@@ -54,6 +57,7 @@ impl QueueSums {
         follow(&mut self.bytes_unsettled, before.bytes_unsettled, now.bytes_unsettled);
         follow(&mut self.bytes_persistent, before.bytes_persistent, now.bytes_persistent);
         follow(&mut self.bytes_ram, before.bytes_ram, now.bytes_ram);
+        follow(&mut self.ready_ram, before.ready_ram, now.ready_ram);
     }
 }
 

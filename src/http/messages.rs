@@ -6,8 +6,9 @@ use super::queues;
 use super::request::Request;
 use super::route::{Needs, Route, Type, post};
 use crate::broker::content::Content;
+use crate::broker::count::{Count, Publishes, Totals};
 use crate::broker::message::{Parts, Run};
-use crate::broker::queue::Taken;
+use crate::broker::queue::{QueueKind, Taken};
 use crate::clock::Now;
 use crate::definitions::export;
 use crate::engine::{Batch, Epoch, Item, PublishTag, QueueHandle, Route as Way, Session};
@@ -117,7 +118,6 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
     let keys: Vec<&[u8]> = std::iter::once(key.as_bytes()).chain(more.iter().map(Vec::as_slice)).collect();
     let way: Way = session.route_keys(exchange, &keys, header)?;
     session.authorize_keys(exchange, &keys)?;
-    way.count(session.broker(), 1);
     let mut exchange_and_key = Vec::with_capacity(2 + exchange.len() + key.len());
     for text in [exchange, key] {
         let too_long = |_| Failure::bad_request("longer than 255 bytes");
@@ -139,7 +139,36 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
         batch.push(session.broker(), &way, &parts, Some(PublishTag { channel: 1, sequence: 1 }));
     }
     let epoch = batch.flush(session.broker());
-    Ok(Published { routed: !way.is_empty(), refused: !batch.take_refused().is_empty(), epoch })
+    let refused = !batch.take_refused().is_empty();
+    count_publish(session, &way, body.len(), refused);
+    Ok(Published { routed: !way.is_empty(), refused, epoch })
+}
+
+/// Counts a publish: it is mandatory, and confirmed unless a queue refuses it.
+fn count_publish(session: &Session, way: &Way, size: usize, refused: bool) {
+    let (mut totals, mut publishes) = (Totals::default(), Publishes::default());
+    totals.add(Count::Publish, 1);
+    totals.add(Count::PublishOut, way.count(session.broker(), 1));
+    totals.add(Count::Confirm, u64::from(!refused));
+    if way.is_empty() {
+        way.count_returned();
+        totals.add(Count::ReturnUnroutable, 1);
+    }
+    publishes.add(1, size as u64, true);
+    session.broker().note_done(session.vhost(), QueueKind::Classic, totals, publishes);
+}
+
+/// Counts a `basic.get`.
+fn count_get(session: &Session, (handle, taken): (&QueueHandle, Option<&Run>), no_ack: bool) {
+    let mut totals = Totals::default();
+    match taken {
+        Some(run) => {
+            totals.add(if no_ack { Count::GetNoAck } else { Count::Get }, 1);
+            totals.add(Count::Redeliver, u64::from(run.redelivered));
+        }
+        None => totals.add(Count::GetEmpty, 1),
+    }
+    session.broker().note_done(session.vhost(), handle.kind(), totals, Publishes::default());
 }
 
 /// Routing keys beside the message's own, and its header where it is kept as another.
@@ -273,8 +302,14 @@ pub(super) fn take_one(session: &Session, queue: &Name, no_ack: bool) -> Result<
     loop {
         let (handle, taken) = session.get(queue, no_ack, 1)?;
         match taken {
-            Taken::Message(run, left) => return Ok(Some((handle, run, left))),
-            Taken::Empty => return Ok(None),
+            Taken::Message(run, left) => {
+                count_get(session, (&handle, Some(&run)), no_ack);
+                return Ok(Some((handle, run, left)));
+            }
+            Taken::Empty => {
+                count_get(session, (&handle, None), no_ack);
+                return Ok(None);
+            }
             Taken::OnDisk => wait_for_disk(session)?,
         }
     }
@@ -363,7 +398,12 @@ fn get(request: &Request) -> Outcome {
     // Whatever went wrong, nothing stays in nobody's hands.
     for (handle, run) in got {
         match mode {
-            AckMode::Ack if taken.is_ok() => session.settle(&handle, vec![(run.first(), run.count)], None),
+            AckMode::Ack if taken.is_ok() => {
+                let mut totals = Totals::default();
+                totals.add(Count::Ack, 1);
+                session.broker().note_done(session.vhost(), handle.kind(), totals, Publishes::default());
+                session.settle(&handle, vec![(run.first(), run.count)], None);
+            }
             AckMode::Reject if taken.is_ok() => session.discard(&handle, vec![run.span()], None),
             AckMode::RejectRequeue => session.requeue(&handle, vec![run.span()], None, true),
             _ => session.requeue(&handle, vec![run.span()], None, false),

@@ -38,7 +38,7 @@ fn node(request: &Request) -> Outcome {
 }
 
 fn describe(request: &Request) -> Json {
-    let (place, usage) = (&request.place, process::usage());
+    let (place, usage, scheduling) = (&request.place, process::usage(), request.place.threads.look());
     let held = request.broker.held_because().unwrap_or_default();
     let mut node = json!({
         "name": place.node,
@@ -48,19 +48,14 @@ fn describe(request: &Request) -> Json {
         "os_pid": std::process::id().to_string(),
         "uptime": place.uptime_ms(),
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
-        "run_queue": 0,
-        "mem_used": usage.resident,
+        "run_queue": scheduling.runnable,
         "mem_limit": place.control.memory_limit(),
         "mem_alarm": held.contains("memory"),
         "mem_calculation_strategy": "rss",
-        "disk_free": place.disk_free(),
         "disk_free_limit": place.control.disk_free_limit(),
         "disk_free_alarm": held.contains("disk"),
-        "fd_used": usage.open_files,
         "fd_total": usage.files_max,
-        "sockets_used": request.broker.connections().len(),
         "sockets_total": usage.files_max,
-        "proc_used": usage.threads,
         "proc_total": usage.threads_max,
         "rates_mode": place.offer.rates_mode(),
         "net_ticktime": 60,
@@ -74,7 +69,7 @@ fn describe(request: &Request) -> Json {
         "contexts": contexts(request),
         "log_files": ["stderr"],
         "db_dir": place.data_dir,
-        "config_files": [],
+        "config_files": place.config_files,
         "partitions": [],
         "cluster_links": [],
         "ra_open_file_metrics": {"ra_log_wal": 0, "ra_log_segment_writer": 0},
@@ -83,6 +78,7 @@ fn describe(request: &Request) -> Json {
     if let Json::Object(members) = &mut node
         && request.has_statistics()
     {
+        members.extend(stats::process(request));
         members.extend(stats::churn(request));
         members.extend(stats::disk(request));
     }

@@ -5,8 +5,11 @@ use super::cors::Cors;
 use super::offer::Offer;
 use crate::broker::stamps::Stamps;
 use crate::clock::Now;
+use crate::engine::{Broker, ProcessSample};
+use crate::metrics::process::{self, Threads};
 use crate::span::Spans;
 use crate::tls;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +33,10 @@ pub struct Place {
     pub version: &'static str,
     /// When it started.
     pub started: Instant,
+    /// The same by the wall clock, in milliseconds.
+    pub started_at: u64,
+    /// The process's threads.
+    pub threads: Arc<Threads>,
     /// Where it keeps everything.
     pub data_dir: PathBuf,
     /// What it listens on.
@@ -58,6 +65,8 @@ pub struct Place {
     pub cors: Cors,
     /// Who is told of requests when they are answered.
     pub spans: Spans,
+    /// The configuration files that say something.
+    pub config_files: BTreeSet<PathBuf>,
     /// Every setting in effect: its key, its value as TOML without secrets, where it comes from.
     pub settings: Vec<(&'static str, String, String)>,
 }
@@ -85,6 +94,19 @@ impl Place {
     /// Milliseconds since the start.
     pub fn uptime_ms(&self) -> u64 {
         Now::read().monotonic.saturating_duration_since(self.started).as_millis() as u64
+    }
+
+    /// What the process uses.
+    pub fn uses(&self, broker: &Broker) -> ProcessSample {
+        let usage = process::usage();
+        ProcessSample {
+            memory: usage.resident,
+            files: usage.open_files,
+            sockets: broker.connections().len() as u64,
+            threads: usage.threads,
+            disk_free: self.disk_free().unwrap_or(0),
+            switches: self.threads.look().switches,
+        }
     }
 
     /// Bytes free on the data directory's file system; None when it cannot be told.

@@ -31,7 +31,9 @@ pub(super) const ROUTES: &[Route] = &[
 /// A family of figures of single objects, with RabbitMQ's name for it.
 type Family = (&'static str, fn(&Request, &mut Exposition, &objects::Chosen));
 
-/// What `/metrics/detailed?family=` knows. Those of the node as a whole come first.
+/// What `/metrics/detailed?family=` knows. Those of the node as a whole come first. RabbitMQ has some more, that say nothing here:
+/// `auth_attempt_detailed_metrics` (unless it is told to, it does not keep who came from where), `channel_process_metrics`
+/// (reductions of Erlang's), `ra_metrics` (Raft's log) and `stream_consumer_metrics`.
 const FAMILIES: &[Family] = &[
     ("connection_churn_metrics", |request, out, _| node::churn(request, out)),
     ("node_coarse_metrics", |request, out, _| node::usage(request, out)),
@@ -42,7 +44,8 @@ const FAMILIES: &[Family] = &[
     ("queue_consumer_count", queues::consumers),
     ("queue_metrics", queues::metrics),
     ("queue_delivery_metrics", queues::deliveries),
-    ("queue_exchange_metrics", queues::published),
+    ("queue_exchange_metrics", queues::through_exchanges),
+    ("channel_queue_exchange_metrics", queues::published),
     ("exchange_metrics", queues::exchanges),
     ("channel_metrics", channels::channels),
     ("channel_exchange_metrics", channels::publishes),
@@ -78,6 +81,7 @@ pub(super) fn per_object(request: &Request) -> Outcome {
     let chosen = objects::Chosen::of(request)?;
     let of_objects = FAMILIES.iter().filter(|(name, _)| !NOT_PER_OBJECT.contains(name));
     of_objects.for_each(|(_, write)| write(request, &mut out, &chosen));
+    queues::info(request, &mut out, &chosen);
     Ok(finish(out, request))
 }
 
@@ -94,51 +98,68 @@ pub(super) fn detailed(request: &Request) -> Outcome {
         wanted.retain(|family| *family != "queue_consumer_count");
     }
     FAMILIES.iter().filter(|(name, _)| wanted.contains(name)).for_each(|(_, write)| write(request, &mut out, &chosen));
+    if ["queue_coarse_metrics", "queue_consumer_count", "queue_metrics"].iter().any(|family| wanted.contains(family)) {
+        queues::info(request, &mut out, &chosen);
+    }
     let mut text = whole.finish() + &out.finish();
     let mut cluster = Exposition::new("rabbitmq_cluster_");
-    if wanted.contains(&"vhost_status") {
-        cluster.family("vhost_status", Kind::Gauge, "Whether a virtual host runs");
-        for name in request.broker.vhost_names() {
-            cluster.sample(&[("vhost", name.as_str())], 1u64);
-        }
-    }
-    for (family, name, help) in [
-        ("exchange_names", "exchange_name", "Exchanges"),
-        ("exchange_bindings", "exchange_bindings", "Bindings of an exchange"),
-    ] {
-        if wanted.contains(&family) {
-            cluster.family(name, Kind::Gauge, help);
-            for vhost in request.broker.vhost_names().iter().filter(|vhost| chosen.vhost(vhost.as_str())) {
-                for exchange in request.broker.exchanges_in(vhost.as_str()) {
-                    let spec = &exchange.spec;
-                    let bound = if family == "exchange_bindings" {
-                        request.broker.bindings_in(vhost.as_str(), Bindings::From(spec.name.as_str())).len() as u64
-                    } else {
-                        1
-                    };
-                    let labels =
-                        [("vhost", vhost.as_str()), ("exchange", spec.name.as_str()), ("type", spec.kind.name())];
-                    cluster.sample(&labels, bound);
-                }
-            }
-        }
-    }
+    cluster_wide(request, &mut cluster, (&chosen, &wanted));
     text.push_str(&cluster.finish());
     Ok(Answer::text(KIND, text))
 }
 
+/// What is the same on every node of a cluster.
+fn cluster_wide(request: &Request, out: &mut Exposition, (chosen, wanted): (&objects::Chosen, &[&str])) {
+    if wanted.contains(&"vhost_status") {
+        out.family("vhost_status", Kind::Gauge, "Whether a given vhost is running");
+        for name in request.broker.vhost_names() {
+            out.sample(&[("vhost", name.as_str())], 1u64);
+        }
+    }
+    for (family, name, help) in [
+        ("exchange_bindings", "exchange_bindings", "Number of bindings for an exchange"),
+        ("exchange_names", "exchange_name", "Enumerates exchanges without any additional info"),
+    ] {
+        if !wanted.contains(&family) {
+            continue;
+        }
+        out.family(name, Kind::Gauge, help);
+        for vhost in chosen.vhosts(request) {
+            let exchanges = request.broker.exchanges_in(vhost.as_str()).into_iter();
+            for spec in
+                exchanges.map(|exchange| exchange.spec).filter(|spec| !spec.internal && !spec.name.as_str().is_empty())
+            {
+                let bindings = || request.broker.bindings_in(vhost.as_str(), Bindings::From(spec.name.as_str())).len();
+                let value = if family == "exchange_bindings" { bindings() as u64 } else { 1 };
+                let labels = [("vhost", vhost.as_str()), ("exchange", spec.name.as_str()), ("type", spec.kind.name())];
+                out.sample(&labels, value);
+            }
+        }
+    }
+}
+
 /// `/metrics/memory-breakdown`: what memory is used for.
 pub(super) fn memory(request: &Request) -> Outcome {
-    let mut out = Exposition::new("rabbitmq_memory_");
+    let mut out = Exposition::new("rabbitmq_");
+    identity(request, &mut out, "memory-breakdown");
     let resident = process::usage().resident;
     let messages = u64::try_from(request.broker.memory_used()).unwrap_or(0).min(resident);
-    out.one("classic_queue_erlang_process_bytes", Kind::Gauge, "Messages in memory, of queues of all types", messages);
-    out.one("other_system_bytes", Kind::Gauge, "Everything else", resident - messages);
+    out.one(
+        "memory_classic_queue_erlang_process_bytes",
+        Kind::Gauge,
+        "Messages in memory, of queues of all types",
+        messages,
+    );
+    out.one("memory_other_system_bytes", Kind::Gauge, "Everything else", resident - messages);
     Ok(Answer::text(KIND, out.finish()))
 }
 
 fn finish(out: Exposition, request: &Request) -> Answer {
     let mut text = out.finish();
+    let mut process = Exposition::new("process_");
+    let started = request.place.started_at as f64 / 1000.0;
+    process.one("start_time_seconds", Kind::Gauge, "Start time of the process since unix epoch in seconds", started);
+    text.push_str(&process.finish());
     let mut own = Exposition::new("warren_");
     node::ours(request, &mut own);
     text.push_str(&own.finish());
@@ -154,7 +175,7 @@ fn identity(request: &Request, out: &mut Exposition, endpoint: &str) {
         ("rabbitmq_cluster_permanent_id", cluster.as_str()),
         ("rabbitmq_endpoint", endpoint),
     ];
-    out.family("identity_info", Kind::Gauge, "RabbitMQ node & cluster identity info").sample(&labels, 1u64);
+    out.family("identity_info", Kind::Untyped, "RabbitMQ node & cluster identity info").sample(&labels, 1u64);
     let labels = [
         ("rabbitmq_version", RABBITMQ_VERSION),
         ("prometheus_plugin_version", RABBITMQ_VERSION),
@@ -163,5 +184,5 @@ fn identity(request: &Request, out: &mut Exposition, endpoint: &str) {
         ("product_name", "Warren"),
         ("product_version", request.place.version),
     ];
-    out.family("build_info", Kind::Gauge, "RabbitMQ & Erlang/OTP version info").sample(&labels, 1u64);
+    out.family("build_info", Kind::Untyped, "RabbitMQ & Erlang/OTP version info").sample(&labels, 1u64);
 }

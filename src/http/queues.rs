@@ -245,14 +245,8 @@ fn replicas(request: &Request, queue: &QueueHandle) -> Vec<Member> {
 }
 
 fn numbers(status: &Status) -> Vec<(String, Json)> {
-    let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
-    let ram_ready = status.ram.saturating_sub(unsettled).min(ready);
-    let capacity = match (status.counts.consumers, ready, status.able) {
-        (0, ..) => 0.0,
-        (_, 0, _) => 1.0,
-        (_, _, 0) => 0.0,
-        _ => 1.0,
-    };
+    let ram_ready = status.ready_ram();
+    let capacity = if status.is_able() { 1.0 } else { 0.0 };
     let members = json!({
         "messages_ram": status.ram,
         "messages_ready_ram": ram_ready,
@@ -272,7 +266,6 @@ fn numbers(status: &Status) -> Vec<(String, Json)> {
         "memory": status.bytes_ram,
         "reductions": 0,
         "reductions_details": {"rate": 0.0},
-        "storage_version": 2,
         "garbage_collection": {},
     });
     match members {
@@ -302,6 +295,7 @@ fn of_kind(request: &Request, queue: &QueueHandle, status: &Status) -> Vec<Membe
         let (ready, unsettled) = (status.counts.ready, status.counts.unsettled);
         let store = json!({"mode": "default", "version": 2, "len": ready, "num_pending_acks": unsettled});
         members.push(("backing_queue_status".to_owned(), store));
+        members.push(("storage_version".to_owned(), Json::from(2)));
     }
     if queue.kind() == QueueKind::Quorum {
         let limit = queue.settings().delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));

@@ -5,8 +5,8 @@ use super::answer::Failure;
 use super::request::Request;
 use crate::broker::count::{Count, Totals};
 use crate::engine::{
-    ChannelRecord, ChurnTotals, ConnectionRecord, ExchangeRecord, IoTotals, Lengths, NodeSample, QueueHandle,
-    QueueSample, Series, VhostTotals,
+    ChannelRecord, ChurnTotals, ConnectionRecord, ExchangeRecord, IoTotals, Lengths, NodeSample, ProcessSample,
+    QueueHandle, QueueSample, Series, VhostTotals,
 };
 use crate::name::Name;
 use serde_json::{Map, Value as Json, json};
@@ -229,11 +229,10 @@ pub fn vhost(clock: Clock, request: &Request, name: &Name, done: VhostTotals) ->
         let stats = message_stats(clock, &done.totals, &|number| series.of(|sample| number(&sample.done.totals)));
         members.insert("message_stats".to_owned(), stats);
     }
-    let [received, sent] = done.octets;
-    let details = clock.details(&series.of(|sample| sample.done.octets[0]), clock.data);
-    insert_counted(&mut members, "recv_oct", received, details);
-    let details = clock.details(&series.of(|sample| sample.done.octets[1]), clock.data);
-    insert_counted(&mut members, "send_oct", sent, details);
+    let details = clock.details(&series.of(|sample| sample.done.traffic.recv_oct), clock.data);
+    insert_counted(&mut members, "recv_oct", done.traffic.recv_oct, details);
+    let details = clock.details(&series.of(|sample| sample.done.traffic.send_oct), clock.data);
+    insert_counted(&mut members, "send_oct", done.traffic.send_oct, details);
     members
 }
 
@@ -257,6 +256,36 @@ pub fn churn(request: &Request) -> Members {
     members
 }
 
+/// A member's name and the number of the process that it shows.
+type Used = (&'static str, fn(&ProcessSample) -> u64);
+
+/// What the process uses.
+pub fn process(request: &Request) -> Members {
+    let Ok(clock) = Clock::of(request) else { return Members::new() };
+    let (uses, series) = (request.place.uses(&request.broker), request.broker.node_series());
+    let mut members = Members::new();
+    let used: [Used; 6] = [
+        ("mem_used", |uses| uses.memory),
+        ("fd_used", |uses| uses.files),
+        ("sockets_used", |uses| uses.sockets),
+        ("proc_used", |uses| uses.threads),
+        ("disk_free", |uses| uses.disk_free),
+        ("context_switches", |uses| uses.switches),
+    ];
+    for (name, number) in used {
+        let history = series.of(|sample: &NodeSample| number(&sample.process));
+        insert_counted(&mut members, name, number(&uses), clock.details(&history, clock.node));
+    }
+    for name in NOTHING {
+        insert_counted(&mut members, name, 0, json!({ "rate": 0.0 }));
+    }
+    members
+}
+
+/// What never happens here: no garbage is collected, files are read without seeking and stay open, there is no Mnesia that would
+/// change something in memory only.
+const NOTHING: [&str; 5] = ["gc_num", "gc_bytes_reclaimed", "io_seek_count", "io_reopen_count", "mnesia_ram_tx_count"];
+
 /// A member's name and the number of the disk that it shows.
 type Counted = (&'static str, fn(&IoTotals) -> u64);
 
@@ -265,12 +294,17 @@ pub fn disk(request: &Request) -> Members {
     let Ok(clock) = Clock::of(request) else { return Members::new() };
     let (io, series) = (request.broker.io(), request.broker.node_series());
     let mut members = Members::new();
-    let counted: [Counted; 5] = [
+    let counted: [Counted; 10] = [
         ("io_read_count", |io| io.reads),
         ("io_read_bytes", |io| io.read_bytes),
         ("io_write_count", |io| io.writes),
         ("io_write_bytes", |io| io.write_bytes),
         ("io_sync_count", |io| io.syncs),
+        ("msg_store_read_count", |io| io.chunks_read),
+        ("msg_store_write_count", |io| io.chunks_written),
+        ("queue_index_read_count", |io| io.states_read),
+        ("queue_index_write_count", |io| io.states_written),
+        ("mnesia_disk_tx_count", |io| io.definitions_written),
     ];
     for (name, number) in counted {
         let history = series.of(|sample: &NodeSample| number(&sample.io));
@@ -280,6 +314,7 @@ pub fn disk(request: &Request) -> Members {
         ("io_read_avg_time", io.read_us, io.reads),
         ("io_write_avg_time", io.write_us, io.writes),
         ("io_sync_avg_time", io.sync_us, io.syncs),
+        ("io_seek_avg_time", 0, 0),
     ];
     for (name, us, count) in means {
         let mean = if count == 0 { 0.0 } else { us as f64 / 1000.0 / count as f64 };
@@ -298,11 +333,18 @@ pub fn overview(request: &Request, vhosts: &[Name]) -> Result<Members, Failure> 
     if request.caller.is_monitor() {
         let [mut totals, quorum] = request.broker.message_totals();
         totals += quorum;
+        let on_disk = |mut totals: Totals, io: &IoTotals| {
+            totals.add(Count::DiskReads, io.messages_read);
+            totals.add(Count::DiskWrites, io.messages_written);
+            totals
+        };
+        let totals = on_disk(totals, &request.broker.io());
         let series = request.broker.node_series();
         let lengths = of_lengths(&series, |sample: &NodeSample| sample.lengths);
         let queues = queue_totals(clock, request.broker.lengths(None), &lengths);
         members.insert("queue_totals".to_owned(), Json::Object(queues));
-        let stats = message_stats(clock, &totals, &|number| series.of(|sample| number(&sample.totals)));
+        let history = |number: &dyn Fn(&Totals) -> u64| series.of(|sample| number(&on_disk(sample.totals, &sample.io)));
+        let stats = message_stats(clock, &totals, &history);
         members.insert("message_stats".to_owned(), stats);
     } else {
         let (mut lengths, mut totals) = (Lengths::default(), Totals::default());

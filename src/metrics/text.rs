@@ -15,6 +15,8 @@ pub enum Kind {
     Gauge,
     /// A distribution.
     Histogram,
+    /// Says something by its labels, or by being there.
+    Untyped,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
+            Kind::Untyped => "untyped",
         }
     }
 }
@@ -42,7 +45,8 @@ impl Number for u64 {
 
 impl Number for f64 {
     fn write(&self, out: &mut String) {
-        let _ = write!(out, "{self}");
+        // The sum of nothing is -0. Writing to memory does not fail.
+        let _ = write!(out, "{}", self + 0.0);
     }
 }
 
@@ -137,10 +141,12 @@ mod tests {
         figures.one("up", Kind::Gauge, "Whether it is", 1u64);
         let names: Labels<'_> = &[("queue", "a\"b\\c\nd"), ("vhost", "/")];
         figures.family("taken_total", Kind::Counter, "How many").sample(names, 1.5).sample(&[("queue", "")], 2u64);
+        figures.one("none", Kind::Untyped, "Nothing", [0.0; 0].into_iter().sum::<f64>());
         figures.family("seconds", Kind::Histogram, "How long").histogram(&[("a", "b")], &[(0.5, 1), (1.0, 3)], 2.25, 4);
         let wanted = "# TYPE x_up gauge\n# HELP x_up Whether it is\nx_up 1\n\
             # TYPE x_taken_total counter\n# HELP x_taken_total How many\n\
             x_taken_total{queue=\"a\\\"b\\\\c\\nd\",vhost=\"/\"} 1.5\nx_taken_total{queue=\"\"} 2\n\
+            # TYPE x_none untyped\n# HELP x_none Nothing\nx_none 0\n\
             # TYPE x_seconds histogram\n# HELP x_seconds How long\n\
             x_seconds_bucket{a=\"b\",le=\"0.5\"} 1\nx_seconds_bucket{a=\"b\",le=\"1\"} 3\nx_seconds_bucket{a=\"b\",le=\"+Inf\"} 4\n\
             x_seconds_sum{a=\"b\"} 2.25\nx_seconds_count{a=\"b\"} 4\n";

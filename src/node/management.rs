@@ -59,7 +59,7 @@ impl Management {
     ) -> HttpDoors {
         let (broker, stop) = (&node.broker, &node.stop);
         let place = Arc::new(self.place(config, effective, started, (control, node.spans.clone())));
-        let service = http::Service::new(broker.clone(), node.auth.clone(), place, stop.clone());
+        let service = http::Service::new(broker.clone(), node.auth.clone(), place.clone(), stop.clone());
         // Places of their own: clients of the API must keep neither Prometheus nor this machine's tools out.
         match bind_socket(&config.data_dir.join(SOCKET)) {
             Ok(listener) => drop(tokio::spawn({
@@ -69,7 +69,7 @@ impl Management {
             })),
             Err(error) => tracing::warn!(%error, "no socket for this machine's tools"),
         }
-        tokio::spawn(take_samples(config.management.sample_interval, broker.clone(), stop.clone()));
+        tokio::spawn(take_samples(config.management.sample_interval, broker.clone(), place.clone(), stop.clone()));
         let mut doors = HttpDoors {
             stop: stop.clone(),
             figures_service: service.separate(),
@@ -102,6 +102,8 @@ impl Management {
             node: super::node_name(config),
             version: env!("CARGO_PKG_VERSION"),
             started,
+            started_at: started_at(started),
+            threads: Arc::default(),
             data_dir: config.data_dir.clone(),
             listeners: amqp.chain(http).map(listener).collect(),
             tls: self.tls.clone(),
@@ -129,6 +131,7 @@ impl Management {
                 max_age: config.management.cors_max_age.as_secs(),
             },
             spans,
+            config_files: effective.iter().filter_map(|one| one.file.clone()).collect(),
             settings: effective.iter().map(|one| (one.key, one.value.clone(), one.origin.clone())).collect(),
         }
     }
@@ -226,17 +229,23 @@ fn bind_socket(path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// A moment in the past by the wall clock, in milliseconds.
+fn started_at(started: Instant) -> u64 {
+    let now = Now::read();
+    now.wall_ms.saturating_sub(now.monotonic.saturating_duration_since(started).as_millis() as u64)
+}
+
 /// Takes samples of what is counted.
-async fn take_samples(interval: Duration, broker: Arc<Broker>, stop: CancellationToken) {
+async fn take_samples(interval: Duration, broker: Arc<Broker>, place: Arc<Place>, stop: CancellationToken) {
     loop {
         let next = Now::read().monotonic + interval;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep_until(next.into()) => {}
         }
-        let broker = broker.clone();
+        let (broker, place) = (broker.clone(), place.clone());
         // On a thread for blocking work: many queues may have changed.
-        if tokio::task::spawn_blocking(move || broker.sample()).await.is_err() {
+        if tokio::task::spawn_blocking(move || broker.sample(place.uses(&broker))).await.is_err() {
             return;
         }
     }

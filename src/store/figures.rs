@@ -2,6 +2,8 @@
 //! know.
 
 use super::committer::Epoch;
+use super::reclaim::holds_chunks;
+use super::{Family, keys};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,12 @@ pub struct Io {
     write_us: AtomicU64,
     syncs: AtomicU64,
     sync_us: AtomicU64,
+    chunks_read: AtomicU64,
+    chunks_written: AtomicU64,
+    messages_written: AtomicU64,
+    states_read: AtomicU64,
+    states_written: AtomicU64,
+    definitions_written: AtomicU64,
 }
 
 /// [`Io`] at one time.
@@ -83,6 +91,55 @@ pub struct IoTotals {
     pub syncs: u64,
     /// Microseconds that they took.
     pub sync_us: u64,
+    /// Chunks and bodies that were read.
+    pub chunks_read: u64,
+    /// Chunks and bodies that were written.
+    pub chunks_written: u64,
+    /// Messages in the chunks that were written.
+    pub messages_written: u64,
+    /// Messages that were read back for queues.
+    pub messages_read: u64,
+    /// States of queues and settlements that were read.
+    pub states_read: u64,
+    /// States of queues and settlements that were written.
+    pub states_written: u64,
+    /// Batches that changed definitions.
+    pub definitions_written: u64,
+}
+
+/// What is in a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batch {
+    /// Bytes of its chunks and bodies.
+    pub bytes: u64,
+    /// Chunks and bodies.
+    pub chunks: u64,
+    /// Messages in its chunks.
+    pub messages: u64,
+    /// States of queues and settlements.
+    pub states: u64,
+    /// It changes definitions.
+    pub definitions: bool,
+}
+
+impl Batch {
+    /// A chunk of so many bytes and messages is in it.
+    pub fn add_chunk(&mut self, bytes: usize, messages: u32) {
+        self.chunks += 1;
+        self.bytes += bytes as u64;
+        self.messages += u64::from(messages);
+    }
+
+    /// Something else is set or removed.
+    pub fn add(&mut self, family: Family, key: &[u8]) {
+        self.states += u64::from(is_state(family) && key != keys::LAST_EPOCH);
+        self.definitions |= family == Family::Definitions;
+    }
+}
+
+/// Whether a family says how queues are, not what is in them.
+fn is_state(family: Family) -> bool {
+    matches!(family, Family::QueueState | Family::Settled)
 }
 
 fn us(took: Duration) -> u64 {
@@ -90,22 +147,31 @@ fn us(took: Duration) -> u64 {
 }
 
 impl Io {
-    /// A read of so many bytes has taken so long.
-    pub fn note_read(&self, took: Duration, bytes: u64) {
+    /// A read of so many values and bytes of a family has taken so long.
+    pub(super) fn note_read(&self, took: Duration, family: Family, values: u64, bytes: u64) {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.read_us.fetch_add(us(took), Ordering::Relaxed);
+        if is_state(family) {
+            self.states_read.fetch_add(values, Ordering::Relaxed);
+        } else if holds_chunks(family) {
+            self.chunks_read.fetch_add(values, Ordering::Relaxed);
+        }
     }
 
-    /// A batch of so many bytes has taken so long.
-    pub fn note_write(&self, took: Duration, bytes: u64) {
+    /// A batch has taken so long.
+    pub(super) fn note_write(&self, took: Duration, batch: &Batch) {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        self.write_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.write_bytes.fetch_add(batch.bytes, Ordering::Relaxed);
         self.write_us.fetch_add(us(took), Ordering::Relaxed);
+        self.chunks_written.fetch_add(batch.chunks, Ordering::Relaxed);
+        self.messages_written.fetch_add(batch.messages, Ordering::Relaxed);
+        self.states_written.fetch_add(batch.states, Ordering::Relaxed);
+        self.definitions_written.fetch_add(u64::from(batch.definitions), Ordering::Relaxed);
     }
 
     /// A sync has taken so long.
-    pub fn note_sync(&self, took: Duration) {
+    pub(super) fn note_sync(&self, took: Duration) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.sync_us.fetch_add(us(took), Ordering::Relaxed);
     }
@@ -122,6 +188,13 @@ impl Io {
             write_us: read(&self.write_us),
             syncs: read(&self.syncs),
             sync_us: read(&self.sync_us),
+            chunks_read: read(&self.chunks_read),
+            chunks_written: read(&self.chunks_written),
+            messages_written: read(&self.messages_written),
+            messages_read: 0,
+            states_read: read(&self.states_read),
+            states_written: read(&self.states_written),
+            definitions_written: read(&self.definitions_written),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! RocksDB. Its write-ahead log is the only thing synced; chunks go to blob files so that compaction moves keys only.
 
 use super::committer::Epoch;
-use super::figures::{Io, IoTotals};
+use super::figures::{Batch, Io, IoTotals};
 use super::proof::{self, Mark, Proof};
 use super::reclaim::{self, Garbage, holds_chunks};
 use super::{Change, Family, Logging, Storage, StoreError, direct, keys};
@@ -129,39 +129,42 @@ impl Shared {
 impl Storage for RocksStorage {
     fn write(&self, changes: &[Change], logging: Logging) -> Result<(), StoreError> {
         self.shared.with(|db| {
-            let (mut written, mut bytes, mut deleted) = (0, 0, 0);
+            let (mut figures, mut deleted) = (Batch::default(), 0);
             let mut batch = WriteBatch::default();
             for change in changes {
                 match change {
-                    Change::Put(family, key, value) => batch.put_cf(handle(db, *family)?, key, value),
+                    Change::Put(family, key, value) => {
+                        figures.add(*family, key);
+                        batch.put_cf(handle(db, *family)?, key, value);
+                    }
                     Change::PutChunk(family, key, chunk) => {
-                        written += 1;
-                        bytes += chunk.bytes().len() as u64;
+                        figures.add_chunk(chunk.bytes().len(), chunk.count());
                         batch.put_cf(handle(db, *family)?, key, chunk.bytes());
                     }
                     Change::PutBody(family, body) => {
-                        written += 1;
-                        bytes += body.bytes().len() as u64;
+                        figures.add_chunk(body.bytes().len(), 0);
                         batch.put_cf(handle(db, *family)?, keys::body(body.id()), body.bytes());
                     }
                     Change::Delete(family, key) => {
+                        figures.add(*family, key);
                         deleted += u64::from(holds_chunks(*family) && !keys::is_note(key));
                         batch.delete_cf(handle(db, *family)?, key);
                     }
                     Change::DeleteRange(family, from, to) => {
+                        figures.add(*family, from);
                         deleted += u64::from(holds_chunks(*family));
                         batch.delete_range_cf(handle(db, *family)?, from, to);
                     }
                 }
             }
-            self.shared.garbage.count(written, bytes, deleted);
+            self.shared.garbage.count(figures.chunks, figures.bytes, deleted);
             let mut options = WriteOptions::default();
             options.set_sync(logging == Logging::Synced);
             options.disable_wal(logging == Logging::Unlogged);
             let begun = Now::read().monotonic;
             db.write_opt(batch, &options).map_err(|error| store_error(&error))?;
             let took = Now::read().monotonic.saturating_duration_since(begun);
-            self.shared.io.note_write(took, bytes);
+            self.shared.io.note_write(took, &figures);
             if logging == Logging::Synced {
                 self.shared.io.note_sync(took);
             }
@@ -183,14 +186,15 @@ impl Storage for RocksStorage {
         to: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        let (begun, mut bytes) = (Now::read().monotonic, 0);
+        let (begun, mut values, mut bytes) = (Now::read().monotonic, 0, 0);
         let scanned = self.shared.with(|db| {
             scan(db, family, from, to, &mut |key, value| {
+                values += 1;
                 bytes += (key.len() + value.len()) as u64;
                 visit(key, value)
             })
         });
-        self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
+        self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), family, values, bytes);
         scanned
     }
 
@@ -198,7 +202,8 @@ impl Storage for RocksStorage {
         let begun = Now::read().monotonic;
         let found = self.shared.with(|db| db.get_cf(handle(db, family)?, key).map_err(|error| store_error(&error)))?;
         let bytes = found.as_ref().map_or(0, |value| value.len() as u64);
-        self.shared.io.note_read(Now::read().monotonic.saturating_duration_since(begun), bytes);
+        let took = Now::read().monotonic.saturating_duration_since(begun);
+        self.shared.io.note_read(took, family, u64::from(found.is_some()), bytes);
         Ok(found)
     }
 

@@ -157,7 +157,7 @@ pub const CASES: &[Case] = &[
     ("POST", "/api/definitions/{vhost}", "/api/definitions/made", r#"{"queues":[{"name":"two","durable":true,"arguments":{}}]}"#),
     ("GET", "/metrics", "/metrics", ""),
     ("GET", "/metrics/per-object", "/metrics/per-object", ""),
-    ("GET", "/metrics/detailed", "/metrics/detailed?family=queue_coarse_metrics&family=vhost_status&family=exchange_names&family=exchange_bindings&vhost=golden", ""),
+    ("GET", "/metrics/detailed", "/metrics/detailed?family=connection_churn_metrics&family=node_coarse_metrics&family=node_metrics&family=node_persister_metrics&family=auth_attempt_metrics&family=queue_coarse_metrics&family=queue_metrics&family=queue_delivery_metrics&family=queue_exchange_metrics&family=exchange_metrics&family=channel_metrics&family=channel_exchange_metrics&family=channel_queue_metrics&family=channel_queue_exchange_metrics&family=connection_coarse_metrics&family=connection_metrics&family=vhost_status&family=exchange_names&family=exchange_bindings&vhost=golden", ""),
     ("GET", "/metrics/memory-breakdown", "/metrics/memory-breakdown", ""),
     ("PUT", "/api/permissions/{vhost}/{user}", "/api/permissions/made/guest", r#"{"configure":".*","write":".*","read":".*"}"#),
     ("GET", "/api/aliveness-test/{vhost}", "/api/aliveness-test/made", ""),

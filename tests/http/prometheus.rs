@@ -138,7 +138,8 @@ fn counted_by_protocol_and_queue_type() {
 
     let each = samples(&api.get("/metrics/per-object").body);
     assert_eq!(value(&each, "rabbitmq_queue_messages_ready{vhost=\"/\",queue=\"p-q\"}"), 1.0);
-    assert_eq!(value(&each, "rabbitmq_queue_messages_published_total{vhost=\"/\",queue=\"p-q\"}"), 2.0);
+    assert_eq!(value(&each, "rabbitmq_queue_messages_published_total{queue_vhost=\"/\",queue=\"p-q\"}"), 2.0);
+    assert_eq!(value(&each, "rabbitmq_queue_exchange_messages_published_total{vhost=\"/\",queue=\"p-q\"}"), 2.0);
     assert!(
         each.iter()
             .any(|(key, value)| key.starts_with("rabbitmq_channel_messages_published_total{channel=\"127.0.0.1:")
@@ -147,7 +148,9 @@ fn counted_by_protocol_and_queue_type() {
     assert!(
         each.iter().any(|(key, value)| key.starts_with("rabbitmq_connection_incoming_bytes_total{") && *value > 5000.0)
     );
-    assert_eq!(value(&each, "rabbitmq_exchange_messages_published_in_total{vhost=\"/\",exchange=\"\"}"), 3.0);
+    let of_exchange =
+        |name: &str| value(&each, &format!("rabbitmq_exchange_messages_{name}_total{{vhost=\"/\",exchange=\"\"}}"));
+    assert_eq!(["published", "unroutable_returned", "unroutable_dropped"].map(of_exchange), [3.0, 0.0, 1.0]);
 
     let detailed = |query: &str| samples(&api.get(&format!("/metrics/detailed?{query}")).body);
     let coarse = detailed("family=queue_coarse_metrics&family=vhost_status");
@@ -224,7 +227,15 @@ fn dead_letters_the_disk_and_turns_are_counted() {
     let each = samples(&api.get("/metrics/per-object").body);
     assert_eq!(value(&each, "rabbitmq_queue_messages_ready_bytes{vhost=\"/\",queue=\"dl-classic\"}"), 5.0);
     let info = each.iter().find(|(key, _)| key.starts_with("rabbitmq_queue_info{vhost=\"/\",queue=\"dl-quorum\""));
-    assert!(info.is_some_and(|(key, _)| key.contains("queue_type=\"quorum\"")), "{info:?}");
+    assert!(info.is_some_and(|(key, _)| key.contains("queue_type=\"rabbit_quorum_queue\"")), "{info:?}");
+    let written = "rabbitmq_queue_disk_writes_total";
+    assert_eq!(value(&each, &format!("{written}{{vhost=\"/\",queue=\"dl-classic\"}}")), 2.0);
+    assert!(value(&now, written) >= 3.0 && value(&now, "rabbitmq_schema_db_disk_tx_total") > 0.0);
+    let on_disk = ["msg_store_write_total", "queue_index_write_ops_total"];
+    assert!(on_disk.iter().all(|name| value(&now, &format!("rabbitmq_{name}")) > 0.0));
+    let stats = api.json("/api/queues/%2F/dl-classic")["message_stats"].clone();
+    assert_eq!(stats["disk_writes"], 2, "{stats}");
+    assert!(api.json("/api/overview")["message_stats"]["disk_writes"].as_u64().unwrap() >= 3);
     client.close().unwrap();
 }
 
@@ -248,4 +259,207 @@ fn a_listener_of_its_own_asks_for_no_login() {
             .iter()
             .any(|listener| listener["protocol"] == "http/prometheus" && listener["port"] == port)
     );
+}
+
+/// The families of `/metrics/detailed`, and the names in each: RabbitMQ's, but for those that would say nothing (reductions of
+/// Erlang's processes, segments of streams, confirms by exchange).
+const DETAILED: [(&str, &str); 17] = [
+    (
+        "connection_churn_metrics",
+        "connections_opened_total connections_closed_total channels_opened_total channels_closed_total \
+         queues_declared_total queues_created_total queues_deleted_total",
+    ),
+    (
+        "node_coarse_metrics",
+        "process_open_fds process_open_tcp_sockets process_resident_memory_bytes disk_space_available_bytes \
+         erlang_processes_used erlang_gc_runs_total erlang_gc_reclaimed_bytes_total erlang_scheduler_context_switches_total",
+    ),
+    (
+        "node_metrics",
+        "process_max_fds process_max_tcp_sockets resident_memory_limit_bytes disk_space_available_limit_bytes \
+         erlang_processes_limit erlang_scheduler_run_queue erlang_uptime_seconds",
+    ),
+    (
+        "node_persister_metrics",
+        "io_read_ops_total io_read_bytes_total io_write_ops_total io_write_bytes_total io_sync_ops_total io_seek_ops_total \
+         io_reopen_ops_total schema_db_ram_tx_total schema_db_disk_tx_total msg_store_read_total msg_store_write_total \
+         queue_index_read_ops_total queue_index_write_ops_total io_read_time_seconds_total io_write_time_seconds_total \
+         io_sync_time_seconds_total io_seek_time_seconds_total",
+    ),
+    ("auth_attempt_metrics", "auth_attempts_total auth_attempts_succeeded_total auth_attempts_failed_total"),
+    ("queue_coarse_metrics", "queue_messages_ready queue_messages_unacked queue_messages queue_info"),
+    ("queue_consumer_count", "queue_consumers queue_info"),
+    (
+        "queue_metrics",
+        "queue_consumers queue_consumer_capacity queue_consumer_utilisation queue_process_memory_bytes queue_messages_ram \
+         queue_messages_ram_bytes queue_messages_ready_ram queue_messages_unacked_ram queue_messages_persistent \
+         queue_messages_persistent_bytes queue_messages_bytes queue_messages_ready_bytes queue_messages_unacked_bytes \
+         queue_messages_paged_out queue_messages_paged_out_bytes queue_disk_reads_total queue_disk_writes_total \
+         queue_head_message_timestamp queue_info",
+    ),
+    (
+        "queue_delivery_metrics",
+        "queue_get_ack_total queue_get_total queue_messages_delivered_ack_total queue_messages_delivered_total \
+         queue_messages_redelivered_total queue_messages_acked_total queue_get_empty_total",
+    ),
+    ("queue_exchange_metrics", "queue_exchange_messages_published_total"),
+    (
+        "exchange_metrics",
+        "exchange_messages_published_total exchange_messages_unroutable_returned_total \
+         exchange_messages_unroutable_dropped_total",
+    ),
+    (
+        "channel_metrics",
+        "channel_consumers channel_messages_unacked channel_messages_unconfirmed channel_messages_uncommitted \
+         channel_acks_uncommitted consumer_prefetch channel_prefetch",
+    ),
+    (
+        "channel_exchange_metrics",
+        "channel_messages_published_total channel_messages_confirmed_total channel_messages_unroutable_returned_total \
+         channel_messages_unroutable_dropped_total",
+    ),
+    (
+        "channel_queue_metrics",
+        "channel_get_ack_total channel_get_total channel_messages_delivered_ack_total channel_messages_delivered_total \
+         channel_messages_redelivered_total channel_messages_acked_total channel_get_empty_total",
+    ),
+    ("channel_queue_exchange_metrics", "queue_messages_published_total"),
+    ("connection_coarse_metrics", "connection_incoming_bytes_total connection_outgoing_bytes_total"),
+    (
+        "connection_metrics",
+        "connection_incoming_packets_total connection_outgoing_packets_total connection_pending_packets connection_channels",
+    ),
+];
+
+#[test]
+fn every_family_has_rabbitmqs_names() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    let mut client = Client::connect(node.broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    client.declare_queue(1, "named", true).unwrap();
+    let typed = |text: &str, prefix: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        names.filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned())).collect()
+    };
+    let whole = typed(&api.get("/metrics").body, "rabbitmq_");
+    for (family, names) in DETAILED {
+        let text = api.get(&format!("/metrics/detailed?family={family}")).body;
+        let names: Vec<&str> = names.split_whitespace().collect();
+        assert_eq!(typed(&text, "rabbitmq_detailed_"), names, "{family}");
+        // What can be added up is told of all together, too.
+        let alone =
+            ["queue_info", "queue_consumer_capacity", "queue_consumer_utilisation", "queue_head_message_timestamp"];
+        let missing: Vec<_> =
+            names.iter().filter(|name| !alone.contains(name) && !whole.iter().any(|there| there == *name)).collect();
+        assert!(missing.is_empty(), "{family}: {missing:?} not in /metrics");
+    }
+    for family in
+        ["auth_attempt_detailed_metrics", "channel_process_metrics", "ra_metrics", "stream_consumer_metrics", "x"]
+    {
+        let text = api.get(&format!("/metrics/detailed?family={family}")).body;
+        assert_eq!(typed(&text, "rabbitmq_detailed_"), Vec::<String>::new(), "{family}");
+    }
+    let all: Vec<String> = DETAILED.iter().map(|(family, _)| format!("family={family}")).collect();
+    // Every name is told once, whatever is asked for together.
+    samples(&api.get(&format!("/metrics/detailed?{}", all.join("&"))).body);
+    client.close().unwrap();
+}
+
+#[test]
+fn labels_are_rabbitmqs() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    let mut client = Client::connect(node.broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    client.declare_queue(1, "labels", true).unwrap();
+    assert_eq!(api.put("/api/exchanges/%2F/inner", json!({"type": "fanout", "internal": true})).status, 201);
+    assert_eq!(api.put("/api/exchanges/%2F/outer", json!({"type": "topic"})).status, 201);
+    let bound = json!({"routing_key": "a.#"});
+    assert_eq!(api.post("/api/bindings/%2F/e/outer/q/labels", bound).status, 201);
+    let detailed = |family: &str| samples(&api.get(&format!("/metrics/detailed?family={family}")).body);
+    let info = "rabbitmq_detailed_queue_info{vhost=\"/\",queue=\"labels\",queue_type=\"rabbit_classic_queue\",membership=\"leader\"}";
+    assert_eq!(value(&detailed("queue_consumer_count"), info), 1.0);
+    for (family, name, number) in [("exchange_names", "name", 1.0), ("exchange_bindings", "bindings", 1.0)] {
+        let found = detailed(family);
+        let key = |exchange: &str, kind: &str| {
+            format!("rabbitmq_cluster_exchange_{name}{{vhost=\"/\",exchange=\"{exchange}\",type=\"{kind}\"}}")
+        };
+        assert_eq!(value(&found, &key("outer", "topic")), number);
+        // Neither the default exchange nor internal ones.
+        assert!(!found.iter().any(|(told, _)| [key("", "direct"), key("inner", "fanout")].contains(told)), "{found:?}");
+    }
+    let logins = detailed("auth_attempt_metrics");
+    assert_eq!(value(&logins, "rabbitmq_detailed_auth_attempts_succeeded_total{protocol=\"amqp091\"}"), 1.0);
+    assert!(value(&logins, "rabbitmq_detailed_auth_attempts_total{protocol=\"http\"}") >= 1.0);
+    let name = api.json("/api/connections")[0]["name"].as_str().unwrap().to_owned();
+    let connections = detailed("connection_metrics");
+    let key = format!("rabbitmq_detailed_connection_channels{{channel=\"{name}\",connection=\"{name}\"}}");
+    assert_eq!(value(&connections, &key), 1.0);
+    let breakdown = api.get("/metrics/memory-breakdown").body;
+    assert!(
+        breakdown.contains("rabbitmq_endpoint=\"memory-breakdown\"") && breakdown.contains("\nrabbitmq_memory_other_")
+    );
+    client.close().unwrap();
+}
+
+#[test]
+fn what_finds_no_queue_and_what_connections_did_is_told_to_the_end() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    let mut client = Client::connect(node.broker.addr).unwrap();
+    client.open_channel(1).unwrap();
+    client.open_channel(2).unwrap();
+    client.tx_select(2).unwrap();
+    for channel in [1, 2] {
+        client.publish_mandatory(channel, "amq.topic", "nowhere", &BasicProperties::default(), b"x").unwrap();
+        client.publish(channel, "amq.topic", "nowhere", &BasicProperties::default(), b"x").unwrap();
+    }
+    client.tx_commit(2).unwrap();
+    client.sync(1).unwrap();
+    let text = api.get("/metrics").body;
+    assert!(!text.contains(" -0\n"), "{text}");
+    let now = samples(&text);
+    for (name, number) in [("published", 4.0), ("unroutable_returned", 2.0), ("unroutable_dropped", 2.0)] {
+        assert_eq!(value(&now, &format!("rabbitmq_exchange_messages_{name}_total")), number, "{name}");
+        assert_eq!(value(&now, &format!("rabbitmq_channel_messages_{name}_total")), number, "{name}");
+        let each = samples(&api.get("/metrics/detailed?family=exchange_metrics").body);
+        let key = format!("rabbitmq_detailed_exchange_messages_{name}_total{{vhost=\"/\",exchange=\"amq.topic\"}}");
+        assert_eq!(value(&each, &key), number, "{name}");
+    }
+    assert!(value(&now, "process_start_time_seconds") > 1e9);
+    let packets = "rabbitmq_connection_incoming_packets_total";
+    let before = value(&now, packets);
+    assert!(before > 0.0 && value(&now, "rabbitmq_connection_channels") == 2.0);
+    client.close().unwrap();
+    eventually("the connection has gone", || {
+        let now = samples(&api.get("/metrics").body);
+        (value(&now, "rabbitmq_connections") == 0.0).then(|| assert!(value(&now, packets) >= before))
+    });
+}
+
+#[test]
+fn the_management_apis_own_publishes_and_gets_are_counted() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    assert_eq!(api.put("/api/queues/%2F/own", json!({})).status, 201);
+    for key in ["own", "own", "nowhere"] {
+        let message = json!({"properties": {}, "routing_key": key, "payload": "12345", "payload_encoding": "string"});
+        assert_eq!(api.post("/api/exchanges/%2F/amq.default/publish", message).status, 200);
+    }
+    for mode in ["ack_requeue_true", "ack_requeue_false"] {
+        let get = json!({"count": 1, "ackmode": mode, "encoding": "auto"});
+        assert_eq!(api.post("/api/queues/%2F/own/get", get).status, 200);
+    }
+    let stats = api.json("/api/overview")["message_stats"].clone();
+    let of = |name: &str| stats[name].as_u64().unwrap_or(0);
+    assert_eq!(
+        ["publish", "confirm", "return_unroutable", "get", "ack", "redeliver"].map(of),
+        [3, 3, 1, 2, 1, 1],
+        "{stats}"
+    );
+    assert_eq!(api.json("/api/vhosts/%2F")["message_stats"]["publish"], 3);
+    let now = samples(&api.get("/metrics").body);
+    assert_eq!(value(&now, "rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"}"), 15.0);
+    assert_eq!(value(&now, "rabbitmq_global_messages_received_confirm_total{protocol=\"amqp091\"}"), 3.0);
 }

@@ -252,14 +252,18 @@ impl Channel {
         link.has_published = true;
         let kept = admitted.header.take();
         let header = kept.as_deref().unwrap_or(header);
+        let comes_back = mandatory && route.is_empty();
+        if comes_back {
+            route.count_returned();
+            self.route.counted.dropped = self.route.counted.dropped.wrapping_sub(1);
+        }
         if let Some(transaction) = &mut self.transaction {
             self.record.gauges.uncommitted.fetch_add(1, Ordering::Relaxed);
             return transaction.publish(route, exchange_and_key, mandatory, (header, body), admitted);
         }
         let tag = tag_of_next(&mut self.confirms, self.number, link);
-        if route.is_empty() && mandatory {
+        if comes_back {
             self.record.count(QueueKind::Classic, Count::ReturnUnroutable, 1);
-            self.route.counted.dropped = self.route.counted.dropped.wrapping_sub(1);
             write_return(link.out.frames(), self.number, 312, "NO_ROUTE", exchange_and_key);
             write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
         }

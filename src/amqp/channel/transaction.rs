@@ -8,6 +8,7 @@ use super::{Channel, Link, Waiting};
 use crate::amqp::error::{AmqpError, Code};
 use crate::broker::count::Count;
 use crate::broker::message::Parts;
+use crate::broker::queue::QueueKind;
 use crate::engine::{PublishTag, Route};
 use crate::limits::TRANSACTION_BYTES;
 use crate::wire::hot::write_return;
@@ -106,6 +107,7 @@ impl Channel {
         for kept in &publishes {
             let (header, body) = (kept.header.as_slice(), kept.body.as_slice());
             if kept.route.is_empty() && kept.mandatory {
+                self.record.count(QueueKind::Classic, Count::ReturnUnroutable, 1);
                 write_return(link.out.frames(), self.number, 312, "NO_ROUTE", &kept.exchange_and_key);
                 write_content(link.out.frames(), self.number, header, body, link.tuned.frame_max);
             }

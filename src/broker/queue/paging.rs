@@ -4,6 +4,7 @@
 use super::entry::{Entry, Settled};
 use super::storage::Collected;
 use super::{Effects, Outlet, Queue};
+use crate::broker::count::Count;
 use crate::broker::message::{Chunk, Returns};
 use std::sync::Arc;
 
@@ -240,6 +241,8 @@ impl<O: Outlet> Queue<O> {
         end: u64,
         effects: &mut Effects<O>,
     ) -> Result<(), String> {
+        let read = chunks.iter().map(|stored| u64::from(stored.chunk.count())).sum();
+        self.totals.add(Count::DiskReads, read);
         if self.disk.fetching == Some(first) {
             return self.fetched(first, chunks, effects);
         }

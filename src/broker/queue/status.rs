@@ -48,6 +48,18 @@ pub struct Status {
     pub head_timestamp: Option<u64>,
 }
 
+impl Status {
+    /// Ready messages in memory: what is in consumers' hands is in memory first.
+    pub fn ready_ram(&self) -> u64 {
+        self.ram.saturating_sub(self.counts.unsettled).min(self.counts.ready)
+    }
+
+    /// Whether there are consumers, and one that could take a message now.
+    pub fn is_able(&self) -> bool {
+        self.counts.consumers > 0 && (self.able > 0 || self.counts.ready == 0)
+    }
+}
+
 /// Bytes of a chunk's bodies that are not settled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {

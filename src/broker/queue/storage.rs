@@ -3,6 +3,7 @@
 use super::entry::{Entry, Settled};
 use super::level::Level;
 use super::{Outlet, Queue, QueueSettings};
+use crate::broker::count::Count;
 use crate::broker::message::{Chunk, Returns};
 use crate::broker::window::Stored;
 use smallvec::SmallVec;
@@ -171,6 +172,8 @@ impl<O: Outlet> Queue<O> {
         {
             collected.identities = window.collect(self.disk.identities);
         }
+        let written = collected.puts.iter().chain(&collected.spills).map(|chunk| u64::from(chunk.count())).sum();
+        self.totals.add(Count::DiskWrites, written);
         if self.durable {
             collected.states = self.states(false);
             self.levels.iter_mut().for_each(|level| level.changed = false);

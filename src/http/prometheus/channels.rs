@@ -1,6 +1,7 @@
 //! Families of channels and connections.
 
 use super::objects::{Chosen, Counted, Figure, Labels, write, write_counts};
+use super::queues;
 use crate::broker::count::{Count, Totals};
 use crate::engine::{ChannelRecord, ConnectionRecord, TrafficTotals};
 use crate::http::request::Request;
@@ -13,8 +14,11 @@ fn all_channels(request: &Request, chosen: &Chosen) -> Vec<(Labels, Arc<ChannelR
     let connections = connections.filter(|connection| chosen.vhost(connection.vhost().as_str()));
     let of = |connection: Arc<ConnectionRecord>| {
         let channels = connection.channels().into_iter();
-        let name = connection.name().to_owned();
-        channels.map(move |channel| (vec![("channel", format!("{name} ({})", channel.number()))], channel))
+        let (vhost, name) = (connection.vhost().to_string(), connection.name().to_owned());
+        channels.map(move |channel| {
+            let labels = vec![("channel", format!("{name} ({})", channel.number())), ("vhost", vhost.clone())];
+            (labels, channel)
+        })
     };
     connections.flat_map(of).collect()
 }
@@ -116,35 +120,37 @@ pub(super) fn deliveries(request: &Request, out: &mut Exposition, chosen: &Chose
     write_counts(out, &totals(request, chosen), DELIVERIES);
 }
 
-/// Sums over all channels, those that have ended too, and all connections: under the names that dashboards from before RabbitMQ
-/// 3.9 ask for.
+/// Sums over all channels, those that have ended too, and all connections.
 pub(super) fn together(request: &Request, out: &mut Exposition) {
     let connections = request.broker.connections();
     let channels: Vec<_> = connections.iter().flat_map(|connection| connection.channels()).collect();
-    for (name, kind, help, number) in GAUGES {
+    for (name, kind, help, number) in GAUGES.iter().chain(LIMITS) {
         out.one(name, *kind, help, channels.iter().map(number).sum::<f64>());
     }
     let [mut all, quorum] = request.broker.message_totals();
     all += quorum;
-    let into_queues = ("queue_messages_published_total", "Messages published into queues", Count::PublishOut);
-    for (name, help, count) in PUBLISHES.iter().chain(DELIVERIES).chain([&into_queues]) {
+    let counted = PUBLISHES.iter().chain(DELIVERIES).chain(queues::TOGETHER).chain(queues::DELIVERIES);
+    for (name, help, count) in counted {
         out.one(name, Kind::Counter, help, all.get(*count));
     }
-    let octets = request.broker.totals_by_vhost().into_values().map(|done| done.octets);
-    let sum = octets.fold([0, 0], |[received, sent], [more, yet]| [received + more, sent + yet]);
-    for ((name, _, help, _), octets) in BYTES.iter().zip(sum) {
-        out.one(name, Kind::Counter, help, octets);
+    let mut traffic = TrafficTotals::default();
+    request.broker.totals_by_vhost().into_values().for_each(|done| traffic += done.traffic);
+    for (name, kind, help, number) in BYTES.iter().chain(PACKETS) {
+        out.one(name, *kind, help, number(&traffic));
     }
+    out.one("connection_channels", Kind::Gauge, "Channels on connections", channels.len() as u64);
 }
 
 fn all_connections<T>(request: &Request, chosen: &Chosen, look: impl Fn(&ConnectionRecord) -> T) -> Vec<(Labels, T)> {
     let connections = request.broker.connections().into_iter();
     let connections = connections.filter(|connection| chosen.vhost(connection.vhost().as_str()));
-    connections.map(|connection| (vec![("connection", connection.name().to_owned())], look(&connection))).collect()
+    // RabbitMQ calls the process of a connection `channel`, too.
+    let labels = |name: &str| vec![("channel", name.to_owned()), ("connection", name.to_owned())];
+    connections.map(|connection| (labels(connection.name()), look(&connection))).collect()
 }
 
 /// Bytes through a connection: received, sent.
-const BYTES: [Figure<TrafficTotals>; 2] = [
+const BYTES: &[Figure<TrafficTotals>] = &[
     ("connection_incoming_bytes_total", Kind::Counter, "Total number of bytes received on a connection", |traffic| {
         traffic.recv_oct as f64
     }),
@@ -153,35 +159,31 @@ const BYTES: [Figure<TrafficTotals>; 2] = [
     }),
 ];
 
+/// What a connection's socket was asked to do.
+const PACKETS: &[Figure<TrafficTotals>] = &[
+    (
+        "connection_incoming_packets_total",
+        Kind::Counter,
+        "Total number of packets received on a connection",
+        |traffic| traffic.recv_cnt as f64,
+    ),
+    ("connection_outgoing_packets_total", Kind::Counter, "Total number of packets sent on a connection", |traffic| {
+        traffic.send_cnt as f64
+    }),
+    ("connection_pending_packets", Kind::Gauge, "Number of bytes waiting to be sent on a connection", |traffic| {
+        traffic.send_pend as f64
+    }),
+];
+
 pub(super) fn connection_bytes(request: &Request, out: &mut Exposition, chosen: &Chosen) {
-    write(out, &all_connections(request, chosen, |connection| connection.traffic().totals()), &BYTES);
+    write(out, &all_connections(request, chosen, |connection| connection.traffic().totals()), BYTES);
 }
 
 pub(super) fn connections(request: &Request, out: &mut Exposition, chosen: &Chosen) {
-    let look = |connection: &ConnectionRecord| (connection.traffic().totals(), connection.channels().len());
+    write(out, &all_connections(request, chosen, |connection| connection.traffic().totals()), PACKETS);
     write(
         out,
-        &all_connections(request, chosen, look),
-        &[
-            (
-                "connection_incoming_packets_total",
-                Kind::Counter,
-                "Total number of packets received on a connection",
-                |(traffic, _)| traffic.recv_cnt as f64,
-            ),
-            (
-                "connection_outgoing_packets_total",
-                Kind::Counter,
-                "Total number of packets sent on a connection",
-                |(traffic, _)| traffic.send_cnt as f64,
-            ),
-            (
-                "connection_pending_packets",
-                Kind::Gauge,
-                "Number of bytes waiting to be sent on a connection",
-                |(traffic, _)| traffic.send_pend as f64,
-            ),
-            ("connection_channels", Kind::Gauge, "Channels on a connection", |(_, channels)| *channels as f64),
-        ],
+        &all_connections(request, chosen, |connection| connection.channels().len()),
+        &[("connection_channels", Kind::Gauge, "Channels on a connection", |channels| *channels as f64)],
     );
 }

@@ -1,6 +1,7 @@
 //! Figures of the node as a whole. They cost what has changed, not what there is.
 
 use super::channels;
+use super::queues::type_of;
 use crate::broker::count::{Count, Totals};
 use crate::broker::queue::{QueueKind, Reason};
 use crate::engine::{ChurnTotals, STRATEGIES};
@@ -32,6 +33,12 @@ fn queues_together(request: &Request, out: &mut Exposition) {
     for (name, help, value) in [
         ("queue_messages_ram", "Ready and unacknowledged messages stored in memory", sums.ram),
         ("queue_messages_ram_bytes", "Size of ready and unacknowledged messages stored in memory", sums.bytes_ram),
+        ("queue_messages_ready_ram", "Ready messages stored in memory", sums.ready_ram),
+        (
+            "queue_messages_unacked_ram",
+            "Unacknowledged messages stored in memory",
+            sums.ram.saturating_sub(sums.ready_ram),
+        ),
         ("queue_messages_persistent", "Persistent messages", sums.persistent),
         ("queue_messages_persistent_bytes", "Size in bytes of persistent messages", sums.bytes_persistent),
         ("queue_messages_bytes", "Size in bytes of ready and unacknowledged messages", sums.bytes),
@@ -48,6 +55,13 @@ fn queues_together(request: &Request, out: &mut Exposition) {
     ] {
         out.one(name, Kind::Gauge, help, value);
     }
+    let io = request.broker.io();
+    for (name, help, value) in [
+        ("queue_disk_reads_total", "Total number of messages that queues read from disk", io.messages_read),
+        ("queue_disk_writes_total", "Total number of messages that queues wrote to disk", io.messages_written),
+    ] {
+        out.one(name, Kind::Counter, help, value);
+    }
 }
 
 /// The node.
@@ -61,6 +75,8 @@ pub(super) fn node(request: &Request, out: &mut Exposition) {
     disk(request, out);
     logins(request, out);
     alarms(request, out);
+    let help = "Number of peers in the cluster the current node cannot reach";
+    out.one("unreachable_cluster_peers_count", Kind::Gauge, help, 0u64);
 }
 
 fn objects_there_are(request: &Request, out: &mut Exposition) {
@@ -120,14 +136,6 @@ fn dead_letters(request: &Request, out: &mut Exposition) {
         .sample(&labels, letters.confirmed());
 }
 
-/// RabbitMQ's word for a type of queues.
-fn type_of(kind: QueueKind) -> &'static str {
-    match kind {
-        QueueKind::Classic => "rabbit_classic_queue",
-        QueueKind::Quorum => "rabbit_quorum_queue",
-    }
-}
-
 /// What is read from and written to the data directory.
 pub(super) fn disk(request: &Request, out: &mut Exposition) {
     let io = request.broker.io();
@@ -137,6 +145,14 @@ pub(super) fn disk(request: &Request, out: &mut Exposition) {
         ("io_write_ops_total", "Total number of batches written to it", io.writes),
         ("io_write_bytes_total", "Total number of bytes of messages in them", io.write_bytes),
         ("io_sync_ops_total", "Total number of batches that were synced", io.syncs),
+        ("io_seek_ops_total", "Total number of seeks: files are read without", 0),
+        ("io_reopen_ops_total", "Total number of times files have been reopened: they stay open", 0),
+        ("schema_db_ram_tx_total", "Total number of changes of definitions in memory only: all are on disk", 0),
+        ("schema_db_disk_tx_total", "Total number of batches with changes of definitions", io.definitions_written),
+        ("msg_store_read_total", "Total number of chunks of messages that were read", io.chunks_read),
+        ("msg_store_write_total", "Total number of chunks of messages that were written", io.chunks_written),
+        ("queue_index_read_ops_total", "Total number of states of queues that were read", io.states_read),
+        ("queue_index_write_ops_total", "Total number of states of queues that were written", io.states_written),
     ] {
         out.one(name, Kind::Counter, help, value);
     }
@@ -144,6 +160,7 @@ pub(super) fn disk(request: &Request, out: &mut Exposition) {
         ("io_read_time_seconds_total", "Total time of reads", io.read_us),
         ("io_write_time_seconds_total", "Total time of writes, synced ones too", io.write_us),
         ("io_sync_time_seconds_total", "Total time of synced writes", io.sync_us),
+        ("io_seek_time_seconds_total", "Total time of seeks", 0),
     ] {
         out.one(name, Kind::Counter, help, us as f64 / 1e6);
     }
@@ -227,6 +244,17 @@ pub(super) fn usage(request: &Request, out: &mut Exposition) {
         request.place.disk_free().unwrap_or(0),
     );
     out.one("erlang_processes_used", Kind::Gauge, "Threads used", usage.threads);
+    for (name, help, value) in [
+        ("erlang_gc_runs_total", "Total number of garbage collector runs: there is none", 0),
+        ("erlang_gc_reclaimed_bytes_total", "Total number of bytes reclaimed by a garbage collector", 0),
+        (
+            "erlang_scheduler_context_switches_total",
+            "Total number of times that a thread gave a processor to another",
+            request.place.threads.look().switches,
+        ),
+    ] {
+        out.one(name, Kind::Counter, help, value);
+    }
 }
 
 pub(super) fn limits(request: &Request, out: &mut Exposition) {
@@ -242,36 +270,44 @@ pub(super) fn limits(request: &Request, out: &mut Exposition) {
     let disk = request.place.control.disk_free_limit();
     out.one("disk_space_available_limit_bytes", Kind::Gauge, "Free disk space low watermark in bytes", disk);
     out.one("erlang_processes_limit", Kind::Gauge, "Threads limit", usage.threads_max);
+    let waiting = request.place.threads.look().runnable;
+    out.one("erlang_scheduler_run_queue", Kind::Gauge, "Threads that run or wait for a processor", waiting);
     out.one("erlang_uptime_seconds", Kind::Gauge, "Node uptime", request.place.uptime_ms() as f64 / 1000.0);
 }
 
+/// Logins by protocol, of protocols that somebody spoke.
 pub(super) fn logins(request: &Request, out: &mut Exposition) {
-    let logins = request.broker.churn().logins();
-    let (succeeded, failed) =
-        logins.iter().fold((0, 0), |(succeeded, failed), (_, more, yet)| (succeeded + more, failed + yet));
-    out.one("auth_attempts_total", Kind::Counter, "Total number of authorization attempts", succeeded + failed);
-    out.one(
-        "auth_attempts_succeeded_total",
-        Kind::Counter,
-        "Total number of successful authentication attempts",
-        succeeded,
-    );
-    out.one("auth_attempts_failed_total", Kind::Counter, "Total number of failed authentication attempts", failed);
+    let mut logins = request.broker.churn().logins().to_vec();
+    logins.retain(|(_, succeeded, failed)| succeeded + failed > 0);
+    type Shown = (&'static str, &'static str, fn(u64, u64) -> u64);
+    let shown: [Shown; 3] = [
+        ("auth_attempts_total", "Total number of authentication attempts", |succeeded, failed| succeeded + failed),
+        ("auth_attempts_succeeded_total", "Total number of successful authentication attempts", |succeeded, _| {
+            succeeded
+        }),
+        ("auth_attempts_failed_total", "Total number of failed authentication attempts", |_, failed| failed),
+    ];
+    for (name, help, number) in shown {
+        out.family(name, Kind::Counter, help);
+        for (protocol, succeeded, failed) in &logins {
+            out.sample(&[("protocol", protocol)], number(*succeeded, *failed));
+        }
+    }
 }
 
 fn alarms(request: &Request, out: &mut Exposition) {
     let held = request.broker.held_because().unwrap_or_default();
     let is = |word: &str| u64::from(held.contains(word));
-    out.one("alarms_file_descriptor_limit", Kind::Gauge, "is 1 if file descriptor limit alarm is in effect", 0u64);
+    out.one("alarms_file_descriptor_limit", Kind::Untyped, "is 1 if file descriptor limit alarm is in effect", 0u64);
     out.one(
         "alarms_free_disk_space_watermark",
-        Kind::Gauge,
+        Kind::Untyped,
         "is 1 if free disk space watermark alarm is in effect",
         is("disk"),
     );
     out.one(
         "alarms_memory_used_watermark",
-        Kind::Gauge,
+        Kind::Untyped,
         "is 1 if VM memory watermark alarm is in effect",
         is("memory"),
     );

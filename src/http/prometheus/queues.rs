@@ -2,7 +2,7 @@
 
 use super::objects::{Chosen, Counted, Labels, write, write_counts};
 use crate::broker::count::{Count, Totals};
-use crate::broker::queue::Status;
+use crate::broker::queue::{QueueKind, Status};
 use crate::engine::QueueHandle;
 use crate::http::request::Request;
 use crate::metrics::text::{Exposition, Kind};
@@ -44,12 +44,7 @@ pub(super) fn consumers(request: &Request, out: &mut Exposition, chosen: &Chosen
 }
 
 fn capacity(status: &Status) -> f64 {
-    f64::from(u8::from(status.counts.consumers > 0 && (status.able > 0 || status.counts.ready == 0)))
-}
-
-/// Ready messages in memory: what is in consumers' hands is in memory first.
-fn ready_ram(status: &Status) -> u64 {
-    status.ram.saturating_sub(status.counts.unsettled).min(status.counts.ready)
+    f64::from(u8::from(status.is_able()))
 }
 
 pub(super) fn metrics(request: &Request, out: &mut Exposition, chosen: &Chosen) {
@@ -74,10 +69,10 @@ pub(super) fn metrics(request: &Request, out: &mut Exposition, chosen: &Chosen) 
                 |status| status.bytes_ram as f64,
             ),
             ("queue_messages_ready_ram", Kind::Gauge, "Ready messages stored in memory", |status| {
-                ready_ram(status) as f64
+                status.ready_ram() as f64
             }),
             ("queue_messages_unacked_ram", Kind::Gauge, "Unacknowledged messages stored in memory", |status| {
-                (status.ram - ready_ram(status)) as f64
+                (status.ram - status.ready_ram()) as f64
             }),
             ("queue_messages_persistent", Kind::Gauge, "Persistent messages", |status| status.persistent as f64),
             ("queue_messages_persistent_bytes", Kind::Gauge, "Size in bytes of persistent messages", |status| {
@@ -96,6 +91,18 @@ pub(super) fn metrics(request: &Request, out: &mut Exposition, chosen: &Chosen) 
             ("queue_messages_paged_out_bytes", Kind::Gauge, "Size in bytes of messages paged out to disk", |status| {
                 status.bytes.saturating_sub(status.bytes_ram) as f64
             }),
+            (
+                "queue_disk_reads_total",
+                Kind::Counter,
+                "Total number of messages that the queue read from disk",
+                |status| status.totals.get(Count::DiskReads) as f64,
+            ),
+            (
+                "queue_disk_writes_total",
+                Kind::Counter,
+                "Total number of messages that the queue wrote to disk",
+                |status| status.totals.get(Count::DiskWrites) as f64,
+            ),
         ],
     );
     // Only of queues whose next message has one.
@@ -107,10 +114,10 @@ pub(super) fn metrics(request: &Request, out: &mut Exposition, chosen: &Chosen) 
             status.head_timestamp.unwrap_or_default() as f64
         })],
     );
-    info(request, out, chosen);
 }
 
-fn info(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+/// What queues are. Told with any of the families that say how they are.
+pub(super) fn info(request: &Request, out: &mut Exposition, chosen: &Chosen) {
     out.family(
         "queue_info",
         Kind::Gauge,
@@ -118,21 +125,26 @@ fn info(request: &Request, out: &mut Exposition, chosen: &Chosen) {
     );
     for queue in chosen.queues(request) {
         let definition = queue.definition();
-        let (durable, exclusive) = (definition.is_stored(), definition.owner.is_some());
         let labels = [
             ("vhost", definition.vhost.as_str()),
             ("queue", definition.name.as_str()),
-            ("queue_type", queue.kind().name()),
-            ("durable", if durable { "true" } else { "false" }),
-            ("exclusive", if exclusive { "true" } else { "false" }),
+            ("queue_type", type_of(queue.kind())),
             ("membership", "leader"),
         ];
         out.sample(&labels, 1u64);
     }
 }
 
+/// RabbitMQ's word for a type of queues.
+pub(super) fn type_of(kind: QueueKind) -> &'static str {
+    match kind {
+        QueueKind::Classic => "rabbit_classic_queue",
+        QueueKind::Quorum => "rabbit_quorum_queue",
+    }
+}
+
 /// Deliveries of a queue.
-const DELIVERIES: &[Counted] = &[
+pub(super) const DELIVERIES: &[Counted] = &[
     ("queue_get_ack_total", "Messages fetched from a queue with basic.get in manual acknowledgement mode", Count::Get),
     (
         "queue_get_total",
@@ -162,23 +174,66 @@ pub(super) fn deliveries(request: &Request, out: &mut Exposition, chosen: &Chose
     write_counts(out, &totals(request, chosen), DELIVERIES);
 }
 
-pub(super) fn published(request: &Request, out: &mut Exposition, chosen: &Chosen) {
-    let counted = [("queue_messages_published_total", "Messages published into a queue", Count::Publish)];
-    write_counts(out, &totals(request, chosen), &counted);
+/// What is counted of all queues and exchanges together by what channels have done.
+pub(super) const TOGETHER: &[Counted] = &[
+    ("queue_messages_published_total", "Messages published into queues", Count::PublishOut),
+    ("queue_exchange_messages_published_total", "Messages published into queues through exchanges", Count::PublishOut),
+    ("exchange_messages_published_total", "Messages published into exchanges", Count::Publish),
+    ("exchange_messages_confirmed_total", "Messages published into exchanges and confirmed", Count::Confirm),
+    (
+        "exchange_messages_unroutable_returned_total",
+        "Messages published as mandatory into exchanges and returned to the publisher as unroutable",
+        Count::ReturnUnroutable,
+    ),
+    (
+        "exchange_messages_unroutable_dropped_total",
+        "Messages published as non-mandatory into exchanges and dropped as unroutable",
+        Count::DropUnroutable,
+    ),
+];
+
+/// Through which exchange a message came is not counted for each queue: the label `exchange` is not there.
+pub(super) fn through_exchanges(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    let help = "Messages published into a queue, through whichever exchange";
+    write_counts(out, &totals(request, chosen), &[("queue_exchange_messages_published_total", help, Count::Publish)]);
 }
 
+/// The same under the labels that RabbitMQ tells channel, queue and exchange apart by; channel and exchange are not there.
+pub(super) fn published(request: &Request, out: &mut Exposition, chosen: &Chosen) {
+    let mut totals = totals(request, chosen);
+    for (name, _) in totals.iter_mut().flat_map(|(labels, _)| labels).filter(|(name, _)| *name == "vhost") {
+        *name = "queue_vhost";
+    }
+    let help = "Messages published into a queue, on whichever channel";
+    write_counts(out, &totals, &[("queue_messages_published_total", help, Count::Publish)]);
+}
+
+/// Exchanges. Which exchange a confirmed message went to is not kept: RabbitMQ's `exchange_messages_confirmed_total` is told of all
+/// together only.
 pub(super) fn exchanges(request: &Request, out: &mut Exposition, chosen: &Chosen) {
     let vhosts = chosen.vhosts(request);
     let records = vhosts.iter().flat_map(|name| request.broker.exchanges_in(name.as_str()));
     let all: Vec<(Labels, Totals)> = records
         .map(|record| {
             let labels = vec![("vhost", record.vhost.to_string()), ("exchange", record.spec.name.to_string())];
-            (labels, record.throughput.totals())
+            let (mut totals, [returned, dropped]) = (record.throughput.totals(), record.throughput.unroutable());
+            totals.add(Count::ReturnUnroutable, returned);
+            totals.add(Count::DropUnroutable, dropped);
+            (labels, totals)
         })
         .collect();
     let counted = [
-        ("exchange_messages_published_in_total", "Messages published into an exchange", Count::PublishIn),
-        ("exchange_messages_published_out_total", "Messages published out of an exchange", Count::PublishOut),
+        ("exchange_messages_published_total", "Messages published into an exchange", Count::PublishIn),
+        (
+            "exchange_messages_unroutable_returned_total",
+            "Messages published as mandatory into an exchange and returned to the publisher as unroutable",
+            Count::ReturnUnroutable,
+        ),
+        (
+            "exchange_messages_unroutable_dropped_total",
+            "Messages published as non-mandatory into an exchange and dropped as unroutable",
+            Count::DropUnroutable,
+        ),
     ];
     write_counts(out, &all, &counted);
 }
