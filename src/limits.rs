@@ -63,6 +63,9 @@ pub const WAITING_REPLIES: usize = 1024;
 /// Ready bytes kept in memory at the head of each queue while memory is short.
 pub const HEAD_BYTES: usize = 1024 * 1024;
 
+/// Queues, and exchanges, by which the figures of a channel are told apart. What it does with more at a time is counted together.
+pub const CHANNEL_PAIRS_MAX: usize = 256;
+
 /// Appended bytes that make the committer close an epoch though nobody waits for it.
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 

@@ -33,6 +33,10 @@ FAMILIES = (
     "exchange_names", "exchange_bindings")
 
 
+# RabbitMQ's name for a gauge: promtool wants no `_count` there.
+DISLIKED = "rabbitmq_unreachable_cluster_peers_count "
+
+
 def scrape(node, path):
     with urllib.request.urlopen(f"http://127.0.0.1:{node.figures}{path}", timeout=30) as answer:
         return answer.read()
@@ -45,9 +49,11 @@ def lint(node, promtool):
     for path in ("/metrics", "/metrics/per-object", *each, "/metrics/detailed?" + "&".join(families),
                  "/metrics/memory-breakdown"):
         found = subprocess.run([promtool, "check", "metrics"], input=scrape(node, path), capture_output=True, timeout=60)
-        said = (found.stdout + found.stderr).decode().strip()
-        if found.returncode != 0 or said:
-            raise AssertionError(f"promtool check metrics, {path}:\n{said}")
+        said = (found.stdout + found.stderr).decode().splitlines()
+        # 3: it only dislikes a name.
+        worse = [line for line in said if not line.startswith(DISLIKED)]
+        if found.returncode not in (0, 3) or worse:
+            raise AssertionError(f"promtool check metrics, {path}: {found.returncode}\n" + "\n".join(worse))
         what = path if path.count("family=") < 2 else "/metrics/detailed, all families"
         print(f"ok   promtool check metrics  {what}")
 

@@ -111,6 +111,12 @@ impl Totals {
     pub fn is_empty(&self) -> bool {
         *self == Totals::default()
     }
+
+    /// What is left of each number without its part.
+    pub fn without(mut self, part: &Totals) -> Totals {
+        self.0.iter_mut().zip(part.0).for_each(|(all, own)| *all = all.saturating_sub(own));
+        self
+    }
 }
 
 impl AddAssign for Totals {
@@ -246,8 +252,8 @@ impl AddAssign for Batches {
 pub struct Throughput {
     incoming: AtomicU64,
     outgoing: AtomicU64,
-    unroutable: AtomicU64,
     returned: AtomicU64,
+    dropped: AtomicU64,
     stirred: AtomicBool,
 }
 
@@ -259,20 +265,15 @@ impl Throughput {
         !self.is_stirred() && !self.stirred.swap(true, Ordering::Relaxed)
     }
 
-    /// Messages found no queue: among those that came in.
-    pub fn add_unroutable(&self, messages: u64) {
-        self.unroutable.fetch_add(messages, Ordering::Relaxed);
+    /// Messages that came in found no queue: they went back to their publisher, or were dropped.
+    pub fn add_unroutable(&self, returned: u64, dropped: u64) {
+        self.returned.fetch_add(returned, Ordering::Relaxed);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 
-    /// A message that finds no queue goes back to its publisher.
-    pub fn add_returned(&self) {
-        self.returned.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Messages that found no queue: returned, dropped. What is returned counts at once, what finds no queue once a turn.
+    /// Messages that found no queue: returned, dropped.
     pub fn unroutable(&self) -> [u64; 2] {
-        let returned = self.returned.load(Ordering::Relaxed);
-        [returned, self.unroutable.load(Ordering::Relaxed).saturating_sub(returned)]
+        [&self.returned, &self.dropped].map(|number| number.load(Ordering::Relaxed))
     }
 
     /// Somebody looks at the numbers now.
@@ -315,9 +316,8 @@ mod tests {
     #[test]
     fn what_finds_no_queue_is_returned_or_dropped() {
         let throughput = Throughput::default();
-        throughput.add_returned();
-        assert_eq!(throughput.unroutable(), [1, 0], "before the turn is over");
-        throughput.add_unroutable(3);
+        throughput.add_unroutable(1, 0);
+        throughput.add_unroutable(0, 2);
         assert_eq!(throughput.unroutable(), [1, 2]);
         assert!(throughput.totals().is_empty());
     }

@@ -1,8 +1,10 @@
 //! Channels and their consumers, for whoever lists them. A channel's connection writes the numbers; listings read them without asking
 //! it anything.
 
+use super::pairs::Listed;
+use super::queue_handle::QueueHandle;
 use super::samples::Carried;
-use crate::broker::count::{Batches, Count, Counters, Publishes, Totals};
+use crate::broker::count::{Batches, Count, Counters, Publishes, Throughput, Totals};
 use crate::broker::identity::ConsumerId;
 use crate::broker::queue::QueueKind;
 use crate::name::Name;
@@ -40,6 +42,10 @@ pub struct ChannelRecord {
     counters: [Counters; 2],
     /// What it is at the moment.
     pub gauges: ChannelGauges,
+    /// What it has done with the messages of each queue.
+    pub queues: Listed<QueueHandle>,
+    /// What it has published to each exchange.
+    pub exchanges: Listed<Throughput>,
     consumers: Mutex<BTreeMap<ConsumerId, ConsumerRecord>>,
     samples: Carried<Totals>,
     /// When it was last seen to have done something, wall clock ms; 0: never.

@@ -3,7 +3,7 @@
 //!
 //! - [`broker`]: the façade that every protocol uses. [`session`]: one connection's presence in a virtual host.
 //! - [`vhost`]: definitions of a virtual host, written through to the committer. [`stored`]: their shape on disk.
-//! - [`connections`], [`channels`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
+//! - [`connections`], [`channels`], [`pairs`]: who is connected, and what each has done. [`listing`]: what there is, for whoever lists it.
 //!   [`samples`]: how fast it grows. [`letters`]: how many messages were dead-lettered.
 //!   [`sums`]: what all queues have together.
 //! - [`catalog`]: virtual hosts, users, permissions. [`import`]: what an administrator makes. [`sessions`]: who is connected.
@@ -40,6 +40,7 @@ pub mod listing;
 pub mod loader;
 pub mod memory;
 pub mod outbox;
+pub mod pairs;
 pub mod policies;
 pub mod publish;
 pub mod queue_handle;
@@ -70,6 +71,7 @@ pub use letters::{LetterCounts, STRATEGIES};
 pub use limits::NodeLimits;
 pub use listing::{BindingRecord, Bindings, ExchangeRecord, ObjectTotals};
 pub use outbox::{Item, Order, Outbox};
+pub use pairs::{Listed, Pairs};
 pub use publish::{Batch, Flushed, PublishTag, Route};
 pub use queue_handle::QueueHandle;
 pub use replies::{REPLY_TO, ReplyTarget, is_reply_name};

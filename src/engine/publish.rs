@@ -82,26 +82,24 @@ impl Route {
         }
     }
 
-    /// Counts messages that went this way. Returns how many reached a queue, once for each.
-    pub fn count(&self, broker: &Broker, messages: u64) -> u64 {
+    /// Counts messages that went this way, of which `returned` found no queue and went back to their publisher. Returns how many
+    /// reached a queue, once for each.
+    pub fn count(&self, broker: &Broker, messages: u64, returned: u64) -> u64 {
         let handed_on = messages * self.targets.len() as u64;
         if let Some(source) = &self.source {
             if source.add(messages, handed_on) {
                 broker.samples().stir_exchange(source);
             }
             if self.is_empty() {
-                source.add_unroutable(messages);
+                source.add_unroutable(returned, messages.saturating_sub(returned));
             }
         }
         handed_on
     }
 
-    /// Counts a message that found no queue and goes back to its publisher.
-    #[cold]
-    pub fn count_returned(&self) {
-        if let Some(source) = &self.source {
-            source.add_returned();
-        }
+    /// The exchange that it begins at, where messages are counted.
+    pub fn source(&self) -> Option<&Arc<Throughput>> {
+        self.source.as_ref()
     }
 
     /// Whether the queues that it may lead to are to share the body of a message, as far as they do not yet.

@@ -248,7 +248,7 @@ fn channel(request: &Request) -> Outcome {
         let keys = consumers.map(|consumer| (connection.clone(), channel.clone(), consumer));
         let consumers = keys.map(|key| describe_consumer(request, &key)).collect();
         members.insert("consumer_details".to_owned(), consumers);
-        // RabbitMQ's figures of one exchange or queue on one channel are not kept.
+        // RabbitMQ fills them with `rates_mode = detailed` only.
         members.insert("publishes".to_owned(), json!([]));
         members.insert("deliveries".to_owned(), json!([]));
     }

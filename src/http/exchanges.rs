@@ -68,7 +68,7 @@ fn exchange(request: &Request) -> Outcome {
     let record = find(request)?;
     let mut exchange = describe(request, Clock::of(request)?, &record);
     if let Json::Object(members) = &mut exchange {
-        // RabbitMQ's per-channel figures of one exchange are not kept.
+        // RabbitMQ fills them with `rates_mode = detailed` only.
         members.insert("incoming".to_owned(), json!([]));
         members.insert("outgoing".to_owned(), json!([]));
     }

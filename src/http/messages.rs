@@ -148,12 +148,10 @@ pub(super) fn publish_one(request: &Request, session: &Session, message: &Messag
 fn count_publish(session: &Session, way: &Way, size: usize, refused: bool) {
     let (mut totals, mut publishes) = (Totals::default(), Publishes::default());
     totals.add(Count::Publish, 1);
-    totals.add(Count::PublishOut, way.count(session.broker(), 1));
+    let returned = u64::from(way.is_empty());
+    totals.add(Count::PublishOut, way.count(session.broker(), 1, returned));
+    totals.add(Count::ReturnUnroutable, returned);
     totals.add(Count::Confirm, u64::from(!refused));
-    if way.is_empty() {
-        way.count_returned();
-        totals.add(Count::ReturnUnroutable, 1);
-    }
     publishes.add(1, size as u64, true);
     session.broker().note_done(session.vhost(), QueueKind::Classic, totals, publishes);
 }

@@ -324,7 +324,7 @@ fn queue(request: &Request) -> Outcome {
     {
         let consumers = super::connections::consumers_of_queue(request, &queue);
         members.insert("consumer_details".to_owned(), consumers);
-        // RabbitMQ's per-channel figures of one queue are not kept.
+        // RabbitMQ fills them with `rates_mode = detailed` only.
         members.insert("incoming".to_owned(), json!([]));
         members.insert("deliveries".to_owned(), json!([]));
     }

@@ -463,3 +463,60 @@ fn the_management_apis_own_publishes_and_gets_are_counted() {
     assert_eq!(value(&now, "rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"}"), 15.0);
     assert_eq!(value(&now, "rabbitmq_global_messages_received_confirm_total{protocol=\"amqp091\"}"), 3.0);
 }
+
+#[test]
+fn a_channels_figures_are_told_apart_by_queue_and_exchange() {
+    let node = Node::start(&[]);
+    let api = node.as_guest();
+    let mut client = Client::connect(node.broker.addr).unwrap();
+    for channel in [1, 2] {
+        client.open_channel(channel).unwrap();
+        client.confirm_select(channel).unwrap();
+    }
+    for queue in ["apart-1", "apart-2"] {
+        client.declare_queue(1, queue, true).unwrap();
+    }
+    let plain = BasicProperties::default();
+    for (channel, exchange, key) in
+        [(1, "", "apart-1"), (1, "", "apart-2"), (1, "amq.topic", "nowhere"), (1, "", "apart-1"), (2, "", "apart-2")]
+    {
+        client.publish(channel, exchange, key, &plain, b"x").unwrap();
+    }
+    client.publish_mandatory(1, "amq.topic", "nowhere", &plain, b"x").unwrap();
+    for channel in [1, 2] {
+        client.wait_confirms(channel).unwrap();
+    }
+    for queue in ["apart-1", "apart-2", "apart-1"] {
+        let got = client.get(1, queue, false).unwrap().unwrap();
+        client.ack(1, got.delivery_tag, false).unwrap();
+    }
+    client.consume(1, "apart-2", "c", true).unwrap();
+    client.deliveries(1).unwrap();
+    client.sync(1).unwrap();
+
+    let name = api.json("/api/connections")[0]["name"].as_str().unwrap().to_owned();
+    let told = |name_of: &str, channel: u16, more: &str| -> Option<f64> {
+        let labels = format!("channel=\"{name} ({channel})\",vhost=\"/\"{more}");
+        let families = "family=channel_exchange_metrics&family=channel_queue_metrics";
+        let found = samples(&api.get(&format!("/metrics/detailed?{families}")).body);
+        let key = format!("rabbitmq_detailed_channel_{name_of}_total{{{labels}}}");
+        found.into_iter().find(|(there, _)| *there == key).map(|(_, value)| value)
+    };
+    let (default, topic) = (",exchange=\"\"", ",exchange=\"amq.topic\"");
+    let published = "messages_published";
+    assert_eq!([default, topic].map(|exchange| told(published, 1, exchange)), [Some(3.0), Some(2.0)]);
+    assert_eq!(told("messages_unroutable_dropped", 1, topic), Some(1.0));
+    assert_eq!(told("messages_unroutable_returned", 1, topic), Some(1.0));
+    // Whose confirms are whose is known where there is one exchange.
+    assert_eq!((told("messages_confirmed", 1, ""), told("messages_confirmed", 1, default)), (Some(5.0), Some(0.0)));
+    assert_eq!((told("messages_confirmed", 2, ""), told("messages_confirmed", 2, default)), (None, Some(1.0)));
+    let queues = [",queue=\"apart-1\"", ",queue=\"apart-2\""];
+    assert_eq!(queues.map(|queue| told("get_ack", 1, queue)), [Some(2.0), Some(1.0)]);
+    assert_eq!(queues.map(|queue| told("messages_acked", 1, queue)), [Some(2.0), Some(1.0)]);
+    assert_eq!(queues.map(|queue| told("messages_delivered", 1, queue)), [Some(0.0), Some(1.0)]);
+    assert_eq!((told("get_ack", 1, ""), told("get_ack", 2, "")), (None, None), "nothing is left over");
+    // What was done with a queue that has gone is the channel's.
+    assert_eq!(api.delete("/api/queues/%2F/apart-1").status, 204);
+    assert_eq!((told("get_ack", 1, queues[0]), told("get_ack", 1, "")), (None, Some(2.0)));
+    client.close().unwrap();
+}

@@ -296,10 +296,9 @@ impl Channel {
         }
         if let Some(queue) = consumer.queue() {
             let count = if consumer.no_ack { Count::DeliverNoAck } else { Count::Deliver };
-            self.record.count(queue.kind(), count, u64::from(run.count));
-            if run.redelivered {
-                self.record.count(queue.kind(), Count::Redeliver, u64::from(run.count));
-            }
+            let all = [(count, u64::from(run.count)), (Count::Redeliver, u64::from(run.count))];
+            let counted = if run.redelivered { &all[..] } else { &all[..1] };
+            super::count(&self.record, &mut self.queues, queue, counted);
         }
         consumer.taken += run.bytes() as u64;
         if consumer.taken >= CONSUMER_WINDOW_BYTES as u64 / 2 {

@@ -43,13 +43,13 @@ impl Channel {
         let (handle, taken) = link.session.get(&queue, no_ack, self.number)?;
         match taken {
             Taken::Empty => {
-                self.record.count(handle.kind(), Count::GetEmpty, 1);
+                self.count(&handle, &[(Count::GetEmpty, 1)]);
                 self.reply(link, false, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
             }
             Taken::OnDisk => self.waiting = Some(Waiting::Message { queue, no_ack }),
             Taken::Message(run, left) => {
-                self.record.count(handle.kind(), if no_ack { Count::GetNoAck } else { Count::Get }, 1);
-                self.record.count(handle.kind(), Count::Redeliver, u64::from(run.redelivered));
+                let got = if no_ack { Count::GetNoAck } else { Count::Get };
+                self.count(&handle, &[(got, 1), (Count::Redeliver, u64::from(run.redelivered))]);
                 let tag = self.next_tag;
                 self.next_tag += 1;
                 if let Some(record) = run.chunk.record(run.index) {

@@ -27,7 +27,7 @@ use super::kept::Kept;
 use super::link::Link;
 use crate::broker::count::Count;
 use crate::broker::queue::QueueKind;
-use crate::engine::{ChannelRecord, Epoch, Flushed, Item};
+use crate::engine::{ChannelRecord, Epoch, Flushed, Item, Pairs, QueueHandle};
 use crate::limits::WAITING_REPLIES;
 use crate::name::Name;
 use crate::wire::hot::{write_ack, write_nack};
@@ -48,6 +48,7 @@ use unacked::Unacked;
 pub(super) struct Channel {
     number: u16,
     record: Arc<ChannelRecord>,
+    queues: Pairs<QueueHandle>,
     assembly: Assembly,
     route: RouteCache,
     repeat: Repeat,
@@ -64,6 +65,13 @@ pub(super) struct Channel {
     waiting: Option<Waiting>,
     /// Frames for later; the connection bounds them.
     pub kept: Option<Box<Kept>>,
+}
+
+/// Counts what a channel does with messages of a queue.
+#[inline]
+fn count(record: &ChannelRecord, queues: &mut Pairs<QueueHandle>, queue: &Arc<QueueHandle>, counted: &[(Count, u64)]) {
+    counted.iter().for_each(|(count, by)| record.count(queue.kind(), *count, *by));
+    queues.count(&record.queues, queue, || queue.name().clone(), counted);
 }
 
 /// What a channel waits for; later frames of the channel wait behind it, but for definitions, whose replies wait too, and
@@ -83,9 +91,10 @@ impl Channel {
     pub fn new(number: u16, record: Arc<ChannelRecord>) -> Channel {
         Channel {
             number,
+            route: RouteCache::new(record.clone()),
             record,
+            queues: Pairs::default(),
             assembly: Assembly::default(),
-            route: RouteCache::default(),
             repeat: Repeat::default(),
             confirms: None,
             transaction: None,
@@ -234,6 +243,12 @@ impl Channel {
         let Some(confirms) = &mut self.confirms else { return };
         self.record.count(QueueKind::Classic, Count::Confirm, confirms.take_accepted());
         self.record.gauges.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
+    }
+
+    /// Something was done with messages of a queue.
+    #[inline]
+    fn count(&mut self, queue: &Arc<QueueHandle>, counted: &[(Count, u64)]) {
+        count(&self.record, &mut self.queues, queue, counted);
     }
 
     /// How many deliveries are not settled has changed.

@@ -7,10 +7,11 @@ use super::repeat::Whole;
 use crate::amqp::content::{Due, Progress, whole};
 use crate::amqp::error::{AmqpError, Code};
 use crate::amqp::link::Link;
-use crate::broker::count::{Count, Publishes};
+use crate::broker::count::{Count, Publishes, Throughput};
 use crate::broker::queue::QueueKind;
-use crate::engine::{PublishTag, QueueHandle, Route};
+use crate::engine::{ChannelRecord, Pairs, PublishTag, QueueHandle, Route};
 use crate::limits::BODY_SIZE_CEILING;
+use crate::name::Name;
 use crate::value::Reader;
 use crate::wire::WireError;
 use crate::wire::hot::{text, write_return};
@@ -50,8 +51,10 @@ pub(super) struct Admitted {
 }
 
 /// The last route of a channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RouteCache {
+    record: Arc<ChannelRecord>,
+    exchanges: Pairs<Throughput>,
     exchange_and_key: Vec<u8>,
     version: u64,
     /// None while the virtual host is traced: then it is `traced`, so that the others pay nothing.
@@ -63,6 +66,8 @@ pub(super) struct RouteCache {
     reusable: bool,
     /// Messages that went this way since they were last counted.
     messages: u64,
+    /// How many of them found no queue and go back.
+    returned: u64,
     counted: Counted,
     /// The channel is on the list of those that have something to count.
     listed: bool,
@@ -253,10 +258,7 @@ impl Channel {
         let kept = admitted.header.take();
         let header = kept.as_deref().unwrap_or(header);
         let comes_back = mandatory && route.is_empty();
-        if comes_back {
-            route.count_returned();
-            self.route.counted.dropped = self.route.counted.dropped.wrapping_sub(1);
-        }
+        self.route.returned += u64::from(comes_back);
         if let Some(transaction) = &mut self.transaction {
             self.record.gauges.uncommitted.fetch_add(1, Ordering::Relaxed);
             return transaction.publish(route, exchange_and_key, mandatory, (header, body), admitted);
@@ -298,6 +300,24 @@ impl Channel {
 }
 
 impl RouteCache {
+    /// Without a route. What is published is counted in the channel's record.
+    pub(super) fn new(record: Arc<ChannelRecord>) -> RouteCache {
+        RouteCache {
+            record,
+            exchanges: Pairs::default(),
+            exchange_and_key: Vec::new(),
+            version: 0,
+            route: None,
+            traced: None,
+            more: Vec::new(),
+            reusable: false,
+            messages: 0,
+            returned: 0,
+            counted: Counted::default(),
+            listed: false,
+        }
+    }
+
     /// The queue that is all of the route for these names, if that is what is kept.
     #[inline]
     pub(super) fn only_queue(&self, exchange_and_key: &[u8], version: u64) -> Option<&Arc<QueueHandle>> {
@@ -324,16 +344,19 @@ impl RouteCache {
 
     /// Counts what went the way that is kept.
     fn count(&mut self, link: &Link) {
-        let messages = std::mem::take(&mut self.messages);
+        let (messages, returned) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.returned));
         if messages == 0 {
             return;
         }
         let Some(route) = self.route.as_ref().or(self.traced.as_ref()) else { return };
+        let dropped = if route.is_empty() { messages.saturating_sub(returned) } else { 0 };
         self.counted.messages += messages;
-        self.counted.handed_on += route.count(link.session.broker(), messages);
-        if route.is_empty() {
-            self.counted.dropped = self.counted.dropped.wrapping_add(messages);
-        }
+        self.counted.handed_on += route.count(link.session.broker(), messages, returned);
+        self.counted.dropped += dropped;
+        let Some(exchange) = route.source() else { return };
+        let name = || names(&self.exchange_and_key).ok().and_then(|(name, _)| Name::new(name)).unwrap_or_default();
+        let done = [(Count::Publish, messages), (Count::ReturnUnroutable, returned), (Count::DropUnroutable, dropped)];
+        self.exchanges.count(&self.record.exchanges, exchange, name, &done);
     }
 
     /// Takes what is counted; the channel is to be listed again with its next publish.

@@ -29,9 +29,10 @@ impl Channel {
             return if known { Ok(()) } else { Err(unknown_tag(tag)) };
         }
         let mut freed = 0;
-        let (settlements, session, record) = (&mut link.settlements, &link.session, &self.record);
+        let (settlements, session) = (&mut link.settlements, &link.session);
+        let (record, queues) = (&self.record, &mut self.queues);
         let known = self.unacked.take(tag, multiple, |held, skip, count| {
-            record.count(held.queue.kind(), Count::Ack, u64::from(count));
+            super::count(record, queues, &held.queue, &[(Count::Ack, u64::from(count))]);
             settlements.add(session, &held.queue, held.consumer, held.span, (skip, count));
             freed += if held.consumer.is_some() { i64::from(count) } else { 0 };
         });

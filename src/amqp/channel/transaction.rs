@@ -146,7 +146,7 @@ impl Channel {
             let UnackedRun { queue, consumer, span, .. } = run;
             match fate {
                 None => {
-                    self.record.count(queue.kind(), Count::Ack, u64::from(span.count));
+                    self.count(&queue, &[(Count::Ack, u64::from(span.count))]);
                     link.settlements.add(&link.session, &queue, consumer, span, (0, span.count));
                     self.give_back(link, if consumer.is_some() { i64::from(span.count) } else { 0 });
                 }

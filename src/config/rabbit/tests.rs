@@ -356,7 +356,11 @@ fn erlangs_terms_beside_the_file_are_told() {
     let file = dir.path().join("rabbitmq.conf");
     fs::write(&file, "heartbeat = 1\n").unwrap();
     fs::write(dir.path().join("advanced.config"), "[].").unwrap();
-    let loaded = Config::load_all(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+    let loaded = Config::load_all(&Sources { file: Some(file.clone()), ..Sources::default() }).unwrap();
+    // The API shows the files that settings come from.
+    let files: Vec<_> =
+        loaded.effective.iter().filter_map(|one| one.file.as_ref().map(|file| (one.key, file))).collect();
+    assert_eq!(files, [("limits.heartbeat", &file)]);
     assert_eq!(loaded.unused.len(), 1);
     assert!(loaded.unused[0].ends_with("advanced.config (Erlang's terms are not read)"), "{:?}", loaded.unused);
 }

@@ -3,7 +3,7 @@
 use super::objects::{Chosen, Counted, Figure, Labels, write, write_counts};
 use super::queues;
 use crate::broker::count::{Count, Totals};
-use crate::engine::{ChannelRecord, ConnectionRecord, TrafficTotals};
+use crate::engine::{ChannelRecord, ConnectionRecord, Listed, TrafficTotals};
 use crate::http::request::Request;
 use crate::metrics::text::{Exposition, Kind};
 use std::sync::Arc;
@@ -108,16 +108,57 @@ pub(super) fn channels(request: &Request, out: &mut Exposition, chosen: &Chosen)
     write(out, &all, LIMITS);
 }
 
-fn totals(request: &Request, chosen: &Chosen) -> Vec<(Labels, Totals)> {
-    all_channels(request, chosen).into_iter().map(|(labels, channel)| (labels, channel.totals())).collect()
+/// A channel's numbers by the queues, or the exchanges, that they have to do with (`label`); what is not told apart, or was done
+/// with one that is not there any more, comes last, without that label. `all` was read before the parts are: they are never
+/// less.
+fn told_apart<T>(
+    labels: &Labels,
+    label: &'static str,
+    (all, listed): (Totals, &Listed<T>),
+    counted: &[Counted],
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<(Labels, Totals)> {
+    let mut rest = all;
+    let mut rows: Vec<(Labels, Totals)> = Vec::new();
+    for (name, totals) in listed.totals().into_iter().filter(|(name, _)| is_there(name.as_str())) {
+        rest = rest.without(&totals);
+        rows.push((labels.iter().cloned().chain([(label, name.to_string())]).collect(), totals));
+    }
+    // Whoever publishes to one exchange alone has its confirms from there.
+    if let [(_, totals)] = &mut rows[..]
+        && rest.get(Count::Publish) == 0
+    {
+        let mut confirms = Totals::default();
+        confirms.add(Count::Confirm, rest.get(Count::Confirm));
+        *totals += confirms;
+        rest = rest.without(&confirms);
+    }
+    if counted.iter().any(|(_, _, count)| rest.get(*count) > 0) {
+        rows.push((labels.clone(), rest));
+    }
+    rows
 }
 
 pub(super) fn publishes(request: &Request, out: &mut Exposition, chosen: &Chosen) {
-    write_counts(out, &totals(request, chosen), PUBLISHES);
+    let all = all_channels(request, chosen);
+    let rows = all.iter().flat_map(|(labels, channel)| {
+        let is_there = |name: &str| request.broker.exchange(vhost_in(labels), name).is_some();
+        told_apart(labels, "exchange", (channel.totals(), &channel.exchanges), PUBLISHES, is_there)
+    });
+    write_counts(out, &rows.collect::<Vec<_>>(), PUBLISHES);
 }
 
 pub(super) fn deliveries(request: &Request, out: &mut Exposition, chosen: &Chosen) {
-    write_counts(out, &totals(request, chosen), DELIVERIES);
+    let all = all_channels(request, chosen);
+    let rows = all.iter().flat_map(|(labels, channel)| {
+        let is_there = |name: &str| request.broker.queue(vhost_in(labels), name).is_some();
+        told_apart(labels, "queue", (channel.totals(), &channel.queues), DELIVERIES, is_there)
+    });
+    write_counts(out, &rows.collect::<Vec<_>>(), DELIVERIES);
+}
+
+fn vhost_in(labels: &Labels) -> &str {
+    labels.iter().find(|(label, _)| *label == "vhost").map_or("", |(_, vhost)| vhost.as_str())
 }
 
 /// Sums over all channels, those that have ended too, and all connections.
