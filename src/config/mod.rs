@@ -297,6 +297,8 @@ settings! {
         /// Addresses to serve them on, without login: one, or a list of them; [] for none. Port 0 takes a free port. They
         /// are at /metrics of management.address too, for monitoring users.
         address: Vec<SocketAddr> = r#""127.0.0.1:15692""#, OptionalAddresses;
+        /// /metrics tells of every object, as /metrics/per-object does, not of the node as a whole.
+        per_object: bool = "false", Flag;
     }
 
     /// What a client may ask of the broker.

@@ -13,6 +13,8 @@ pub struct Offer {
     pub message_stats: bool,
     /// Operator policies can be set and cleared.
     pub operator_policy_changes: bool,
+    /// `/metrics` is of every object.
+    pub per_object_metrics: bool,
     /// Names and passwords are taken, not tokens alone.
     pub basic_auth: bool,
 }
@@ -25,6 +27,7 @@ impl Default for Offer {
             queue_totals: false,
             message_stats: true,
             operator_policy_changes: true,
+            per_object_metrics: false,
             basic_auth: true,
         }
     }

@@ -64,8 +64,11 @@ const NOT_PER_OBJECT: [&str; 6] = [
     "queue_consumer_count",
 ];
 
-/// `/metrics`: of the whole node. Costs what has changed, not what there is.
+/// `/metrics`: of the whole node. Costs what has changed, not what there is. Or of every object, where that is asked for.
 pub(super) fn aggregated(request: &Request) -> Outcome {
+    if request.place.offer.per_object_metrics {
+        return per_object(request);
+    }
     let mut out = Exposition::new("rabbitmq_");
     identity(request, &mut out, "aggregated");
     node::node(request, &mut out);

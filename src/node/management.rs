@@ -123,6 +123,7 @@ impl Management {
                 queue_totals: config.management.enable_queue_totals,
                 message_stats: config.management.rates_mode == RatesMode::Basic,
                 operator_policy_changes: config.management.operator_policy_changes,
+                per_object_metrics: config.prometheus.per_object,
                 basic_auth: config.management.basic_auth,
             },
             stamps: super::stamps(config),

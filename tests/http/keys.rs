@@ -134,7 +134,7 @@ fn the_api_below_a_path() {
 fn what_the_api_offers() {
     let node = node(
         "management.rates_mode = none\nmanagement.restrictions.operator_policy_changes.disabled = true\n\
-         management.enable_queue_totals = true\n",
+         management.enable_queue_totals = true\nprometheus.return_per_object_metrics = true\n",
     );
     let api = node.as_guest();
     assert_eq!(api.put("/api/queues/%2F/q", json!({})).status, 201);
@@ -156,6 +156,7 @@ fn what_the_api_offers() {
     assert_eq!(api.put("/api/operator-policies/%2F/p", policy.clone()).status, 405);
     assert_eq!(api.delete("/api/operator-policies/%2F/p").status, 405);
     assert_eq!(api.put("/api/policies/%2F/p", policy).status, 201);
+    assert!(api.get("/metrics").body.contains("rabbitmq_queue_messages_ready{vhost=\"/\",queue=\"q\"} 1"));
     let totals = api.json("/api/queues/%2F/q?disable_stats=true");
     assert_eq!(totals["messages"], 1);
 }

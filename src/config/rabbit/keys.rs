@@ -329,6 +329,7 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "management.disable_stats" | "management_agent.disable_metrics_collector" => {
             Meaning::Setting("management.disable_stats", Input::Bool(flag(value)?))
         }
+        "prometheus.return_per_object_metrics" => Meaning::Setting("prometheus.per_object", Input::Bool(flag(value)?)),
         "management.enable_queue_totals" => {
             Meaning::Setting("management.enable_queue_totals", Input::Bool(flag(value)?))
         }

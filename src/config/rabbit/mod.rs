@@ -32,8 +32,8 @@ pub(super) struct Rabbit {
     spare: BTreeMap<&'static str, (Place, Input)>,
     /// What shares of memory are shares of, if not of the machine's.
     memory: Option<i64>,
-    /// Values that are put together from several keys: by setting, then by key.
-    parts: BTreeMap<&'static str, BTreeMap<String, (Place, String)>>,
+    /// Values that are put together from several keys: by setting, then by key: 2 before 10.
+    parts: BTreeMap<&'static str, Parts>,
     /// Interfaces of addresses whose port stands under another key, with the port where it does not.
     interfaces: BTreeMap<&'static str, (Place, IpAddr, u16)>,
     /// Whether clients' certificates are verified, and whether they must be there.
@@ -56,6 +56,9 @@ pub(super) struct Rabbit {
     /// Keys that mean nothing here, each once.
     unused: Vec<String>,
 }
+
+/// Values by the number in their key, and the key.
+type Parts = BTreeMap<(usize, String), (Place, String)>;
 
 /// Tables by their setting and name, with where the first member of each stands.
 type Tables = BTreeMap<(&'static str, String), (Place, Vec<(String, Input)>)>;
@@ -146,7 +149,7 @@ impl Rabbit {
             }
             Meaning::Memory(bytes) => self.memory = Some(bytes),
             Meaning::Part(setting, part) => {
-                self.parts.entry(setting).or_default().insert(key.to_owned(), (place, part));
+                self.parts.entry(setting).or_default().insert(numbered(key), (place, part));
             }
             Meaning::Interface(setting, ip, port) => {
                 self.interfaces.insert(setting, (place, ip, port));
@@ -155,7 +158,7 @@ impl Rabbit {
                 self.parts.insert(setting, BTreeMap::new());
             }
             Meaning::Without(setting) => {
-                self.parts.entry(setting).or_default().remove(key);
+                self.parts.entry(setting).or_default().remove(&numbered(key));
             }
             Meaning::Verify(verify) => (self.verify.0, self.verify.1) = (Some(place), verify),
             Meaning::Require(require) => (self.verify.0, self.verify.2) = (Some(place), require),
@@ -266,7 +269,7 @@ impl Rabbit {
         for (setting, (place, ip, port)) in interfaces {
             let parts = parts.entry(setting).or_default();
             if parts.is_empty() {
-                parts.insert(place.key.clone(), (place, SocketAddr::new(ip, port).to_string()));
+                parts.insert(numbered(&place.key), (place, SocketAddr::new(ip, port).to_string()));
             }
             for (_, part) in parts.values_mut() {
                 let port = part.parse::<SocketAddr>().map_or(port, |address| address.port());
@@ -312,12 +315,12 @@ fn of_vhosts(sets: VhostLimits) -> Option<(&'static str, (Place, Input))> {
     Some(("limits.vhost_limits", (place, sets)))
 }
 
+fn numbered(key: &str) -> (usize, String) {
+    (key.split('.').find_map(|part| part.parse().ok()).unwrap_or(0), key.to_owned())
+}
+
 /// A setting of several values.
-fn of_parts(
-    setting: &'static str,
-    parts: BTreeMap<String, (Place, String)>,
-    own_rights: bool,
-) -> (&'static str, (Place, Input)) {
+fn of_parts(setting: &'static str, parts: Parts, own_rights: bool) -> (&'static str, (Place, Input)) {
     let place = parts.values().next().map(|(place, _)| place.clone()).unwrap_or_else(|| Place::nowhere(setting));
     let mut items: Vec<Input> = Vec::new();
     for (_, part) in parts.into_values() {

@@ -30,7 +30,6 @@ pub(super) const SO_ANYWAY: &[(&str, &str)] = &[
     ("queue_types.classic.enabled", "true"),
     ("queue_types.quorum.enabled", "true"),
     ("queue_types.stream.enabled", "false"),
-    ("prometheus.return_per_object_metrics", "false"),
     ("tcp_listen_options", "none"),
     ("ssl_options", "none"),
 ];
@@ -83,7 +82,6 @@ const EXACT: &[(&str, &str)] = &[
     ("management.oauth_disable_basic_auth", " (management.disable_basic_auth is)"),
     ("management.delegate_count", ONE_NODE),
     ("management.db_cache_multiplier", " (nothing is asked of other nodes)"),
-    ("prometheus.return_per_object_metrics", " (let Prometheus read /metrics/per-object)"),
     ("event_exchange.protocol", " (events are AMQP 0-9-1's)"),
     ("auth_cache.cache_refusals", " (a refusal is not remembered)"),
     ("tcp_listen_options.exit_on_close", ERLANG),

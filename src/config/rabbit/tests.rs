@@ -156,6 +156,7 @@ fn back_ends() {
         backends("auth_backends.1 = internal\nauth_backends.2 = rabbit_auth_backend_http"),
         ["internal", "http"]
     );
+    assert_eq!(backends("auth_backends.10 = internal\nauth_backends.9 = http"), ["http", "internal"]);
     assert_eq!(backends("auth_backends.1.authn = http\nauth_backends.1.authz = internal"), ["http_login"]);
     let cached = "auth_backends.1 = cache\nauth_cache.cached_backend = http\nauth_cache.cache_ttl = 5000\n\
                   auth_http.http_method = post\nauth_http.user_path = http://a/u\n";
