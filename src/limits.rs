@@ -100,6 +100,9 @@ pub const HTTP_HANDLERS: usize = 2;
 /// Largest body of an HTTP request, in bytes (compat.md 3.1).
 pub const HTTP_BODY_BYTES: usize = 20_000_000;
 
+/// Largest body of a request of this machine's tools, in bytes: definitions, which RabbitMQ's tools do not bound.
+pub const TOOL_BODY_BYTES: usize = 128 * 1024 * 1024;
+
 /// Bytes of all HTTP requests' bodies together; who finds no room waits.
 pub const HTTP_BODIES_BYTES: usize = 64 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows everything. Opens the store, recovers, starts the listeners; stops
 //! them in reverse order.
 
+mod certificates;
 mod control;
 mod imports;
 mod listeners;

@@ -43,6 +43,8 @@ pub struct Connection {
     pub(super) question: Option<Request>,
     /// Why it ended, for the log.
     pub(super) fault: Option<String>,
+    /// The log has it already.
+    pub(super) is_told: bool,
     /// Who it was, if no AMQP client.
     pub(super) stranger: Option<&'static str>,
     pub(super) closed_by_client: bool,
@@ -105,6 +107,7 @@ impl Connection {
             expires: None,
             question: None,
             fault: None,
+            is_told: false,
             stranger: None,
             closed_by_client: false,
             now,
@@ -318,6 +321,11 @@ impl Connection {
     /// Why the connection ends, if not by the client's wish: for the log.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
+    }
+
+    /// Whether the log has the fault already.
+    pub fn fault_is_told(&self) -> bool {
+        self.is_told
     }
 
     /// For the log: what came to the wrong port, such as "an HTTP client".

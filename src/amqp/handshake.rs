@@ -172,6 +172,7 @@ impl Connection {
                 self.tell_login(&user, &mechanism, Some(&denied.to_string()));
                 let connection = self.name();
                 tracing::warn!(%connection, ?user, mechanism, reason = %denied, "login refused");
+                self.is_told = true;
                 if !capabilities.authentication_failure_close {
                     return self.refuse("login refused".to_owned());
                 }
@@ -268,6 +269,10 @@ fn stranger(bytes: &[u8]) -> Option<&'static str> {
         // The record header of a ClientHello.
         [0x16, 0x03, ..] => Some("a TLS client"),
         _ if http.iter().any(|method| bytes.starts_with(method)) => Some("an HTTP client"),
+        // The beginnings of the PROXY protocol's two versions.
+        _ if bytes.starts_with(b"PROXY ") || bytes.starts_with(b"\r\n\r\n\0\r\n") => {
+            Some("a proxy that listener.proxies does not name")
+        }
         _ => None,
     }
 }

@@ -1,11 +1,12 @@
-//! Failed logins, by where they come from: after a few, the answers to more of them take longer and longer, and only some may
-//! be under way at a time. A login that is right is never slowed. What is remembered is bounded.
+//! Failed logins, by where they come from: after a few, the answers to more of them take longer and longer, and only some are looked
+//! at at a time, the others wait for their turn. What is remembered is bounded.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Failures that cost nothing: somebody mistypes, a client is restarted with an old password.
 const FREE: u32 = 5;
@@ -14,8 +15,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// When nothing has failed for so long, all is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-/// Logins of one source that has failed often which may be under way at a time.
-const UNDER_WAY: u32 = 16;
+/// Logins of one source that has failed often which are looked at at a time: whoever else logs in is behind so few at most.
+const AT_A_TIME: usize = 4;
+/// How long the others wait for their turn: somewhat less than clients do by default.
+pub const TURN_WAIT: Duration = Duration::from_secs(8);
 /// Sources that are remembered; of more, those that failed least are forgotten.
 const SOURCES: usize = 4096;
 
@@ -39,34 +42,28 @@ impl Source {
 struct Record {
     failures: u32,
     last: Instant,
-    under_way: u32,
+    /// A permit for each login that is looked at; made when they begin to be counted.
+    turns: Option<Arc<Semaphore>>,
 }
 
 /// All that is remembered.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<HashMap<Source, Record>>);
 
-/// A login under way. It is over when this is dropped.
+/// A login that may be looked at, until this is dropped.
 #[derive(Debug)]
-pub struct Try {
-    failures: Arc<Failures>,
-    source: Source,
-    counted: bool,
-}
+pub struct Turn(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
 
 impl Failures {
-    /// A login begins. None: its source has failed often, and has too many under way.
-    pub fn begin(self: &Arc<Failures>, source: Source) -> Option<Try> {
-        let mut records = self.0.lock();
-        let mut counted = false;
-        if let Some(record) = records.get_mut(&source).filter(|record| record.failures > FREE) {
-            if record.under_way >= UNDER_WAY {
-                return None;
-            }
-            record.under_way += 1;
-            counted = true;
-        }
-        Some(Try { failures: self.clone(), source, counted })
+    /// Waits for at most `wait` until a login may be looked at. None: its source has failed often, and has too many others.
+    pub async fn turn(&self, source: Source, wait: Duration) -> Option<Turn> {
+        let turns = self.0.lock().get_mut(&source).filter(|record| record.failures > FREE).map(|record| {
+            let turns = record.turns.get_or_insert_with(|| Arc::new(Semaphore::new(AT_A_TIME)));
+            turns.clone()
+        });
+        let Some(turns) = turns else { return Some(Turn(None)) };
+        let turn = tokio::time::timeout(wait, turns.acquire_owned()).await;
+        turn.ok()?.ok().map(|turn| Turn(Some(turn)))
     }
 
     /// A login has failed: how long its answer is to wait.
@@ -75,7 +72,7 @@ impl Failures {
         if !records.contains_key(&source) && records.len() >= SOURCES {
             make_room(&mut records, now);
         }
-        let record = records.entry(source).or_insert(Record { failures: 0, last: now, under_way: 0 });
+        let record = records.entry(source).or_insert(Record { failures: 0, last: now, turns: None });
         if is_over(record, now) {
             record.failures = 0;
         }
@@ -93,7 +90,7 @@ fn is_over(record: &Record, now: Instant) -> bool {
 
 /// Forgets what is over, or else a quarter: those that failed least.
 fn make_room(records: &mut HashMap<Source, Record>, now: Instant) {
-    records.retain(|_, record| !is_over(record, now) || record.under_way > 0);
+    records.retain(|_, record| !is_over(record, now));
     if records.len() < SOURCES {
         return;
     }
@@ -101,16 +98,6 @@ fn make_room(records: &mut HashMap<Source, Record>, now: Instant) {
     failures.sort_unstable();
     let least = failures.get(SOURCES / 4).copied().unwrap_or(0);
     records.retain(|_, record| record.failures > least);
-}
-
-impl Drop for Try {
-    fn drop(&mut self) {
-        if self.counted
-            && let Some(record) = self.failures.0.lock().get_mut(&self.source)
-        {
-            record.under_way = record.under_way.saturating_sub(1);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -136,19 +123,27 @@ mod tests {
         assert_eq!(failures.failed(source, now + Duration::from_secs(120)), Duration::ZERO);
     }
 
-    #[test]
-    fn only_some_are_under_way_at_a_time() {
-        let (failures, source) = (Arc::new(Failures::default()), Source::of("10.0.0.1:5"));
-        let tries: Vec<_> = (0..100).map(|_| failures.begin(source)).collect();
-        assert!(tries.iter().all(Option::is_some), "nothing has failed");
+    #[tokio::test]
+    async fn only_some_are_looked_at_at_a_time() {
+        let (failures, source) = (Failures::default(), Source::of("10.0.0.1:5"));
+        for _ in 0..100 {
+            assert!(failures.turn(source, Duration::ZERO).await.is_some(), "nothing has failed");
+        }
         (0..6).for_each(|_| {
             failures.failed(source, Instant::now());
         });
-        let mut tries: Vec<_> = (0..16).map(|_| failures.begin(source).unwrap()).collect();
-        assert!(failures.begin(source).is_none());
-        assert!(failures.begin(Source::of("10.0.0.2:5")).is_some());
-        tries.pop();
-        assert!(failures.begin(source).is_some());
+        let mut turns = Vec::new();
+        for _ in 0..AT_A_TIME {
+            turns.push(failures.turn(source, TURN_WAIT).await.unwrap());
+        }
+        let soon = Duration::from_millis(20);
+        assert!(failures.turn(source, soon).await.is_none(), "not in time");
+        assert!(failures.turn(Source::of("10.0.0.2:5"), soon).await.is_some());
+        let (next, ()) = tokio::join!(failures.turn(source, TURN_WAIT), async {
+            tokio::time::sleep(soon).await;
+            turns.pop();
+        });
+        assert!(next.is_some(), "one is over");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use request::{Claim, Request};
 use crate::broker::access::{Authority, HashAlgorithm, Identity, PasswordHash, User};
 use crate::clock::Now;
 use crate::name::Name;
-use failures::{Failures, Source};
+use failures::{Failures, Source, TURN_WAIT};
 use hasher::Hasher;
 use service::{Asked, Service};
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ pub enum Denied {
     WrongCredentials,
     /// The user may log in from this machine only.
     NotLoopback,
-    /// Too many logins have failed from where it comes.
+    /// Too many logins have failed from where it comes, and too many wait to be looked at.
     TooMany,
     /// Somebody who has to be asked does not answer.
     NoAnswer,
@@ -191,8 +191,10 @@ impl Authenticator {
     /// Why it is refused.
     pub async fn judge(self: Arc<Authenticator>, request: Request) -> Result<Identity, Denied> {
         let source = Source::of(&request.peer);
-        let Some(_under_way) = self.failures.begin(source) else { return Err(Denied::TooMany) };
+        let Some(turn) = self.failures.turn(source, TURN_WAIT).await else { return Err(Denied::TooMany) };
         let verdict = self.check(&request).await;
+        // While an answer waits, others of that source are looked at.
+        drop(turn);
         if verdict.is_err() {
             let wait = self.failures.failed(source, Now::read().monotonic);
             tokio::time::sleep(wait).await;
@@ -340,6 +342,8 @@ pub fn user_hashed(name: &str, password: &str, tags: &[&str], hashing: HashAlgor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     fn authenticator() -> Authenticator {
         Authenticator::new(&[Name::new("guest").unwrap()]).unwrap()
@@ -416,11 +420,27 @@ mod tests {
             auth.failures.failed(Source::of("10.0.0.1:5"), Now::read().monotonic);
         }
         assert!(judge(&auth, request(Some(&guest()), "hunter", true)).is_ok());
-        let all: Vec<_> = (0..16).map(|_| auth.failures.begin(Source::of("10.0.0.1:5")).unwrap()).collect();
-        assert_eq!(judge(&auth, request(Some(&guest()), "wrong", true)), Err(Denied::TooMany));
-        // What can be decided at once is not under way.
-        assert!(auth.admit_at_once(&request(Some(&guest()), "hunter", true)).is_some());
-        drop(all);
-        assert!(judge(&auth, request(Some(&guest()), "hunter", true)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_hammers_is_slowed_and_keeps_no_right_login_of_its_own_out() {
+        let (auth, tried) = (Arc::new(authenticator()), Arc::new(AtomicUsize::new(0)));
+        for number in 0..50 {
+            let (auth, tried) = (auth.clone(), tried.clone());
+            tokio::spawn(async move {
+                loop {
+                    let wrong = request(Some(&guest()), &format!("{number}"), true);
+                    assert!(auth.clone().judge(wrong).await.is_err());
+                    tried.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let right = auth.clone().judge(request(Some(&guest()), "hunter", true)).await;
+            assert!(right.is_ok(), "{right:?}");
+        }
+        let tried = tried.load(Ordering::Relaxed);
+        assert!(tried < 100, "{tried} were answered in a second");
     }
 }

@@ -54,6 +54,9 @@ pub(super) fn backup(args: &Backup, environment: &[(String, String)]) -> Stop {
         Ok(Answer::Refused(503, reason)) => return failed(UNAVAILABLE, &reason),
         Ok(Answer::Refused(_, reason)) => return failed(SOFTWARE, &reason),
         Err(Silence::Down(reason)) => return failed(UNAVAILABLE, &format!("no node runs here: {reason}")),
+        Err(Silence::Forbidden(reason)) => {
+            return failed(UNAVAILABLE, &format!("be root, or the user that the node runs as: {reason}"));
+        }
         Err(Silence::Late) => return failed(UNAVAILABLE, "the node does not answer"),
     }
     if !dir.join(proof::NAME).exists() {

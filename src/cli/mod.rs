@@ -94,8 +94,8 @@ enum Look {
 #[command(after_help = "--help lists every setting with its environment variable and default.")]
 #[command(after_long_help = help::settings())]
 struct Serve {
-    /// Configuration file: TOML, or RabbitMQ's form if it ends in .conf; none is read without it
-    #[arg(long, value_name = "FILE", env = "WARREN_CONFIG", hide_env_values = true)]
+    /// Settings: TOML, or RabbitMQ's form if it ends in .conf; none without it [WARREN_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Directory of everything the broker keeps [data_dir]
     #[arg(long, value_name = "DIR")]
@@ -130,7 +130,7 @@ pub fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-/// Reads the given command line (program name first) and environment. `WARREN_CONFIG` is read from the process's own.
+/// Reads the given command line (program name first) and environment.
 ///
 /// # Errors
 /// When there is nothing to run; nothing has been printed.
@@ -148,9 +148,7 @@ pub fn parse_from(
     let line = Line::from_arg_matches(&matches).map_err(refused)?;
     match line.word {
         Word::Serve(serve) => settings(serve, environment).map(|loaded| Command::Serve(Box::new(loaded))),
-        Word::Config(Look::Check(serve)) => {
-            settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::check(&loaded) }))
-        }
+        Word::Config(Look::Check(serve)) => settings(serve, environment).and_then(|loaded| Err(look::check(&loaded))),
         Word::Config(Look::Effective(serve)) => {
             settings(serve, environment).and_then(|loaded| Err(Stop { status: 0, text: look::effective(&loaded) }))
         }
@@ -172,7 +170,10 @@ fn settings(serve: Serve, environment: Vec<(String, String)>) -> Result<Loaded, 
     ];
     let given = options.into_iter().filter(|(_, _, values)| !values.is_empty());
     let overrides = given.map(|(key, option, values)| Override { key, option, values }).collect();
-    Config::load_all(&Sources { file: serve.config, environment, overrides }).map_err(|error| Stop {
+    // An empty variable names no file: it is how orchestrators unset one.
+    let named = environment.iter().find(|(name, path)| name == "WARREN_CONFIG" && !path.is_empty());
+    let file = serve.config.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+    Config::load_all(&Sources { file, environment, overrides }).map_err(|error| Stop {
         status: if error.is_usage() { EXIT_USAGE } else { EXIT_CONFIG },
         text: format!("warren: {error}\n"),
     })

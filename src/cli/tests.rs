@@ -142,3 +142,39 @@ fn config_check_names_what_means_nothing_here() {
     let text = format!("warren: {}:2: heartbeat: expected a whole number, found \"often\"\n", file.display());
     assert_eq!(told, Stop { status: 78, text });
 }
+
+#[test]
+fn an_empty_variable_names_no_file() {
+    assert_eq!(run(&["serve"], &[("WARREN_CONFIG", "")]).unwrap().data_dir, PathBuf::from("./data"));
+    let told = stop(&["serve"], &[("WARREN_CONFIG", "/nowhere/w.toml")]).text;
+    assert!(told.contains("/nowhere/w.toml: cannot be read"), "{told}");
+}
+
+#[test]
+fn a_check_of_the_settings_reads_the_certificates_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).display().to_string()
+    };
+    let certificate = write("c.pem", &own.cert.pem());
+    let key = write("k.pem", &own.signing_key.serialize_pem());
+    let wrong = write("w.pem", &other.signing_key.serialize_pem());
+    let check = |section: &str, key: &str| {
+        stop(
+            &["config", "check"],
+            &[
+                (&format!("WARREN_{section}_CERTIFICATE"), certificate.as_str()),
+                (&format!("WARREN_{section}_KEY"), key),
+            ],
+        )
+    };
+    for (section, setting) in [("TLS", "tls.certificate"), ("MANAGEMENT_TLS", "management.tls_certificate")] {
+        assert_eq!(check(section, &key), Stop { status: 0, text: "settings: ok\n".to_owned() });
+        let told = check(section, &wrong);
+        assert_eq!(told.status, EXIT_CONFIG);
+        assert!(told.text.starts_with(&format!("warren: {setting}: {wrong} is not the key")), "{}", told.text);
+    }
+}

@@ -39,6 +39,15 @@ impl ConfigError {
         ConfigError { origin, text: format!("{what}{hint}") }
     }
 
+    /// A setting that is wrong without another.
+    pub(super) fn needs(origin: Origin, key: &str, other: &str) -> ConfigError {
+        let text = match origin {
+            Origin::File(..) | Origin::Default => format!("{key}: needs {other}"),
+            Origin::Variable(_) | Origin::Option(_) => format!("needs {other}"),
+        };
+        ConfigError { origin, text }
+    }
+
     /// Anything else.
     pub(super) fn other(origin: Origin, text: String) -> ConfigError {
         ConfigError { origin, text }

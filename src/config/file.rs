@@ -13,9 +13,20 @@ const SUGGESTION_DISTANCE: usize = 3;
 
 /// Reads the file into `given`. Of several faults the first in the file is told.
 pub(super) fn read(path: &Path, given: &mut Given) -> Result<(), ConfigError> {
-    let whole = |text: String| ConfigError::other(Origin::File(path.to_owned(), 0), text);
-    let text = fs::read_to_string(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
-    read_text(path, &text, given)
+    read_text(path, &text(path)?, given)
+}
+
+/// A file's text. Windows' editors put a mark of the byte order in front of it.
+pub(super) fn text(path: &Path) -> Result<String, ConfigError> {
+    let wrong = |line: usize, text: String| ConfigError::other(Origin::File(path.to_owned(), line), text);
+    let bytes = fs::read(path).map_err(|error| wrong(0, format!("cannot be read: {error}")))?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        Err(error) => {
+            let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+            Err(wrong(line, "not UTF-8".to_owned()))
+        }
+    }
 }
 
 /// Reads `text`, the content of `path`.
@@ -23,7 +34,7 @@ pub(super) fn read_text(path: &Path, text: &str, given: &mut Given) -> Result<()
     let at = |offset: usize| Origin::File(path.to_owned(), line_of(text, offset));
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
-        ConfigError::other(at(offset), error.message().to_owned())
+        ConfigError::other(at(offset), format!("{}{}", key_at(text, offset), error.message()))
     })?;
 
     let mut entries = entries(table.get_ref());
@@ -40,6 +51,19 @@ pub(super) fn read_text(path: &Path, text: &str, given: &mut Given) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The key, or the section, in whose line an offset is, for a fault of TOML's own.
+fn key_at(text: &str, offset: usize) -> String {
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let begin = before.rsplit('\n').next().unwrap_or_default();
+    let line = format!("{begin}{}", after.lines().next().unwrap_or_default());
+    let key = match line.trim() {
+        section if section.starts_with('[') => section.trim_start_matches('[').split(']').next().unwrap_or_default(),
+        line => line.split_once('=').map_or("", |(key, _)| key).trim(),
+    };
+    let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if is_key { format!("{key}: ") } else { String::new() }
 }
 
 /// A key of the file, its section in front, with the offset of the key.
@@ -93,12 +117,14 @@ fn nearest_key(key: &str) -> Option<String> {
     let sections = Config::SECTIONS.iter().map(|(name, _)| format!("[{name}]"));
     let keys = Config::SETTINGS.iter().map(|setting| setting.key.to_owned());
     let name = key.rsplit('.').next().unwrap_or(key);
+    // Half of a short word changed is another word.
+    let most = SUGGESTION_DISTANCE.min(key.len() / 2);
     let elsewhere =
         || Config::SETTINGS.iter().find(|setting| setting.name() == name).map(|setting| setting.key.to_owned());
     if key.contains('.') {
-        nearest(key, keys, SUGGESTION_DISTANCE).or_else(elsewhere)
+        nearest(key, keys, most).or_else(elsewhere)
     } else {
-        elsewhere().or_else(|| nearest(&format!("[{key}]"), sections.chain(keys), SUGGESTION_DISTANCE))
+        elsewhere().or_else(|| nearest(&format!("[{key}]"), sections.chain(keys), most))
     }
 }
 

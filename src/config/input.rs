@@ -153,6 +153,10 @@ impl Input {
     pub(super) fn shown(&self, secret: bool) -> String {
         match self {
             _ if secret => "a value that is not shown".to_owned(),
+            // An address with a user in it may have a password there.
+            Input::Raw(text) | Input::Text(text) if text.contains("://") && text.contains('@') => {
+                "a value that is not shown".to_owned()
+            }
             Input::Raw(text) | Input::Text(text) => format!("{text:?}"),
             Input::Integer(number) => number.to_string(),
             Input::Float(number) => number.to_string(),

@@ -249,6 +249,70 @@ impl Kind for PathPrefix {
     }
 }
 
+/// Words that stand for others.
+pub(super) struct Aliases;
+
+impl Kind for Aliases {
+    type Value = Vec<(String, Vec<String>)>;
+
+    fn expected(&self) -> String {
+        "a list such as \"admin = rabbitmq.tag:administrator rabbitmq.read:*/*\"".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<Vec<(String, Vec<String>)>> {
+        let alias = |text: &str| {
+            let (alias, meant) = text.split_once('=')?;
+            let meant: Vec<String> = meant.split_whitespace().map(str::to_owned).collect();
+            let is_whole = !alias.trim().is_empty() && !meant.is_empty();
+            is_whole.then(|| (alias.trim().to_owned(), meant))
+        };
+        input.items()?.into_iter().map(alias).collect()
+    }
+}
+
+/// The address of a server's page.
+pub(super) struct Url {
+    /// Whether none is fine.
+    pub(super) optional: bool,
+}
+
+impl Kind for Url {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        let none = if self.optional { ", or \"\" for none" } else { "" };
+        format!("http://… or https://…, without a user{none}")
+    }
+
+    fn parse(&self, input: &Input) -> Option<String> {
+        let text = input.text()?;
+        (is_url(text) || (self.optional && text.is_empty())).then(|| text.to_owned())
+    }
+}
+
+/// A path, or the address of a server's page, or nothing.
+pub(super) struct PathOrUrl;
+
+impl Kind for PathOrUrl {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a path, or http://… or https://…, without a user, or \"\" for none".to_owned()
+    }
+
+    fn parse(&self, input: &Input) -> Option<String> {
+        input.text().filter(|text| is_url(text) || !text.contains("://")).map(str::to_owned)
+    }
+}
+
+/// A user in an address would have a password behind it, which logs and `warren config effective` would show.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let has_host = !authority.is_empty() && !authority.starts_with(':');
+    has_host && !authority.contains('@') && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
 /// A path, or nothing.
 pub(super) struct OptionalLocation;
 

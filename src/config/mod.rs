@@ -17,6 +17,7 @@ mod seeds;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod together;
 mod vhosts;
 
 pub use declare::Setting;
@@ -32,8 +33,8 @@ use crate::limits::{BODY_SIZE_CEILING, FRAME_MAX_MIN, INITIAL_FRAME_MAX_CEILING}
 use crate::name::Name;
 use declare::settings;
 use kinds::{
-    Addresses, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalAddresses, OptionalLocation,
-    OptionalName, OptionalPassword, Password, Share, Size, Span, Text, Unit,
+    Addresses, Aliases, Choice, Choices, Count, Flag, Location, Names, Networks, OneName, OptionalAddresses,
+    OptionalLocation, OptionalName, OptionalPassword, Password, PathOrUrl, Share, Size, Span, Text, Unit, Url,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -270,7 +271,7 @@ settings! {
         /// Addresses to serve it on: one, or a list of them; [] for none. Port 0 takes a free port. Whoever may log in from
         /// this machine only (auth.loopback_users) may do so here too.
         address: Vec<SocketAddr> = r#""127.0.0.1:15672""#, OptionalAddresses;
-        /// Addresses to serve it on with TLS (15671 is usual). They need tls.certificate and tls.key.
+        /// Addresses to serve it on with TLS (15671 is usual). They need a certificate and its key.
         tls_address: Vec<SocketAddr> = "[]", OptionalAddresses;
         /// What its paths begin with, such as "/broker": then the API is below /broker/api, and the figures are at /broker/metrics.
         path_prefix: String = r#""""#, kinds::PathPrefix;
@@ -284,6 +285,16 @@ settings! {
         operator_policy_changes: bool = "true", Flag;
         /// Names and passwords are taken (HTTP Basic); tokens are in any case.
         basic_auth: bool = "true", Flag;
+        /// The certificate of tls_address, with those it is signed by behind it, PEM; "" for tls.certificate and tls.key.
+        tls_certificate: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// Its private key, PEM.
+        tls_key: Option<PathBuf> = r#""""#, OptionalLocation;
+        /// The key's password, as tls.key_password.
+        tls_key_password: Secret = r#""""#, OptionalPassword;
+        /// Clients' certificates there, as tls.clients. They are verified only: nobody logs in by them.
+        tls_clients: ClientCertificates = r#""none""#, Choice(CLIENT_CERTIFICATES);
+        /// The certificates of those who may sign them, PEM; "" for tls.authorities.
+        tls_authorities: Option<PathBuf> = r#""""#, OptionalLocation;
         /// Time between two samples of the numbers that rates are made of.
         sample_interval: Duration = r#""5s""#, Span { min_ms: 100, max_ms: 60_000, unit: Unit::Seconds };
         /// Sites whose pages may use it from a browser, such as "https://example.org", or "*" for all; [] for none.
@@ -387,10 +398,10 @@ settings! {
     /// The log and traces by OTLP, as OpenTelemetry's collectors take them: in builds with the cargo feature otlp.
     otlp: OtlpConfig {
         /// Where log records go, by HTTP with protobuf: "http://localhost:4318/v1/logs"; "" for nowhere.
-        logs_endpoint: String = r#""""#, Text;
+        logs_endpoint: String = r#""""#, Url { optional: true };
         /// Where traces go, in the same way: "http://localhost:4318/v1/traces"; "" for nowhere. A span is a connection of a client, a
         /// request to the management API, an import of definitions at the start, the start and the stop of the node.
-        traces_endpoint: String = r#""""#, Text;
+        traces_endpoint: String = r#""""#, Url { optional: true };
         /// Who signs the collector's certificate (https://), PEM; none: whom the system trusts.
         authorities: Option<PathBuf> = r#""""#, OptionalLocation;
         /// The name of the service in them.
@@ -439,13 +450,13 @@ settings! {
     /// An outside service that decides about logins and rights, asked as RabbitMQ's HTTP back end asks it (auth.backends).
     auth_http: AuthHttpConfig {
         /// Who may log in: the parameters username and password; it answers allow with tags behind it, or deny.
-        user_url: String = r#""http://localhost:8000/auth/user""#, Text;
+        user_url: String = r#""http://localhost:8000/auth/user""#, Url { optional: false };
         /// Who may be in a virtual host: username, vhost, ip, tags.
-        vhost_url: String = r#""http://localhost:8000/auth/vhost""#, Text;
+        vhost_url: String = r#""http://localhost:8000/auth/vhost""#, Url { optional: false };
         /// Who may do what: username, vhost, resource (queue or exchange), name, permission, tags.
-        resource_url: String = r#""http://localhost:8000/auth/resource""#, Text;
+        resource_url: String = r#""http://localhost:8000/auth/resource""#, Url { optional: false };
         /// Who may use which routing key of a topic exchange: the same, and routing_key.
-        topic_url: String = r#""http://localhost:8000/auth/topic""#, Text;
+        topic_url: String = r#""http://localhost:8000/auth/topic""#, Url { optional: false };
         /// get or post.
         method: HttpMethod = r#""get""#, Choice(HTTP_METHODS);
         /// Time for an answer.
@@ -460,16 +471,21 @@ settings! {
 
     /// Logins by tokens (JWT), whose scopes are RabbitMQ's (auth.backends).
     auth_oauth2: AuthOauth2Config {
-        /// The keys that tokens are signed with: a JSON web key set, a path or a URL.
-        keys: String = r#""""#, Text;
+        /// The keys that tokens are signed with: a JSON web key set, a path or a URL; "" for where the issuer's description
+        /// (issuer, and /.well-known/openid-configuration behind it) says.
+        keys: String = r#""""#, PathOrUrl;
         /// This service's name, which a token's audience must hold.
         resource_server_id: String = r#""rabbitmq""#, Text;
         /// Whether the audience is looked at.
         verify_audience: bool = "true", Flag;
-        /// Who must have issued a token; "" for whoever has the keys.
+        /// Who must have issued a token, a URL where it has no keys; "" for whoever has the keys.
         issuer: String = r#""""#, Text;
         /// What scopes begin with; "" is the service's name with a dot.
         scope_prefix: String = r#""""#, Text;
+        /// Claims that hold scopes, besides "scope"; members of members with dots between: "realm_access.roles".
+        more_scopes: Vec<Name> = "[]", Names;
+        /// Scopes that stand for others.
+        scope_aliases: Vec<(String, Vec<String>)> = "[]", Aliases;
         /// Claims that name the user: the first that a token has.
         user_claims: Vec<Name> = r#"["sub", "client_id"]"#, Names;
         /// Who signs the certificate of an https:// server of keys, PEM; "" for whom the system trusts.
@@ -485,7 +501,7 @@ settings! {
         /// Where to fetch such a file at each start, "https://example.org/definitions.json"; "" for nowhere. It is imported
         /// after definitions.file. A server that does not answer within a minute with status 200, or with more than 128 MiB,
         /// ends the start; redirects are not followed.
-        url: String = r#""""#, Text;
+        url: String = r#""""#, Url { optional: true };
         /// Who signs the certificate of an https:// server of them, PEM; "" for whom the system trusts.
         authorities: Option<PathBuf> = r#""""#, OptionalLocation;
         /// Nothing is imported when it is the same as at the last import, by its SHA-256: what has been changed or deleted

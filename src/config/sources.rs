@@ -5,6 +5,7 @@ use super::error::{ConfigError, Origin};
 use super::file;
 use super::input::Input;
 use super::rabbit::Rabbit;
+use super::together;
 use super::{Config, file::nearest};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -92,6 +93,7 @@ impl Config {
             }
         }
         let config = Config::read(&given)?;
+        together::check(&config, &given)?;
         Ok(Loaded { config, unused, effective: given.effective() })
     }
 }
@@ -137,6 +139,11 @@ impl Given {
             Some(known) => Err(ConfigError::unknown(origin, "no such setting".to_owned(), Some(known))),
             None => Ok(()),
         }
+    }
+
+    /// Where a key was given.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.values.get(key).map_or(Origin::Default, |(origin, _)| origin.clone())
     }
 
     /// The value given for a key and where, or else its default.

@@ -204,6 +204,48 @@ fn syntax_errors_have_a_line() {
 }
 
 #[test]
+fn syntax_errors_name_the_key() {
+    let told = |text: &str| wrong(text).split_once(": ").unwrap().1.to_owned();
+    assert_eq!(told("[listener]\nbacklog = 1\nbacklog = 2\n"), "backlog: duplicate key");
+    assert_eq!(told("[log]\n[log]\n"), "log: duplicate key");
+    assert!(told("[log]\nlevel = \n").starts_with("level: "));
+    assert_eq!(told("[log\n"), "log: unclosed table, expected `]`");
+}
+
+#[test]
+fn files_of_other_systems_editors() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let loaded = Config::load(&Sources { file: Some(path), ..Sources::default() });
+        loaded.map(|config| config.limits.heartbeat).map_err(|error| error.to_string())
+    };
+    assert_eq!(load("a.toml", b"\xef\xbb\xbf[limits]\r\nheartbeat = 7\r\n"), Ok(7));
+    assert_eq!(load("a.conf", b"\xef\xbb\xbfheartbeat = 7\r\n"), Ok(7));
+    for name in ["b.toml", "b.conf"] {
+        let told = load(name, b"# one\n# \xfc\n").unwrap_err();
+        assert!(told.ends_with(&format!("{name}:2: not UTF-8")), "{told}");
+    }
+}
+
+#[test]
+fn addresses_of_servers() {
+    let url = |value: &str| from_variable("WARREN_DEFINITIONS_URL", value).map(|config| config.definitions.url);
+    for right in ["", "http://a", "https://a:1/b?c=d", "http://[::1]:8000/auth"] {
+        assert_eq!(url(right).as_deref(), Ok(right));
+    }
+    for wrong in ["a", "ftp://a/b", "http://", "https:///d", "https://:80/d", "http://a b/"] {
+        assert!(url(wrong).unwrap_err().contains("expected http://"), "{wrong}");
+    }
+    let told = url("https://user:hunter2@a/d").unwrap_err();
+    assert!(told.contains("without a user") && !told.contains("hunter2"), "{told}");
+    let keys = |value: &str| from_variable("WARREN_AUTH_OAUTH2_KEYS", value).is_ok();
+    assert!(keys("/etc/keys.json") && keys("https://a/jwks") && !keys("file://x") && !keys("https://u:p@a/jwks"));
+    assert!(from_variable("WARREN_AUTH_HTTP_USER_URL", "").is_err());
+}
+
+#[test]
 fn variables() {
     assert_eq!(from_variable("WARREN_LISTENER_BACKLOG", "7").unwrap().listener.backlog, 7);
     assert!(!from_variable("WARREN_LISTENER_NODELAY", "false").unwrap().listener.nodelay);

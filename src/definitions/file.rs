@@ -1,6 +1,7 @@
 //! A definitions file as checked types: whatever is wrong with it is found before anything is made.
 
 use super::HASH_PARAMETER;
+use super::absent::Absent;
 use super::json::{Fault, Node};
 use crate::broker::access::{
     HashAlgorithm, PasswordHash, Permissions, TopicPermissions, User, UserLimits, VhostLimits, VhostMetadata,
@@ -58,6 +59,8 @@ pub struct Definitions {
     pub bindings: Vec<(String, Name, Binding)>,
     /// What is left out, for the log.
     pub skipped: Vec<String>,
+    /// What is kept, and has no effect here, for the log.
+    pub idle: Option<String>,
 }
 
 impl Definitions {
@@ -101,13 +104,17 @@ impl Definitions {
     }
 
     fn read(root: &Node<'_>) -> Result<Definitions, Fault> {
-        let mut found = Definitions::default();
+        let (mut found, mut absent) = (Definitions::default(), Absent::default());
         let default_algorithm = default_algorithm(root);
         for user in root.list("users")? {
             found.users.push(read_user(&user, default_algorithm)?);
         }
         for vhost in root.list("vhosts")? {
-            found.vhosts.push(read_vhost(&vhost)?);
+            let read = read_vhost(&vhost)?;
+            if let (name, VhostMetadata { default_queue_type: Some(kind), .. }, _) = &read {
+                absent.default_type(name, kind);
+            }
+            found.vhosts.push(read);
         }
         for record in root.list("permissions")? {
             let [configure, write, read] = ["configure", "write", "read"].map(|key| record.need(key)?.pattern());
@@ -118,16 +125,17 @@ impl Definitions {
         for record in root.list("topic_permissions")? {
             found.topic_permissions.push(read_topic(&record)?);
         }
-        found.read_parameters(root)?;
+        found.read_parameters(root, &mut absent)?;
         for policy in root.list("policies")? {
-            let read = read_policy(&policy, &policy, false)?;
-            found.policies.push((policy.place.clone(), vhost_of(&policy)?, read, false));
+            let (read, vhost) = (read_policy(&policy, &policy, false)?, vhost_of(&policy)?);
+            absent.policy(&read, &policy.need("definition")?, &vhost);
+            found.policies.push((policy.place.clone(), vhost, read, false));
         }
         for exchange in root.list("exchanges")? {
-            found.read_exchange(&exchange)?;
+            found.read_exchange(&exchange, &mut absent)?;
         }
         for queue in root.list("queues")? {
-            found.read_queue(&queue)?;
+            found.read_queue(&queue, &mut absent)?;
         }
         for binding in root.list("bindings")? {
             let read = read_binding(&binding)?;
@@ -137,10 +145,12 @@ impl Definitions {
                 found.bindings.push((binding.place, vhost, read));
             }
         }
+        absent.check()?;
+        found.idle = absent.idle();
         Ok(found)
     }
 
-    fn read_parameters(&mut self, root: &Node<'_>) -> Result<(), Fault> {
+    fn read_parameters(&mut self, root: &Node<'_>, absent: &mut Absent) -> Result<(), Fault> {
         for parameter in root.list("parameters")? {
             let (vhost, component) = (vhost_of(&parameter)?, parameter.need("component")?.name()?);
             let (name, value) = (parameter.need("name")?, parameter.need("value")?);
@@ -155,6 +165,7 @@ impl Definitions {
                 }
                 _ => {
                     let (name, value) = (name.name()?, value.to_value(0)?);
+                    absent.parameter(&component, &name, &vhost);
                     let parameter_ = Parameter { vhost: Some(vhost), component, name, value };
                     self.parameters.push((parameter.place, parameter_));
                 }
@@ -171,15 +182,20 @@ impl Definitions {
         Ok(())
     }
 
-    fn read_exchange(&mut self, exchange: &Node<'_>) -> Result<(), Fault> {
+    fn read_exchange(&mut self, exchange: &Node<'_>, absent: &mut Absent) -> Result<(), Fault> {
         let (name, vhost) = (exchange.need("name")?.name()?, vhost_of(exchange)?);
         if self.skips("exchange", &name, &vhost) {
             return Ok(());
         }
         let kind = exchange.need("type")?;
+        let kind = kind.text()?;
+        let Ok(kind) = ExchangeKind::parse(kind) else {
+            absent.exchange(&name, &vhost, kind);
+            return Ok(());
+        };
         let spec = ExchangeSpec {
             name,
-            kind: ExchangeKind::parse(kind.text()?).map_err(|refusal| kind.fault(refusal.to_string()))?,
+            kind,
             durable: exchange.flag("durable", true)?,
             auto_delete: exchange.flag("auto_delete", false)?,
             internal: exchange.flag("internal", false)?,
@@ -189,7 +205,7 @@ impl Definitions {
         Ok(())
     }
 
-    fn read_queue(&mut self, queue: &Node<'_>) -> Result<(), Fault> {
+    fn read_queue(&mut self, queue: &Node<'_>, absent: &mut Absent) -> Result<(), Fault> {
         let (name, vhost) = (queue.need("name")?.name()?, vhost_of(queue)?);
         if self.skips("queue", &name, &vhost) {
             return Ok(());
@@ -200,6 +216,9 @@ impl Definitions {
             && arguments.get("x-queue-type").is_none()
         {
             arguments.insert("x-queue-type", kind.text()?);
+        }
+        if absent.queue(&name, &vhost, &arguments) {
+            return Ok(());
         }
         let spec = QueueSpec {
             name: Some(name),
@@ -222,7 +241,8 @@ impl Definitions {
 }
 
 fn read_json(text: &[u8]) -> Result<serde_json::Value, Fault> {
-    let json = serde_json::from_slice(text);
+    // Windows' tools write a mark of the byte order in front.
+    let json = serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
     json.map_err(|fault| Fault { place: String::new(), problem: format!("no JSON: {fault}") })
 }
 

@@ -62,6 +62,9 @@ pub fn import(broker: &Broker, definitions: Definitions, hashing: HashAlgorithm)
             other => settle(&place, other)?,
         }
     }
+    if let Some(idle) = definitions.idle {
+        tracing::warn!("definitions: kept without effect, because it is not supported: {idle}");
+    }
     for skipped in definitions.skipped {
         tracing::warn!("definitions: {skipped} is the broker's own: not imported");
     }

@@ -1,10 +1,12 @@
 //! RabbitMQ's definitions.json (compat.md 2.14), read when the node starts: what it names is made, nothing is deleted.
 //!
-//! - [`file`]: the file as checked types, so that a faulty one changes nothing. [`json`]: reading JSON with its places.
+//! - [`file`]: the file as checked types, so that a faulty one changes nothing. [`json`]: reading JSON with its places. [`absent`]: what
+//!   it names that is not there.
 //! - [`export`]: the same shapes, of what there is.
 //! - [`import`]: making what is named, in RabbitMQ's order.
 //! - [`source`]: what is imported when the node starts.
 
+mod absent;
 pub mod export;
 pub mod file;
 pub mod import;

@@ -173,11 +173,6 @@ fn faults_have_a_place() {
             "null is no value",
         ),
         (
-            r#"{"exchanges": [{"name": "x", "vhost": "/", "type": "no"}]}"#,
-            "exchanges[0].type",
-            "unknown exchange type 'no'",
-        ),
-        (
             r#"{"rabbitmq_definition_format": "single_virtual_host"}"#,
             "",
             "invalid_definitions_file: these are the definitions of one virtual host; only those of a whole broker can be imported here",
@@ -217,4 +212,38 @@ fn what_cannot_be_made_has_its_place() {
         assert_eq!((fault.place.as_str(), fault.problem.as_str()), (place, problem));
     }
     broker.stop().unwrap();
+}
+
+#[test]
+fn all_that_is_not_supported_is_told_at_once_and_before_anything_is_made() {
+    let text = r#"{"vhosts": [{"name": "/"}, {"name": "s", "metadata": {"default_queue_type": "stream"}}],
+        "queues": [{"name": "q", "vhost": "/"}, {"name": "log", "vhost": "/", "arguments": {"x-queue-type": "stream"}},
+            {"name": "old", "vhost": "s", "type": "stream"}, {"name": "m", "vhost": "/", "type": "rabbit_mqtt_qos0_queue"}],
+        "exchanges": [{"name": "x", "vhost": "/", "type": "fanout"}, {"name": "f", "vhost": "/", "type": "x-federation-upstream"}]}"#;
+    let told = "nothing is imported, because this is not supported: vhost 's' (default queue type stream), \
+                exchange 'f' in vhost '/' (type x-federation-upstream), queue 'log' in vhost '/' (type stream), \
+                queue 'old' in vhost 's' (type stream), queue 'm' in vhost '/' (type rabbit_mqtt_qos0_queue)";
+    assert_eq!(Definitions::parse(text.as_bytes()).unwrap_err().problem, told);
+    let streams: Vec<String> =
+        (0..25).map(|n| format!(r#"{{"name": "s{n}", "vhost": "/", "type": "stream"}}"#)).collect();
+    let many = format!(r#"{{"queues": [{}]}}"#, streams.join(","));
+    let told = Definitions::parse(many.as_bytes()).unwrap_err().problem;
+    assert!(told.contains("'s19'") && !told.contains("'s20'") && told.ends_with(", and 5 more"), "{told}");
+}
+
+#[test]
+fn what_is_kept_without_effect_is_told() {
+    let text = r#"{"parameters": [{"component": "shovel", "vhost": "/", "name": "move", "value": {}},
+            {"component": "other", "vhost": "/", "name": "o", "value": {}}],
+        "policies": [{"vhost": "/", "name": "p", "pattern": "^f", "definition": {"federation-upstream-set": "all"}},
+            {"vhost": "/", "name": "ha", "pattern": "", "definition": {"ha-mode": "all"}}]}"#;
+    let told = Definitions::parse(text.as_bytes()).unwrap().idle;
+    let wanted = "shovel 'move' in vhost '/', federation-upstream-set of policy 'p' in vhost '/'";
+    assert_eq!(told.as_deref(), Some(wanted));
+    assert_eq!(Definitions::parse(b"{}").unwrap().idle, None);
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_fault() {
+    assert!(Definitions::parse(b"\xef\xbb\xbf{\"queues\": [{\"name\": \"q\", \"vhost\": \"/\"}]}").is_ok());
 }

@@ -137,8 +137,9 @@ fn certificates(request: &Request) -> Outcome {
     };
     let until =
         i64::try_from(Now::unix_seconds()).unwrap_or(i64::MAX).saturating_add(i64::from(within) * days * 86_400);
-    if let Some(tls) = request.place.tls.as_ref().filter(|tls| tls.not_after() <= until) {
-        let expired = json!({"node": request.place.node, "not_after": tls.not_after()});
+    let first = request.place.tls.iter().map(|tls| tls.not_after()).min();
+    if let Some(not_after) = first.filter(|not_after| *not_after <= until) {
+        let expired = json!({"node": request.place.node, "not_after": not_after});
         return Ok(failed("Certificates expiring", &[("expired", json!([expired]))]));
     }
     Ok(Answer::json(&json!({"status": "ok"})))

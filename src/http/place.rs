@@ -42,7 +42,7 @@ pub struct Place {
     /// What it listens on.
     pub listeners: Vec<Listener>,
     /// The certificates, where TLS is spoken.
-    pub tls: Option<Arc<tls::Server>>,
+    pub tls: Vec<Arc<tls::Server>>,
     /// What can be changed while it runs.
     pub control: Arc<dyn Control>,
     /// Largest message body, in bytes.

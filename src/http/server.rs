@@ -16,7 +16,7 @@ use crate::auth::Authenticator;
 use crate::broker::access::Identity;
 use crate::clock::Now;
 use crate::engine::Broker;
-use crate::limits::{HTTP_BODIES_BYTES, HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_HANDLERS};
+use crate::limits::{HTTP_BODIES_BYTES, HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_HANDLERS, TOOL_BODY_BYTES};
 use crate::name::Name;
 use crate::span::Begun;
 use axum::Router;
@@ -187,11 +187,12 @@ async fn attend(
     let judged = move || check(&broker, &caller, needs, (vhost.as_deref(), user.as_deref())).map(|()| caller);
     // Somebody else may have to be asked what a user may do.
     let mut caller = blocking(service, judged).await?;
-    let bytes = length(&head.headers)?;
-    // A permit a KiB, held as long as the body is in memory.
-    let permits = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    let most = if peer.is_tool { TOOL_BODY_BYTES } else { HTTP_BODY_BYTES };
+    let bytes = length(&head.headers, most)?;
+    // A permit a KiB, held as long as the body is in memory; a body that is larger than all of them takes them all.
+    let permits = u32::try_from(bytes.min(HTTP_BODIES_BYTES).div_ceil(1024)).unwrap_or(u32::MAX);
     let _room = service.bodies.acquire_many(permits).await.map_err(|_| Failure::unavailable("the node is stopping"))?;
-    let limit = if bytes == 0 { 0 } else { HTTP_BODY_BYTES };
+    let limit = if bytes == 0 { 0 } else { most };
     let reading = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await;
     let body = reading.map_err(|_| Failure::too_slow())?.map_err(|_| Failure::too_large())?.to_vec();
     if route.path == "/login" {
@@ -271,13 +272,13 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
 }
 
 /// Bytes that a body may take: as many as it says, or as many as may be if it does not say.
-fn length(headers: &HeaderMap) -> Result<usize, Failure> {
+fn length(headers: &HeaderMap, most: usize) -> Result<usize, Failure> {
     if headers.contains_key("transfer-encoding") {
-        return Ok(HTTP_BODY_BYTES);
+        return Ok(most);
     }
     let given = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     match given.unwrap_or(0) {
-        length if length > HTTP_BODY_BYTES => Err(Failure::too_large()),
+        length if length > most => Err(Failure::too_large()),
         length => Ok(length),
     }
 }

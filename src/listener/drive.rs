@@ -55,12 +55,14 @@ fn go_on(mut driver: Driver, surroundings: Surroundings) -> Pin<Box<dyn Future<O
     })
 }
 
-/// Logs how a connection ended. While the node stops, clients that fail are expected.
+/// Logs how a connection ended. While the node stops, clients that fail are expected; what was told is not told again.
 fn tell(connection: &Connection, end: &Result<End, Gone>, stopping: bool) {
     let name = connection.name();
     match (connection.stranger(), connection.fault()) {
         (Some(stranger), _) => tracing::info!(connection = %name, "closed: {stranger} on the AMQP port"),
-        (None, Some(reason)) if stopping => tracing::info!(connection = %name, reason, "closed"),
+        (None, Some(reason)) if stopping || connection.fault_is_told() => {
+            tracing::info!(connection = %name, reason, "closed")
+        }
         (None, Some(reason)) => tracing::warn!(connection = %name, reason, "closed because of an error"),
         (None, None) if end.is_ok() => tracing::info!(connection = %name, "closed"),
         (None, None) => tracing::info!(connection = %name, "the client went without closing"),

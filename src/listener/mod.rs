@@ -159,7 +159,7 @@ fn welcome(stream: TcpStream, address: SocketAddr, tls: Option<Arc<tls::Server>>
                     .clone()
                     .spawn(lane, drive::drive(socket, connection, trail, Surroundings { lanes, stop, _place: place }));
             }
-            Err(fault) => tracing::info!(connection = %address, "closed before AMQP: {fault}"),
+            Err(fault) => tracing::info!(connection = %canonical(address), "closed before AMQP: {fault}"),
         }
     });
 }
@@ -198,7 +198,9 @@ impl Arrival {
         let session = server.session().map_err(|error| error.to_string())?;
         let secured = tokio::time::timeout_at(deadline, Socket::secure(stream, session)).await;
         let secured = secured.map_err(|_| "no TLS handshake in time".to_owned())?;
-        let socket = secured.map_err(|error| format!("TLS handshake of {}: {error}", ends.0))?;
+        // Who it is, where a proxy has said so: the log has the socket's own address anyway.
+        let of = if ends.0 == address { String::new() } else { format!(" of {}", ends.0) };
+        let socket = secured.map_err(|error| format!("TLS handshake{of}: {error}"))?;
         let agreed = socket.session().map(|session| session.secured(server.login_from()));
         peer.certificate_name = agreed.as_ref().and_then(|agreed| agreed.certificate.as_ref()?.login.clone());
         peer.tls = agreed.map(Box::new);

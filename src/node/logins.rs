@@ -48,7 +48,10 @@ fn tokens(settings: &AuthOauth2Config) -> io::Result<Backend> {
     let outside = Outside::new(KEYS_TIMEOUT, settings.authorities.as_deref())?;
     let is_url = settings.keys.starts_with("http://") || settings.keys.starts_with("https://");
     let keys = match settings.keys.as_str() {
-        "" => return Err(io::Error::other("auth.backends has oauth2, which needs auth_oauth2.keys")),
+        "" if settings.issuer.is_empty() => {
+            return Err(io::Error::other("auth.backends has oauth2, which needs auth_oauth2.keys"));
+        }
+        "" => KeyPlace::Issuer(settings.issuer.clone()),
         url if is_url => KeyPlace::Url(url.to_owned()),
         path => KeyPlace::File(path.into()),
     };
@@ -61,6 +64,8 @@ fn tokens(settings: &AuthOauth2Config) -> io::Result<Backend> {
             "" => format!("{resource_server}."),
             prefix => prefix.to_owned(),
         },
+        more_scopes: settings.more_scopes.iter().map(|claim| claim.as_str().to_owned()).collect(),
+        scope_aliases: settings.scope_aliases.clone(),
         user_claims: settings.user_claims.iter().map(|claim| claim.as_str().to_owned()).collect(),
         resource_server,
     };

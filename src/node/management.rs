@@ -2,6 +2,7 @@
 //! once it is there.
 
 use super::NodeError;
+use super::certificates::Certificates;
 use super::control::NodeControl;
 use super::listeners::{Address, Listeners};
 use crate::clock::Now;
@@ -31,7 +32,7 @@ pub(super) struct Management {
     figures: Bound,
     amqp: Vec<(SocketAddr, bool)>,
     backlog: u32,
-    tls: Option<Arc<tls::Server>>,
+    certificates: Certificates,
 }
 
 impl Management {
@@ -44,7 +45,7 @@ impl Management {
             figures: bind_all("prometheus.address", &config.prometheus.address, false, backlog)?,
             amqp: listeners.addresses(),
             backlog,
-            tls: listeners.tls().cloned(),
+            certificates: listeners.certificates().clone(),
         })
     }
 
@@ -74,7 +75,7 @@ impl Management {
             stop: stop.clone(),
             figures_service: service.separate(),
             service,
-            tls: self.tls,
+            tls: self.certificates.http,
             backlog: self.backlog,
             api: Vec::new(),
             figures: Vec::new(),
@@ -106,7 +107,7 @@ impl Management {
             threads: Arc::default(),
             data_dir: config.data_dir.clone(),
             listeners: amqp.chain(http).map(listener).collect(),
-            tls: self.tls.clone(),
+            tls: self.certificates.each().cloned().collect(),
             control,
             max_message_size: config.limits.max_message_size,
             connection_max: config.listener.connection_max,

@@ -89,6 +89,25 @@ pub fn restore(from: &Path, to: &Path, progress: Progress) -> Result<(Copied, in
     placed.map(|found| (copied(&entries), found)).inspect_err(|_| clear(&entries, to, was_there))
 }
 
+/// Compares every file of a sealed copy with its checksum. False: the directory is none.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a file is not what was copied; [`StoreError::Directory`] when one cannot be read.
+pub fn verify(dir: &Path) -> Result<bool, StoreError> {
+    if !dir.join(LIST).exists() {
+        return Ok(false);
+    }
+    for entry in read_list(dir)? {
+        let path = dir.join(&entry.name);
+        let file = File::open(&path).map_err(|error| directory(&path, &error))?;
+        let found = pump(&file, &mut io::sink(), &mut |_| {}).map_err(|error| directory(&path, &error))?;
+        if found != (entry.bytes, entry.crc) {
+            return Err(StoreError::Corrupt(format!("{}: not what was backed up", path.display())));
+        }
+    }
+    Ok(true)
+}
+
 /// Makes the directory. True when it was there.
 fn prepare(to: &Path) -> Result<bool, StoreError> {
     let refused = |error: io::Error| directory(to, &error);
@@ -115,7 +134,8 @@ fn place(entries: &[Entry], from: &Path, to: &Path, progress: Progress) -> Resul
     let mut ordered: Vec<&Entry> = entries.iter().collect();
     ordered.sort_by_key(|entry| (entry.name == proof::NAME, !is_rocksdb(&entry.name)));
     for entry in ordered {
-        let source = File::open(from.join(&entry.name)).map_err(|error| directory(from, &error))?;
+        let source = from.join(&entry.name);
+        let source = File::open(&source).map_err(|error| directory(&source, &error))?;
         let path = to.join(&entry.name);
         let target = if entry.name == proof::NAME { to.join(format!("{}.new", proof::NAME)) } else { path.clone() };
         let mut file = File::create(&target).map_err(refused)?;

@@ -39,7 +39,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     match found {
         Ok(found) if found.is_empty() => Err(wrong(path, "no certificate (PEM) in it")),
         Ok(found) => Ok(found),
-        Err(error) => Err(wrong(path, &error.to_string())),
+        Err(error) => Err(wrong(path, &no_pem(&error))),
     }
 }
 
@@ -55,7 +55,17 @@ pub(super) fn key(path: &Path, password: &KeyPassword) -> Result<PrivateKeyDer<'
         }
         Ok(key) => Ok(key),
         Err(PemError::NoItemsFound) => Err(wrong(path, "no private key (PEM) in it")),
-        Err(error) => Err(wrong(path, &error.to_string())),
+        Err(error) => Err(wrong(path, &no_pem(&error))),
+    }
+}
+
+/// What is wrong with PEM, where the library's words are for its users only.
+fn no_pem(error: &PemError) -> String {
+    match error {
+        PemError::MissingSectionEnd { .. } => "cut short: a section of it (PEM) has no end".to_owned(),
+        PemError::IllegalSectionStart { .. } => "a section of it (PEM) has no proper beginning".to_owned(),
+        PemError::Base64Decode(_) => "a section of it (PEM) is no base64".to_owned(),
+        error => error.to_string(),
     }
 }
 
@@ -135,6 +145,7 @@ NtnA4EHrMP7LvZEVgcYTgxQRp7YGtiJb5rlrT+8UUaXgwM0y695J
         }
         let behind = format!("before\n{BY_PBKDF2}{PLAIN}");
         assert_eq!(read(&behind, "secret").unwrap().secret_der(), plain.secret_der());
+        assert!(read(&PLAIN[..100], "").unwrap_err().ends_with("cut short: a section of it (PEM) has no end"));
         let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMAA=\n-----END RSA PRIVATE KEY-----\n";
         assert!(read(old, "secret").unwrap_err().contains("openssl pkcs8"));
     }

@@ -16,7 +16,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -145,6 +145,11 @@ impl Server {
         changed.then(|| self.reload())
     }
 
+    /// The file of the certificate.
+    pub fn certificate(&self) -> &Path {
+        &self.settings.certificate
+    }
+
     /// When the certificate ends, in seconds of the Unix epoch.
     pub fn not_after(&self) -> i64 {
         self.loaded.read().not_after
@@ -188,7 +193,13 @@ fn load(settings: &Settings) -> Result<Loaded, TlsError> {
         ClientCertificates::Ignored => builder.with_no_client_auth(),
         clients => builder.with_client_cert_verifier(verifier(settings, clients, provider)?),
     };
-    let config = builder.with_single_cert(chain, key).map_err(refused)?;
+    let config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let (certificate, key) = (settings.certificate.display(), settings.key.display());
+            TlsError::new(format!("{key} is not the key of the certificate in {certificate}"))
+        }
+        error => refused(error),
+    })?;
     Ok(Loaded { config: Arc::new(config), stamp, not_after })
 }
 

@@ -6,6 +6,7 @@ use super::TlsError;
 use super::certificate::{CertificateFacts, LoginFrom};
 use rustls::server::{ServerConfig, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{Error, InvalidMessage};
 use std::sync::Arc;
 
 /// Bytes that a record may have besides its content: header, nonce, padding, tag (RFC 8446 5.2, RFC 5246 6.2.3).
@@ -82,7 +83,13 @@ impl Session {
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
-                    let error = TlsError::new(error.to_string());
+                    let error = TlsError::new(match error {
+                        // The first byte of what came is none of TLS.
+                        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                            "no TLS: a client without it".to_owned()
+                        }
+                        error => error.to_string(),
+                    });
                     self.last_words(answer);
                     return Err(error);
                 }

@@ -180,7 +180,7 @@ fn what_is_no_tls_is_refused_with_an_alert() {
     let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
     let server = Server::load(settings(dir.path(), &authority, ClientCertificates::Ignored)).unwrap();
     let mut side = Side::new(server.session().unwrap());
-    assert!(side.take(b"AMQP\0\0\x09\x01", 8).is_err());
+    assert_eq!(side.take(b"AMQP\0\0\x09\x01", 8).unwrap_err().to_string(), "no TLS: a client without it");
     // An alert record: type 21.
     assert_eq!(side.answer.first(), Some(&21));
     let mut only_13 = settings(dir.path(), &authority, ClientCertificates::Ignored);
@@ -292,7 +292,8 @@ fn errors_name_the_file_and_what_is_wrong_with_it() {
         ("key.pem", "", "no private key (PEM) in it"),
         ("key.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n", "encrypted"),
         ("ca.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "ca.pem: "),
-        ("key.pem", &other.1, "cert.pem: "),
+        ("key.pem", &other.1, "key.pem is not the key of the certificate in "),
+        ("cert.pem", &other.0[..100], "cert.pem: cut short: a section of it (PEM) has no end"),
     ] {
         let good = fs::read(dir.path().join(file)).unwrap();
         fs::write(dir.path().join(file), text).unwrap();

@@ -167,7 +167,7 @@ fn a_start_without_certificates_says_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("warren.toml");
     for (config, wanted) in [
-        ("listener.tls_address = \"127.0.0.1:1\"", "listener.tls_address needs tls.certificate and tls.key"),
+        ("listener.tls_address = \"127.0.0.1:1\"", "listener.tls_address: needs tls.certificate and tls.key"),
         ("tls.certificate = \"/none.pem\"\ntls.key = \"/none.key\"", "TLS: /none.pem: cannot be read"),
     ] {
         std::fs::write(&file, config).unwrap();
@@ -175,4 +175,18 @@ fn a_start_without_certificates_says_what_is_missing() {
         let told = Broker::try_start(&dir.path().join("data"), free_port(), &args).map(drop).unwrap_err();
         assert!(told.contains(wanted), "{told}");
     }
+}
+
+#[test]
+fn the_management_api_does_not_ask_for_the_certificate_that_amqp_requires() {
+    let (dir, https) = (tempfile::tempdir().unwrap(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+    let served = format!("management.tls_address = \"{https}\"");
+    let (_broker, authority, amqps) = secure_broker(dir.path(), &served, "clients = \"require\"\n");
+    assert!(Client::open(authority.tunnel(amqps, None), &Options::default()).is_err());
+    let mut stream = TcpStream::connect(authority.tunnel(https, None)).unwrap();
+    stream.write_all(b"GET /api/whoami HTTP/1.0\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    // The tunnel may end without TLS's own end.
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
 }

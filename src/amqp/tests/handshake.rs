@@ -8,6 +8,8 @@ fn other_protocols_get_a_header_and_are_closed() {
     for (header, answer, stranger) in [
         (&b"GET / HTTP/1.1\r\n"[..], b"AMQP\x03\x01\0\0", Some("an HTTP client")),
         (b"\x16\x03\x01\0\xA5\x01\0\0", b"AMQP\x03\x01\0\0", Some("a TLS client")),
+        (b"PROXY TCP4 ", b"AMQP\x03\x01\0\0", Some("a proxy that listener.proxies does not name")),
+        (b"\r\n\r\n\0\r\nQUIT\n", b"AMQP\x03\x01\0\0", Some("a proxy that listener.proxies does not name")),
         (b"AMQP\0\0\x08\0", b"AMQP\x03\x01\0\0", None),
         (b"AMQP\0\0\x09\x02", PROTOCOL_HEADER, None),
     ] {

@@ -22,6 +22,8 @@ pub enum KeyPlace {
     File(PathBuf),
     /// `https://…`, or `http://…` on a network that is trusted.
     Url(String),
+    /// Where an issuer's description (OpenID Connect Discovery 1.0) says.
+    Issuer(String),
 }
 
 /// The keys as they were last read.
@@ -76,6 +78,12 @@ impl Keys {
     fn fetch(&self) -> Result<JwkSet, String> {
         let text = match &self.place {
             KeyPlace::Url(url) => self.outside.get(url, &[], BYTES_MAX)?,
+            KeyPlace::Issuer(issuer) => {
+                let description = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let url = keys_of(&self.outside.get(&description, &[], BYTES_MAX)?, issuer)
+                    .ok_or_else(|| format!("{description}: no jwks_uri that is as safe as the issuer's own address"))?;
+                self.outside.get(&url, &[], BYTES_MAX)?
+            }
             KeyPlace::File(path) => {
                 let wrong = |problem: String| format!("{}: {problem}", path.display());
                 let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
@@ -86,5 +94,54 @@ impl Keys {
             }
         };
         serde_json::from_str(&text).map_err(|fault| format!("no key set: {fault}"))
+    }
+}
+
+/// Where the keys are, by an issuer's description. Whoever is asked by TLS does not send to somebody without.
+fn keys_of(description: &str, issuer: &str) -> Option<String> {
+    let description: serde_json::Value = serde_json::from_str(description).ok()?;
+    let url = description.get("jwks_uri")?.as_str()?;
+    let is_safe = url.starts_with("https://") || (url.starts_with("http://") && issuer.starts_with("http://"));
+    is_safe.then(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_issuers_description_says_where_its_keys_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = format!("http://{}/realm/", listener.local_addr().unwrap());
+        let place = format!("{issuer}keys");
+        let served = std::thread::spawn(move || {
+            let answers = [
+                ("GET /realm/.well-known/openid-configuration ", format!(r#"{{"jwks_uri": "{place}"}}"#)),
+                ("GET /realm/keys ", r#"{"keys": [{"kty": "RSA", "kid": "k", "n": "AQAB", "e": "AQAB"}]}"#.to_owned()),
+            ];
+            for (wanted, answer) in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = [0; 4096];
+                let read = stream.read(&mut head).unwrap();
+                assert!(head[..read].starts_with(wanted.as_bytes()), "{}", String::from_utf8_lossy(&head[..read]));
+                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", answer.len());
+                stream.write_all((head + &answer).as_bytes()).unwrap();
+            }
+        });
+        let outside = Outside::new(Duration::from_secs(5), None).unwrap();
+        let keys = Keys::new(KeyPlace::Issuer(issuer), outside);
+        assert!(keys.find(Some("k")).is_some());
+        served.join().unwrap();
+    }
+
+    #[test]
+    fn keys_are_not_asked_for_without_tls_where_the_issuer_has_it() {
+        let of = |url: &str, issuer: &str| keys_of(&format!(r#"{{"jwks_uri": "{url}"}}"#), issuer);
+        assert_eq!(of("https://b/k", "https://a").as_deref(), Some("https://b/k"));
+        assert_eq!(of("http://b/k", "http://a").as_deref(), Some("http://b/k"));
+        assert_eq!((of("http://b/k", "https://a"), of("file:///k", "http://a")), (None, None));
+        assert_eq!((keys_of("{}", "http://a"), keys_of("<html>", "http://a")), (None, None));
     }
 }

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Longest token that is looked at, in bytes: a login's frame has no more.
 const TOKEN_BYTES: usize = 16 * 1024;
+/// Scopes of one token that are looked at; more are passed over.
+const SCOPES_MAX: usize = 1024;
 /// How far the issuer's clock may be behind ours, in milliseconds.
 const LEEWAY_MS: f64 = 1000.0;
 /// Algorithms that need no secret of ours.
@@ -47,6 +49,10 @@ pub struct TokenSettings {
     pub issuer: Option<String>,
     /// What scopes for this service begin with.
     pub scope_prefix: String,
+    /// Claims that hold more scopes: members of members are named with dots between.
+    pub more_scopes: Vec<String>,
+    /// Scopes that stand for others: the scope, and what it stands for.
+    pub scope_aliases: Vec<(String, Vec<String>)>,
     /// Claims that name the user, the first that is there.
     pub user_claims: Vec<String>,
 }
@@ -80,7 +86,13 @@ impl Tokens {
         if settings.issuer.as_deref().is_some_and(|wanted| issuer != Some(wanted)) {
             return Err("the token has another issuer (iss)".to_owned());
         }
-        let scopes = Scopes::read(words(claims.get("scope")), &settings.scope_prefix);
+        let more = settings.more_scopes.iter().flat_map(|path| words(member(&claims, path)));
+        let given: Vec<&str> = words(claims.get("scope")).chain(more).take(SCOPES_MAX).collect();
+        let meant = given.iter().flat_map(|given| {
+            let alias = settings.scope_aliases.iter().find(|(alias, _)| alias == given);
+            alias.into_iter().flat_map(|(_, meant)| meant.iter().map(String::as_str))
+        });
+        let scopes = Scopes::read(given.iter().copied().chain(meant), &settings.scope_prefix);
         let named = settings.user_claims.iter().find_map(|claim| claims.get(claim).and_then(Value::as_str));
         let user = named.filter(|name| !name.is_empty()).and_then(Name::new).ok_or("the token names no user")?;
         Ok(Identity { user, tags: scopes.tags.clone(), authority: Some(Arc::new(scopes)), expires_ms })
@@ -134,6 +146,13 @@ fn expiry(claims: &Map<String, Value>, now_ms: u64) -> Result<Option<u64>, Strin
         Some(ends) => Ok(Some(ends as u64)),
         None => Ok(None),
     }
+}
+
+/// A claim, or a member of one: `realm_access.roles`.
+fn member<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    // A claim's own name may have dots: an address, as it is usual.
+    claims.get(path).or_else(|| member(claims.get(first)?.as_object()?, rest?))
 }
 
 /// The words of a claim: a text with spaces, or a list of texts.

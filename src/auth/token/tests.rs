@@ -35,6 +35,11 @@ fn tokens(path: &Path) -> Tokens {
         verify_audience: true,
         issuer: None,
         scope_prefix: "rabbitmq.".into(),
+        more_scopes: vec!["roles".into(), "realm_access.roles".into(), "https://a.b/x".into()],
+        scope_aliases: vec![
+            ("admin".into(), vec!["rabbitmq.tag:administrator".into(), "rabbitmq.write:*/*".into()]),
+            ("loop".into(), vec!["admin".into(), "tag:monitoring".into()]),
+        ],
         user_claims: vec!["user_name".into(), "sub".into()],
     };
     Tokens::new(settings, Outside::new(Duration::from_secs(1), None).unwrap())
@@ -130,4 +135,27 @@ fn keys_that_cannot_be_read_are_none() {
     assert!(check().is_err());
     write_keys(&path, &[("one", &key)]);
     assert!(check().is_ok());
+}
+
+#[test]
+fn other_claims_have_scopes_too_and_some_stand_for_others() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), KeyPair::generate().unwrap());
+    let path = dir.path().join("keys.json");
+    write_keys(&path, &[("one", &key)]);
+    let tokens = tokens(&path);
+    let tags = |name: &str, value: Value| {
+        let mut claims = claims();
+        claims["scope"] = json!("openid");
+        claims[name] = value;
+        let identity = tokens.check(&sign(&key, "one", &claims), NOW_MS).unwrap();
+        identity.tags.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(tags("scope", json!("admin")), ["administrator"]);
+    assert_eq!(tags("roles", json!(["rabbitmq.tag:monitoring", "admin"])), ["monitoring", "administrator"]);
+    assert_eq!(tags("realm_access", json!({"roles": ["admin"]})), ["administrator"]);
+    assert_eq!(tags("https://a.b/x", json!("admin")), ["administrator"]);
+    assert_eq!(tags("other", json!("admin")), [""; 0]);
+    assert_eq!(tags("realm_access", json!("admin")), [""; 0]);
+    // An alias stands for scopes, not for aliases, and these need the prefix as any other.
+    assert_eq!(tags("scope", json!("loop")), [""; 0]);
 }

@@ -26,6 +26,8 @@ pub(in crate::cli) enum Answer {
 pub(in crate::cli) enum Silence {
     /// Nobody is there.
     Down(String),
+    /// The socket is another user's.
+    Forbidden(String),
     /// It takes too long.
     Late,
 }
@@ -57,6 +59,7 @@ impl Api {
     ) -> Result<Answer, Silence> {
         let down = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Silence::Late,
+            std::io::ErrorKind::PermissionDenied => Silence::Forbidden(format!("{}: {error}", self.socket.display())),
             _ => Silence::Down(format!("{}: {error}", self.socket.display())),
         };
         let mut stream = UnixStream::connect(&self.socket).map_err(down)?;
@@ -72,9 +75,14 @@ impl Api {
             more.unwrap_or_default(),
             body.len()
         );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(down)?;
+        let written = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
         let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(down)?;
+        let heard = stream.take(ANSWER_BYTES).read_to_end(&mut answer);
+        // What is refused by its head is answered before its body is read.
+        if answer.is_empty() {
+            written.map_err(down)?;
+            heard.map_err(down)?;
+        }
         read(&answer).ok_or_else(|| Silence::Down(format!("{}: no HTTP", self.socket.display())))
     }
 }
@@ -128,6 +136,24 @@ mod tests {
     fn names_in_paths() {
         assert_eq!(encoded("/"), "%2F");
         assert_eq!(encoded("a b+\u{e9}~"), "a%20b%2B%C3%A9~");
+    }
+
+    #[test]
+    fn what_is_refused_before_it_is_read_has_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let node = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 64];
+            stream.read_exact(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.0 413 Too Large\r\n\r\n{\"reason\":\"too large\"}").unwrap();
+        });
+        let api = Api { socket, timeout: None };
+        let body = Value::String("x".repeat(8 * 1024 * 1024));
+        let answer = api.ask("POST", "definitions", Some(&body)).unwrap();
+        assert_eq!(answer, Answer::Refused(413, "too large".into()));
+        node.join().unwrap();
     }
 
     #[test]

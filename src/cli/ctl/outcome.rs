@@ -128,6 +128,10 @@ impl From<Silence> for Failure {
     fn from(silence: Silence) -> Failure {
         match silence {
             Silence::Late => Failure::new(TEMPORARY, "operation on node timed out"),
+            Silence::Forbidden(reason) => Failure::new(
+                UNAVAILABLE,
+                format!("unable to perform an operation on the node: be root, or the user that it runs as ({reason})"),
+            ),
             Silence::Down(reason) => Failure::new(
                 UNAVAILABLE,
                 format!("unable to perform an operation on the node: it does not run, or not here ({reason})"),

@@ -4,6 +4,7 @@ use super::{Finding, Patient};
 use crate::cli::copies::{count, size};
 use crate::cli::ctl::api::Answer;
 use crate::cli::progress::Share;
+use crate::store::backup;
 use crate::store::inspect::{self, Found};
 use crate::store::rocks::RocksReader;
 use crate::store::{StoreError, proof};
@@ -24,7 +25,8 @@ pub(super) fn look(patient: &Patient) -> Vec<Finding> {
         return vec![Finding::good(ABOUT, "none yet")];
     }
     let (total, mut share) = (bytes(dir), Share::of("reading"));
-    let looked = RocksReader::open(dir).and_then(|store| inspect::all(&store, &mut |done| share.show(done, total)));
+    let looked = backup::verify(dir).and_then(|_| RocksReader::open(dir));
+    let looked = looked.and_then(|store| inspect::all(&store, &mut |done| share.show(done, total)));
     drop(share);
     vec![judge(looked)]
 }

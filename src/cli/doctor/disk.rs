@@ -5,7 +5,7 @@ use crate::cli::copies::{existing, size};
 use crate::clock::Now;
 use rustix::fs::{Access, access, statfs, statvfs};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,10 @@ pub(super) fn look(patient: &Patient) -> Vec<Finding> {
         Err(error) => Finding::doubtful(
             "fsync",
             format!("cannot be measured in {}: {error}", place.display()),
-            "run the doctor as the broker's user",
+            match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then look again",
+                _ => "run the doctor as the broker's user",
+            },
         ),
     });
     findings

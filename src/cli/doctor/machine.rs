@@ -45,7 +45,11 @@ fn files(limit: Option<u64>, connections: u64) -> Finding {
         "LimitNOFILE= in the systemd unit, --ulimit nofile= of the container, or ulimit -n: a connection needs one";
     match limit {
         _ if limit < OWN_FILES.max(connections + OWN_FILES) => {
-            Finding::bad(about, format!("{limit} may be open; {connections} connections are to be served"), advice)
+            let wanted = match connections {
+                0 => format!("a node without clients needs {OWN_FILES}"),
+                _ => format!("{connections} connections are to be served"),
+            };
+            Finding::bad(about, format!("{limit} may be open; {wanted}"), advice)
         }
         _ if limit < FILES => Finding::doubtful(about, format!("{limit} may be open"), advice),
         _ => Finding::good(about, format!("{limit} may be open")),

@@ -5,6 +5,8 @@ mod disk;
 mod machine;
 mod network;
 
+pub(super) use network::certificates;
+
 use super::Stop;
 use super::ctl::SOCKET;
 use super::ctl::api::{Answer, Api};

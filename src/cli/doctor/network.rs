@@ -2,10 +2,11 @@
 
 use super::{Finding, Patient};
 use crate::clock::Now;
-use crate::config::Config;
+use crate::config::{ClientCertificates, Config, Secret};
 use crate::tls;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Time for a connection to a port of this machine.
@@ -72,35 +73,56 @@ fn backlog(wanted: u32, allowed: u32) -> Finding {
     }
 }
 
-fn certificate(config: &Config) -> Option<Finding> {
-    let (certificate, key) = (config.tls.certificate.clone()?, config.tls.key.clone()?);
-    tls::install();
-    let loaded = tls::Server::load(tls::Settings {
-        certificate: certificate.clone(),
-        key,
-        key_password: tls::KeyPassword(config.tls.key_password.reveal().to_owned()),
-        authorities: config.tls.authorities.clone(),
-        clients: tls::ClientCertificates::Ignored,
-        versions: vec![tls::Version::V13],
-        login_from: tls::LoginFrom::DistinguishedName,
-    });
+fn certificate(config: &Config) -> Vec<Finding> {
     let now = i64::try_from(Now::unix_seconds()).unwrap_or(i64::MAX);
-    Some(match loaded {
-        Ok(server) => ends((server.not_after() - now).div_euclid(DAY)),
+    let judged = certificates(config).into_iter().map(|(setting, loaded)| match loaded {
+        Ok(server) => ends(&server.certificate().display().to_string(), (server.not_after() - now).div_euclid(DAY)),
         Err(error) => Finding::bad(
             "certificate",
             error.to_string(),
-            "the node does not start with it: see tls.certificate and tls.key",
+            format!("the node does not start with it: see {setting} and its key"),
         ),
-    })
+    });
+    judged.collect()
 }
 
-fn ends(days: i64) -> Finding {
+/// The certificates that the settings name, by the setting, as far as they can be read.
+pub(in crate::cli) fn certificates(config: &Config) -> Vec<(&'static str, Result<tls::Server, tls::TlsError>)> {
+    tls::install();
+    let (amqp, http) = (&config.tls, &config.management);
+    let load = |certificate: &Path, key: &Path, password: &Secret, clients, authorities: Option<&PathBuf>| {
+        tls::Server::load(tls::Settings {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            key_password: tls::KeyPassword(password.reveal().to_owned()),
+            authorities: authorities.cloned(),
+            clients: match clients {
+                ClientCertificates::Ignored => tls::ClientCertificates::Ignored,
+                _ => tls::ClientCertificates::Verified,
+            },
+            versions: vec![tls::Version::V13],
+            login_from: tls::LoginFrom::DistinguishedName,
+        })
+    };
+    let mut found = Vec::new();
+    if let (Some(certificate), Some(key)) = (&amqp.certificate, &amqp.key) {
+        let loaded = load(certificate, key, &amqp.key_password, amqp.clients, amqp.authorities.as_ref());
+        found.push(("tls.certificate", loaded));
+    }
+    if let (Some(certificate), Some(key)) = (&http.tls_certificate, &http.tls_key) {
+        let authorities = http.tls_authorities.as_ref().or(amqp.authorities.as_ref());
+        let loaded = load(certificate, key, &http.tls_key_password, http.tls_clients, authorities);
+        found.push(("management.tls_certificate", loaded));
+    }
+    found
+}
+
+fn ends(certificate: &str, days: i64) -> Finding {
     let advice = "put the new one in its place: the node reads it within ten seconds";
     match days {
-        ..0 => Finding::bad("certificate", "it has ended", advice),
-        0..SOON => Finding::doubtful("certificate", format!("it ends in {days} days"), advice),
-        _ => Finding::good("certificate", format!("good for {days} days")),
+        ..0 => Finding::bad("certificate", format!("{certificate} has ended"), advice),
+        0..SOON => Finding::doubtful("certificate", format!("{certificate} ends in {days} days"), advice),
+        _ => Finding::good("certificate", format!("{certificate} is good for {days} days")),
     }
 }
 
@@ -121,6 +143,6 @@ mod tests {
     #[test]
     fn backlog_and_certificates_are_judged() {
         assert_eq!((backlog(1024, 4096).grade, backlog(1024, 128).grade), (Good, Doubtful));
-        assert_eq!([-1, 0, 29, 30].map(|days| ends(days).grade), [Bad, Doubtful, Doubtful, Good]);
+        assert_eq!([-1, 0, 29, 30].map(|days| ends("c.pem", days).grade), [Bad, Doubtful, Doubtful, Good]);
     }
 }

@@ -23,6 +23,11 @@ impl Place {
     pub fn wrong(&self, expected: &str, found: String) -> ConfigError {
         ConfigError::value(self.origin.clone(), &self.key, expected.to_owned(), found)
     }
+
+    /// Another key is missing beside the one that stands here.
+    pub fn needs(&self, other: &str) -> ConfigError {
+        ConfigError::needs(self.origin.clone(), &self.key, other)
+    }
 }
 
 /// What a key means.
@@ -38,18 +43,18 @@ pub(super) enum Meaning {
     None(&'static str),
     /// The key's part of several values is not there.
     Without(&'static str),
-    /// A setting's value, where no other key gives one.
-    Spare(&'static str, Input),
     /// `total_memory_available_override_value`: what shares of memory are shares of.
     Memory(i64),
-    /// `ssl_options.verify`.
-    Verify(bool),
-    /// `ssl_options.fail_if_no_peer_cert`.
-    Require(bool),
+    /// `ssl_options.verify`, or management's: the setting, and whether.
+    Verify(&'static str, bool),
+    /// `ssl_options.fail_if_no_peer_cert`, or management's.
+    Require(&'static str, bool),
     /// `ssl_cert_login_from`.
     LoginFrom(String),
     /// `ssl_cert_login_san_type`.
     SanType(String),
+    /// `auth_oauth2.scope_aliases`: which of them, whether this is what it stands for, the value. `NAME = SCOPES` is both.
+    Alias(String, bool, String),
     /// `auth_backends.N.authz = internal`: what the service has let in has the rights of the broker's own user.
     OwnRights,
     /// `default_limits.vhosts.N`: the set, which of its three keys, the value.
@@ -92,6 +97,14 @@ impl DefinitionsFrom {
         match self {
             DefinitionsFrom::Local => "definitions.file",
             DefinitionsFrom::Https => "definitions.url",
+        }
+    }
+
+    /// RabbitMQ's key of its place.
+    pub fn key(self) -> &'static str {
+        match self {
+            DefinitionsFrom::Local => "definitions.local.path",
+            DefinitionsFrom::Https => "definitions.https.url",
         }
     }
 }
@@ -155,6 +168,13 @@ pub(super) fn meaning(key: &str, value: &str) -> Result<Meaning, Expected> {
             Ok(Meaning::OwnRights)
         }
         _ if prefix.starts_with("default_limits.vhosts.") => vhost_limit(prefix, rest, value),
+        "auth_oauth2.scope_aliases" => Ok(Meaning::Alias(key.to_owned(), false, format!("{rest} = {value}"))),
+        _ if prefix.starts_with("auth_oauth2.scope_aliases.") && rest == "alias" => {
+            Ok(Meaning::Alias(prefix.to_owned(), false, value.to_owned()))
+        }
+        _ if prefix.starts_with("auth_oauth2.scope_aliases.") && rest == "scope" => {
+            Ok(Meaning::Alias(prefix.to_owned(), true, value.to_owned()))
+        }
         "auth_oauth2.preferred_username_claims" => Ok(Meaning::Part("auth_oauth2.user_claims", value.to_owned())),
         "auth_mechanisms" if !super::super::MECHANISMS.contains(&value) => {
             Ok(Meaning::Unused(" (this mechanism is not there)"))
@@ -206,10 +226,6 @@ fn sockets(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
 fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
     let text = || Input::Text(value.to_owned());
     let meaning = match key {
-        // There is one certificate: RabbitMQ's for HTTP where it has none for AMQP.
-        "management.ssl.certfile" => Meaning::Spare("tls.certificate", text()),
-        "management.ssl.keyfile" => Meaning::Spare("tls.key", text()),
-        "management.ssl.password" => Meaning::Spare("tls.key_password", text()),
         "total_memory_available_override_value" => match bytes(value)? {
             Input::Integer(bytes) => Meaning::Memory(bytes),
             _ => return Err("a size such as 2GB, 512MiB or 50000000"),
@@ -218,12 +234,14 @@ fn exact(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "ssl_options.keyfile" => Meaning::Setting("tls.key", text()),
         "ssl_options.password" => Meaning::Setting("tls.key_password", text()),
         "ssl_options.cacertfile" => Meaning::Setting("tls.authorities", text()),
-        "ssl_options.verify" => match value {
-            "verify_peer" => Meaning::Verify(true),
-            "verify_none" => Meaning::Verify(false),
-            _ => return Err("verify_peer or verify_none"),
-        },
-        "ssl_options.fail_if_no_peer_cert" => Meaning::Require(flag(value)?),
+        "ssl_options.verify" => Meaning::Verify("tls.clients", verified(value)?),
+        "ssl_options.fail_if_no_peer_cert" => Meaning::Require("tls.clients", flag(value)?),
+        "management.ssl.certfile" => Meaning::Setting("management.tls_certificate", text()),
+        "management.ssl.keyfile" => Meaning::Setting("management.tls_key", text()),
+        "management.ssl.password" => Meaning::Setting("management.tls_key_password", text()),
+        "management.ssl.cacertfile" => Meaning::Setting("management.tls_authorities", text()),
+        "management.ssl.verify" => Meaning::Verify("management.tls_clients", verified(value)?),
+        "management.ssl.fail_if_no_peer_cert" => Meaning::Require("management.tls_clients", flag(value)?),
         "ssl_cert_login_from" => match value {
             "distinguished_name" | "common_name" => Meaning::LoginFrom(value.to_owned()),
             "subject_alternative_name" | "subject_alt_name" => {
@@ -360,6 +378,12 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
         "auth_oauth2.issuer" => Meaning::Setting("auth_oauth2.issuer", text()),
         "auth_oauth2.verify_aud" => Meaning::Setting("auth_oauth2.verify_audience", Input::Bool(flag(value)?)),
         "auth_oauth2.scope_prefix" => Meaning::Setting("auth_oauth2.scope_prefix", text()),
+        "auth_oauth2.additional_scopes_key" => {
+            let paths = value.split_whitespace().map(|path| Input::Text(path.to_owned())).collect();
+            Meaning::Setting("auth_oauth2.more_scopes", Input::List(paths))
+        }
+        // What is trusted anyway: nothing else is taken.
+        "auth_oauth2.https.peer_verification" if value == "verify_peer" => Meaning::Default,
         "auth_oauth2.https.cacertfile" => Meaning::Setting("auth_oauth2.authorities", text()),
         _ => return Ok(None),
     };
@@ -395,6 +419,14 @@ fn vhost_limit(prefix: &str, key: &str, value: &str) -> Result<Meaning, Expected
         _ => return Ok(Meaning::Unused(UNKNOWN)),
     };
     Ok(Meaning::VhostLimit(prefix.to_owned(), key, word))
+}
+
+fn verified(value: &str) -> Result<bool, Expected> {
+    match value {
+        "verify_peer" => Ok(true),
+        "verify_none" => Ok(false),
+        _ => Err("verify_peer or verify_none"),
+    }
 }
 
 /// A back end's name, or its module's. The cache is told by what it caches.

@@ -14,12 +14,12 @@ mod tests;
 use super::Config;
 use super::Secret;
 use super::error::{ConfigError, Origin};
+use super::file;
 use super::input::Input;
 use super::sources::Given;
 use environment::Variables;
 use keys::{DefinitionsFrom, Meaning, Place, VhostLimit};
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -28,16 +28,14 @@ use std::path::{Path, PathBuf};
 pub(super) struct Rabbit {
     /// Settings by their key; the later one counts.
     settings: BTreeMap<&'static str, (Place, Input)>,
-    /// Settings that other keys are stronger for.
-    spare: BTreeMap<&'static str, (Place, Input)>,
     /// What shares of memory are shares of, if not of the machine's.
     memory: Option<i64>,
     /// Values that are put together from several keys: by setting, then by key: 2 before 10.
     parts: BTreeMap<&'static str, Parts>,
     /// Interfaces of addresses whose port stands under another key, with the port where it does not.
     interfaces: BTreeMap<&'static str, (Place, IpAddr, u16)>,
-    /// Whether clients' certificates are verified, and whether they must be there.
-    verify: (Option<Place>, bool, bool),
+    /// Whether clients' certificates are verified, and whether they must be there, by the setting.
+    verify: BTreeMap<&'static str, (Place, bool, bool)>,
     /// Where the user's name stands in a certificate: `ssl_cert_login_from` and `ssl_cert_login_san_type`.
     login_from: (Option<Place>, String, String),
     /// Whether whom a service has let in has the rights of the broker's own user.
@@ -48,8 +46,10 @@ pub(super) struct Rabbit {
     linger: (Option<Place>, bool, u64),
     /// The limits that virtual hosts are made with, in RabbitMQ's order.
     vhost_limits: VhostLimits,
+    /// Scopes that stand for others, by their key: the scope, and what it stands for.
+    aliases: BTreeMap<String, (Place, String, String)>,
     /// Which back end of definitions is named, and where the back ends find them.
-    definitions_from: Option<DefinitionsFrom>,
+    definitions_from: Option<(Place, DefinitionsFrom)>,
     definitions_places: Vec<(DefinitionsFrom, Place, String)>,
     /// What encrypted values are decrypted by.
     passphrase: Option<Secret>,
@@ -95,9 +95,7 @@ impl Rabbit {
 
     /// Reads one file.
     pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let unreadable =
-            |error| ConfigError::other(Origin::File(path.to_owned(), 0), format!("cannot be read: {error}"));
-        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let text = file::text(path)?;
         let advanced = path.with_file_name(ADVANCED);
         if advanced.exists() {
             self.tell_unused(format!("{} (Erlang's terms are not read)", advanced.display()));
@@ -144,9 +142,6 @@ impl Rabbit {
                 }
                 self.settings.insert(setting, (place, input));
             }
-            Meaning::Spare(setting, input) => {
-                self.spare.insert(setting, (place, input));
-            }
             Meaning::Memory(bytes) => self.memory = Some(bytes),
             Meaning::Part(setting, part) => {
                 self.parts.entry(setting).or_default().insert(numbered(key), (place, part));
@@ -160,8 +155,14 @@ impl Rabbit {
             Meaning::Without(setting) => {
                 self.parts.entry(setting).or_default().remove(&numbered(key));
             }
-            Meaning::Verify(verify) => (self.verify.0, self.verify.1) = (Some(place), verify),
-            Meaning::Require(require) => (self.verify.0, self.verify.2) = (Some(place), require),
+            Meaning::Verify(setting, verify) => {
+                let known = self.verify.entry(setting).or_insert((place.clone(), false, false));
+                (known.0, known.1) = (place, verify);
+            }
+            Meaning::Require(setting, require) => {
+                let known = self.verify.entry(setting).or_insert((place.clone(), false, false));
+                (known.0, known.2) = (place, require);
+            }
             Meaning::LoginFrom(from) => (self.login_from.0, self.login_from.1) = (Some(place), from),
             Meaning::SanType(kind) => self.login_from.2 = kind,
             Meaning::VhostLimit(set, key, value) => {
@@ -176,8 +177,12 @@ impl Rabbit {
                 let (_, was_on, waited) = self.linger;
                 self.linger = (Some(place), on.unwrap_or(was_on), timeout.unwrap_or(waited));
             }
+            Meaning::Alias(set, is_meant, value) => {
+                let (_, alias, meant) = self.aliases.entry(set).or_insert((place, String::new(), String::new()));
+                *(if is_meant { meant } else { alias }) = value;
+            }
             Meaning::OwnRights => self.own_rights = true,
-            Meaning::DefinitionsFrom(from) => self.definitions_from = Some(from),
+            Meaning::DefinitionsFrom(from) => self.definitions_from = Some((place, from)),
             Meaning::DefinitionsPlace(from, value) => self.definitions_places.push((from, place, value)),
             Meaning::Default => {}
             Meaning::Unused(hint) => {
@@ -188,9 +193,10 @@ impl Rabbit {
     }
 
     /// The definitions of the back end that is named; those of the other one are not imported.
-    fn place_definitions(&mut self) {
+    fn place_definitions(&mut self) -> Result<(), ConfigError> {
+        let named = self.definitions_from.take();
         for (from, place, value) in std::mem::take(&mut self.definitions_places) {
-            if self.definitions_from != Some(from) {
+            if !named.as_ref().is_some_and(|(_, named)| *named == from) {
                 self.tell_unused(format!("{} (definitions.import_backend does not name it)", place.key));
                 continue;
             }
@@ -199,6 +205,10 @@ impl Rabbit {
             if let Some((before, _)) = before.filter(|(before, _)| before.key != key) {
                 self.tell_unused(format!("{} ({key} is imported)", before.key));
             }
+        }
+        match named {
+            Some((place, from)) if !self.settings.contains_key(from.setting()) => Err(place.needs(from.key())),
+            _ => Ok(()),
         }
     }
 
@@ -242,12 +252,11 @@ impl Rabbit {
 
     /// Gives what was found to `given`, before stronger sources do. Returns what means nothing here.
     pub fn give(mut self, given: &mut Given) -> Result<Vec<String>, ConfigError> {
-        self.place_definitions();
+        self.place_definitions()?;
         self.place_linger();
         self.leave_out_policies();
         let Rabbit {
             mut settings,
-            spare,
             memory,
             mut parts,
             interfaces,
@@ -256,13 +265,10 @@ impl Rabbit {
             own_rights,
             vhost_limits,
             tables,
+            aliases,
             unused,
             ..
         } = self;
-        // A certificate without its key, or with another's, is none.
-        if !settings.contains_key("tls.certificate") && !settings.contains_key("tls.key") {
-            settings.extend(spare);
-        }
         if let Some(memory) = memory {
             of_memory(&mut settings, memory);
         }
@@ -279,13 +285,14 @@ impl Rabbit {
         settings.extend(parts.into_iter().map(|(setting, parts)| of_parts(setting, parts, own_rights)));
         settings.extend(of_vhosts(vhost_limits));
         of_tables(&mut settings, tables);
-        if let (Some(place), verify, require) = verify {
+        settings.extend(of_aliases(aliases));
+        for (setting, (place, verify, require)) in verify {
             let clients = match (verify, require) {
                 (true, true) => "require",
                 (true, false) => "verify",
                 (false, _) => "none",
             };
-            settings.insert("tls.clients", (place, Input::Text(clients.to_owned())));
+            settings.insert(setting, (place, Input::Text(clients.to_owned())));
         }
         if let (Some(place), from, kind) = login_from {
             let kind = if kind.is_empty() { "dns" } else { &kind };
@@ -346,6 +353,16 @@ fn of_tables(settings: &mut BTreeMap<&'static str, (Place, Input)>, tables: Tabl
             items.push(Input::Table(members));
         }
     }
+}
+
+/// Scopes that stand for others, as one setting.
+fn of_aliases(aliases: BTreeMap<String, (Place, String, String)>) -> Option<(&'static str, (Place, Input))> {
+    let (place, ..) = aliases.values().next()?.clone();
+    let one = |(_, alias, meant): (Place, String, String)| match meant.as_str() {
+        "" => Input::Text(alias),
+        meant => Input::Text(format!("{alias} = {meant}")),
+    };
+    Some(("auth_oauth2.scope_aliases", (place, Input::List(aliases.into_values().map(one).collect()))))
 }
 
 /// The share of memory that messages may take, as one of so many bytes.

@@ -46,7 +46,7 @@ const ONE_NODE: &str = " (there is one node)";
 const NO_PROTOCOL: &str = " (this protocol is not there)";
 const NO_BACK_END: &str = " (this back end is not there)";
 const TLS_LIBRARY: &str = " (it is as the TLS library has it)";
-const TLS_OF_ALL: &str = " (ssl_options are of all listeners)";
+const TLS_OF_ALL: &str = " (versions and ciphers are of all listeners: ssl_options)";
 const TO_STDERR: &str = " (the log goes to standard error)";
 const LOG_LEVEL: &str = " (log.console.level is)";
 const STORAGE: &str = " (messages and definitions are kept in another way)";
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_first_beginning_counts() {
-        assert_eq!(reason("management.ssl.verify"), TLS_OF_ALL);
+        assert_eq!(reason("management.ssl.versions.1"), TLS_OF_ALL);
         assert_eq!(reason("log.file.rotation.size"), TO_STDERR);
         assert_eq!(reason("log.connection.level"), LOG_LEVEL);
         assert_eq!(reason("log.exchange"), " (bind a queue to amq.rabbitmq.event)");

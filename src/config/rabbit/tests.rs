@@ -32,8 +32,9 @@ fn listeners() {
     assert_eq!(addresses("listeners.tcp.default = 5673"), ["[::]:5673"]);
     let two = "listeners.tcp.local = 127.0.0.1:5672\nlisteners.tcp.other = ::1:5673\nlisteners.tcp.third=[::1]:1\n";
     assert_eq!(addresses(two), ["127.0.0.1:5672", "[::1]:5673", "[::1]:1"]);
-    assert!(addresses("listeners.tcp = none").is_empty());
-    let secure = config("listeners.tcp = none\nlisteners.ssl.default = 5671").listener;
+    let secure = "listeners.ssl.default = 5671\nssl_options.certfile = /a.pem\nssl_options.keyfile = /a.key\n";
+    assert!(addresses(&format!("listeners.tcp = none\n{secure}")).is_empty());
+    let secure = config(&format!("listeners.tcp = none\n{secure}")).listener;
     assert!(secure.address.is_empty() && secure.tls_address == ["[::]:5671".parse().unwrap()]);
     let fault = load("listeners.tcp.default = localhost", &[]).unwrap_err();
     assert_eq!(fault, "rabbitmq.conf:1: listeners.tcp.default: expected a port, or IP:PORT, found \"localhost\"");
@@ -41,7 +42,8 @@ fn listeners() {
 
 #[test]
 fn management_and_figures() {
-    let found = config("management.tcp.port = 15673\nmanagement.ssl.port = 15674\nprometheus.tcp.port = 1\n");
+    let secure = "management.ssl.port = 15674\nmanagement.ssl.certfile = /h.pem\nmanagement.ssl.keyfile = /h.key\n";
+    let found = config(&format!("management.tcp.port = 15673\n{secure}prometheus.tcp.port = 1\n"));
     assert_eq!(found.management.address, ["[::]:15673".parse().unwrap()]);
     assert_eq!(found.management.tls_address, ["[::]:15674".parse().unwrap()]);
     assert_eq!(found.prometheus.address, ["[::]:1".parse().unwrap()]);
@@ -314,16 +316,40 @@ fn the_default_users_tags_and_rights() {
 }
 
 #[test]
-fn a_certificate_of_http_only() {
+fn the_management_api_has_a_certificate_and_rules_of_its_own() {
     let http = "management.ssl.port = 15671\nmanagement.ssl.certfile = /h.pem\nmanagement.ssl.keyfile = /h.key\n";
-    let tls = |text: &str| {
-        let tls = config(text).tls;
-        [tls.certificate, tls.key].map(|path| path.unwrap().display().to_string())
-    };
-    assert_eq!(tls(http), ["/h.pem", "/h.key"]);
-    let amqp = "ssl_options.certfile = /a.pem\nssl_options.keyfile = /a.key\n";
-    assert_eq!(tls(&format!("{http}{amqp}")), ["/a.pem", "/a.key"]);
-    assert_eq!(tls(&format!("{amqp}{http}")), ["/a.pem", "/a.key"]);
+    let amqp = "listeners.ssl.default = 5671\nssl_options.certfile = /a.pem\nssl_options.keyfile = /a.key\n\
+                ssl_options.cacertfile = /ca.pem\nssl_options.verify = verify_peer\n\
+                ssl_options.fail_if_no_peer_cert = true\n";
+    let found = config(http);
+    assert!(found.tls.certificate.is_none());
+    assert_eq!(found.management.tls_certificate.unwrap().display().to_string(), "/h.pem");
+    assert_eq!(found.management.tls_key.unwrap().display().to_string(), "/h.key");
+    for text in [format!("{http}{amqp}"), format!("{amqp}{http}")] {
+        let Config { tls, management, .. } = config(&text);
+        assert_eq!(tls.certificate.unwrap().display().to_string(), "/a.pem");
+        assert_eq!(management.tls_certificate.unwrap().display().to_string(), "/h.pem");
+        assert_eq!((tls.clients, management.tls_clients), (ClientCertificates::Required, ClientCertificates::Ignored));
+    }
+    let verified =
+        "management.ssl.cacertfile = /hca.pem\nmanagement.ssl.verify = verify_peer\nmanagement.ssl.password = p\n";
+    let management = config(&format!("{http}{verified}")).management;
+    assert_eq!(management.tls_clients, ClientCertificates::Verified);
+    assert_eq!(management.tls_authorities.unwrap().display().to_string(), "/hca.pem");
+    assert_eq!(management.tls_key_password.reveal(), "p");
+}
+
+#[test]
+fn a_back_end_of_definitions_needs_its_place() {
+    let told = |text: &str| load(text, &[]).unwrap_err();
+    assert_eq!(
+        told("definitions.import_backend = https"),
+        "rabbitmq.conf:1: definitions.import_backend: needs definitions.https.url"
+    );
+    let local = "heartbeat = 5\ndefinitions.import_backend = local_filesystem\ndefinitions.https.url = https://a/d\n";
+    assert_eq!(told(local), "rabbitmq.conf:2: definitions.import_backend: needs definitions.local.path");
+    let named = "definitions.import_backend = local_filesystem\nload_definitions = /a\n";
+    assert_eq!(config(named).definitions.file.unwrap().to_str(), Some("/a"));
 }
 
 #[test]
@@ -561,4 +587,24 @@ fn variables_of_a_file_and_enabled_plugins() {
     assert_eq!(fault, format!("{named}:2: RABBITMQ_NODE_PORT: expected a port, or IP:PORT, found \"many\""));
     let missing = load("", &[("RABBITMQ_CONF_ENV_FILE", "/nowhere/x")]).unwrap().unused;
     assert!(missing[0].starts_with("RABBITMQ_CONF_ENV_FILE (/nowhere/x cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn scopes_that_stand_for_others() {
+    let tokens = |text: &str| config(text).auth_oauth2;
+    let found = tokens(
+        "auth_oauth2.scope_aliases.admin = rabbitmq.tag:administrator rabbitmq.read:*/*\n\
+         auth_oauth2.scope_aliases.1.alias = api://Employee.All\nauth_oauth2.scope_aliases.1.scope = rabbitmq.read:*/*\n\
+         auth_oauth2.additional_scopes_key = roles realm_access.roles\n",
+    );
+    let read = "rabbitmq.read:*/*".to_owned();
+    let wanted = [
+        ("api://Employee.All".to_owned(), vec![read.clone()]),
+        ("admin".to_owned(), vec!["rabbitmq.tag:administrator".to_owned(), read]),
+    ];
+    assert_eq!(found.scope_aliases, wanted);
+    let claims: Vec<String> = found.more_scopes.iter().map(ToString::to_string).collect();
+    assert_eq!(claims, ["roles", "realm_access.roles"]);
+    let fault = load("auth_oauth2.scope_aliases.1.alias = a", &[]).unwrap_err();
+    assert!(fault.starts_with("rabbitmq.conf:1: auth_oauth2.scope_aliases.1.alias: expected a list"), "{fault}");
 }
