@@ -171,11 +171,11 @@ fn finish(out: Exposition, request: &Request) -> Answer {
 
 /// What the stock dashboards join on: without it they are empty.
 fn identity(request: &Request, out: &mut Exposition, endpoint: &str) {
-    let cluster = request.broker.cluster_name();
+    let (cluster, id) = (request.broker.cluster_name(), request.broker.cluster_id());
     let labels = [
         ("rabbitmq_node", request.place.node.as_str()),
         ("rabbitmq_cluster", cluster.as_str()),
-        ("rabbitmq_cluster_permanent_id", cluster.as_str()),
+        ("rabbitmq_cluster_permanent_id", id.as_str()),
         ("rabbitmq_endpoint", endpoint),
     ];
     out.family("identity_info", Kind::Untyped, "RabbitMQ node & cluster identity info").sample(&labels, 1u64);

@@ -367,6 +367,21 @@ fn every_family_has_rabbitmqs_names() {
 }
 
 #[test]
+fn a_cluster_keeps_its_permanent_id() {
+    let mut node = Node::start(&[]);
+    let id = |node: &Node| {
+        let text = node.as_guest().get("/metrics").body;
+        text.split("rabbitmq_cluster_permanent_id=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let first = id(&node);
+    assert!(first.len() == 42 && first.starts_with("rabbitmq-cluster-id-"), "{first}");
+    assert_eq!(node.as_guest().put("/api/cluster-name", json!({"name": "other"})).status, 204);
+    node.restart();
+    assert_eq!(id(&node), first);
+    assert_ne!(id(&Node::start(&[])), first);
+}
+
+#[test]
 fn labels_are_rabbitmqs() {
     let node = Node::start(&[]);
     let api = node.as_guest();

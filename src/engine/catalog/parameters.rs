@@ -6,6 +6,9 @@ use crate::engine::events::By;
 use crate::engine::{Broker, Epoch};
 use crate::name::Name;
 use crate::value::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The parameter of the whole node that holds the cluster's name, as in RabbitMQ's definitions.
@@ -75,6 +78,14 @@ impl Broker {
         let parameters = self.catalog().parameters.read();
         let given = Name::new(CLUSTER_NAME).and_then(|name| parameters.0.get(&(None, Name::default(), name)));
         given.and_then(Value::as_str).map_or_else(|| self.default_cluster_name().to_owned(), str::to_owned)
+    }
+
+    /// What stays the same whatever the cluster is called: made of the store's mark, which nobody is told.
+    pub fn cluster_id(&self) -> String {
+        let digest =
+            Sha256::new().chain_update(b"cluster id").chain_update(self.committer().storage().mark()).finalize();
+        let short = digest.as_slice().get(..16).unwrap_or_default();
+        format!("rabbitmq-cluster-id-{}", URL_SAFE_NO_PAD.encode(short))
     }
 
     /// Gives the cluster a name.
