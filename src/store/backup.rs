@@ -271,6 +271,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_copy_is_compared_with_its_list() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(verify(dir.path()), Ok(false)), "it is no copy");
+        fs::write(dir.path().join("COMMITS"), b"36").unwrap();
+        fs::write(dir.path().join("OPTIONS-1"), b"options").unwrap();
+        seal(dir.path(), &mut |_, _| {}).unwrap();
+        assert!(matches!(verify(dir.path()), Ok(true)));
+        fs::write(dir.path().join("OPTIONS-1"), b"Options").unwrap();
+        let told = verify(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("OPTIONS-1: not what was backed up"), "{told}");
+        fs::remove_file(dir.path().join("OPTIONS-1")).unwrap();
+        let told = verify(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("OPTIONS-1: No such file"), "{told}");
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "(warren backup 1\n)?[a-f0-9 COMITSend\n]{0,80}") {

@@ -79,6 +79,11 @@ fn a_day_with_rabbitmqctl() {
     assert_eq!((status, &text[..]), (67, "Error:\nUser \"app\" does not exist\n"));
     ok(&["export_definitions", dir.path().join("d.json").to_str().unwrap()]);
     ok(&["import_definitions", dir.path().join("d.json").to_str().unwrap()]);
+    // More than the management API takes at once.
+    let value = "x".repeat(24_000_000);
+    let large = format!(r#"{{"global_parameters": [{{"name": "large", "value": "{value}"}}]}}"#);
+    std::fs::write(dir.path().join("large.json"), large).unwrap();
+    ok(&["import_definitions", dir.path().join("large.json").to_str().unwrap()]);
     assert!(!broker.stderr().contains("secret"));
     ok(&["shutdown"]);
     assert!(!broker.alive() || broker.term().is_ok());

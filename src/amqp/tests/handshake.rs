@@ -66,6 +66,7 @@ fn a_refused_login_is_told_only_to_who_can_understand_it() {
                 logfile.";
     assert_eq!(client.closed(), (403, text.to_owned(), 0, 0));
     assert!(client.connection.is_finished());
+    assert!(client.connection.fault_is_told(), "the log has the login, and need not have its end");
 
     for (mechanism, response, loopback) in [
         ("PLAIN", &b"\0guest\0wrong"[..], true),
