@@ -126,22 +126,7 @@ impl Rabbit {
             place.wrong(expected, found)
         })?;
         match meaning {
-            Meaning::Setting(setting, input) => {
-                // RabbitMQ's order of these two; of others, the later one counts.
-                let is = |place: &Place, ending: &str| place.key.ends_with(ending);
-                let before = self.settings.get(setting).map(|(before, _)| before.clone());
-                match before {
-                    Some(before) if is(&before, ".absolute") && is(&place, ".relative") => {
-                        self.tell_unused(format!("{key} ({} is)", before.key));
-                        return Ok(());
-                    }
-                    Some(before) if is(&before, ".relative") && is(&place, ".absolute") => {
-                        self.tell_unused(format!("{} ({key} is)", before.key));
-                    }
-                    _ => {}
-                }
-                self.settings.insert(setting, (place, input));
-            }
+            Meaning::Setting(setting, input) => self.set(setting, place, input),
             Meaning::Memory(bytes) => self.memory = Some(bytes),
             Meaning::Part(setting, part) => {
                 self.parts.entry(setting).or_default().insert(numbered(key), (place, part));
@@ -190,6 +175,19 @@ impl Rabbit {
             }
         }
         Ok(())
+    }
+
+    /// Takes a setting's value. An absolute limit counts before a relative one, as RabbitMQ has it; otherwise the later one counts.
+    fn set(&mut self, setting: &'static str, place: Place, input: Input) {
+        let before = self.settings.get(setting).map(|(before, _)| before.key.clone()).unwrap_or_default();
+        let key = &place.key;
+        if before.ends_with(".absolute") && key.ends_with(".relative") {
+            return self.tell_unused(format!("{key} ({before} is)"));
+        }
+        if before.ends_with(".relative") && key.ends_with(".absolute") {
+            self.tell_unused(format!("{before} ({key} is)"));
+        }
+        self.settings.insert(setting, (place, input));
     }
 
     /// The definitions of the back end that is named; those of the other one are not imported.
