@@ -75,23 +75,28 @@ async fn run(config: &Config, effective: &[Effective], spans: &Spans) -> Result<
 #[allow(unsafe_code, reason = "madvise")]
 fn forget_start() {
     use rustix::mm::{Advice, madvise};
-    let Ok(maps) = std::fs::read_to_string("/proc/self/smaps") else { return };
-    for (from, to) in clean_pages(&maps) {
-        // SAFETY: these pages are a file's and were never written to: what comes back is what was there.
+    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/smaps"), std::env::current_exe()) else {
+        return;
+    };
+    for (from, to) in clean_pages(&maps, &program.to_string_lossy()) {
+        // SAFETY: these pages are of the program or its libraries, which stay where they are as long as it runs, and were never
+        // written to: what comes back is what was there.
         let advised = unsafe { madvise(std::ptr::with_exposed_provenance_mut(from), to - from, Advice::LinuxDontNeed) };
         tracing::debug!(?advised, bytes = to - from, "what only the start needs is not kept in memory");
     }
 }
 
-/// The address ranges of files' pages that this process only reads and has no copy of, as `/proc/PID/smaps` tells.
-fn clean_pages(smaps: &str) -> Vec<(usize, usize)> {
+/// The address ranges of a program's and its libraries' pages that this process only reads and has no copy of, as
+/// `/proc/PID/smaps` tells.
+fn clean_pages(smaps: &str, program: &str) -> Vec<(usize, usize)> {
     let (mut clean, mut place) = (Vec::new(), None);
     for line in smaps.lines() {
         let mut words = line.split_ascii_whitespace();
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if let Some((from, to)) = first.split_once('-') {
             let ends = usize::from_str_radix(from, 16).ok().zip(usize::from_str_radix(to, 16).ok());
-            place = ends.filter(|_| line.contains(" /") && second.starts_with('r') && !second.contains('w'));
+            let is_code = line.ends_with(program) || line.contains(".so");
+            place = ends.filter(|_| is_code && second.starts_with('r') && !second.contains('w'));
         } else if first == "Anonymous:" && second == "0" {
             clean.extend(place.take());
         }
@@ -142,13 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_to_or_is_no_files_stays() {
+    fn what_was_written_to_or_is_no_code_stays() {
         let smaps = "1000-3000 r-xp 00000000 fe:00 7    /usr/lib/libc.so.6\nRss:   8 kB\nAnonymous:         0 kB\n\
                      3000-4000 r--p 00000000 fe:00 7    /usr/lib/libc.so.6\nAnonymous:         4 kB\n\
                      4000-5000 rw-p 00000000 fe:00 7    /usr/lib/libc.so.6\nAnonymous:         0 kB\n\
                      5000-6000 r--p 00000000 00:00 0    [vvar]\nAnonymous:         0 kB\n\
                      6000-7000 r--p 00000000 00:00 0\nAnonymous:         0 kB\n\
-                     8000-9000 r--p 00000000 fe:00 8    /a b/warren (deleted)\nAnonymous:         0 kB\nVmFlags: rd mr\n";
-        assert_eq!(clean_pages(smaps), [(0x1000, 0x3000), (0x8000, 0x9000)]);
+                     7000-8000 r--p 00000000 fe:00 8    /data/000012.sst\nAnonymous:         0 kB\n\
+                     8000-9000 r--p 00000000 fe:00 8    /a b/warren\nAnonymous:         0 kB\nVmFlags: rd mr\n";
+        assert_eq!(clean_pages(smaps, "/a b/warren"), [(0x1000, 0x3000), (0x8000, 0x9000)]);
     }
 }

@@ -300,13 +300,15 @@ fn node_limits(config: &Config) -> Result<NodeLimits, NodeError> {
     })
 }
 
-/// The node's name: the one that is set, or the machine's without its domain.
+/// The node's name: the one that is set, behind whose `@` is the machine's name without its domain if it says none.
 fn node_name(config: &Config) -> String {
-    if !config.server.node_name.is_empty() {
-        return config.server.node_name.clone();
-    }
+    let named = match config.server.node_name.as_str() {
+        "" => "warren",
+        whole if whole.contains('@') => return whole.to_owned(),
+        named => named,
+    };
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("warren@{}", name.split('.').next().filter(|name| !name.is_empty()).unwrap_or("localhost"))
+    format!("{named}@{}", name.split('.').next().filter(|name| !name.is_empty()).unwrap_or("localhost"))
 }
 
 /// What is written into messages as they come in; None: nothing.

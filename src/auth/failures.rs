@@ -17,8 +17,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const FORGET: Duration = Duration::from_secs(60);
 /// Logins of one source that has failed often which are looked at at a time: whoever else logs in is behind so few at most.
 const AT_A_TIME: usize = 4;
-/// How long the others wait for their turn: somewhat less than clients do by default.
-pub const TURN_WAIT: Duration = Duration::from_secs(8);
+/// How long the others wait for their turn: with the wait of an answer less than a handshake may take by default.
+pub const TURN_WAIT: Duration = Duration::from_secs(6);
 /// Sources that are remembered; of more, those that failed least are forgotten.
 const SOURCES: usize = 4096;
 

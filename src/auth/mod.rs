@@ -195,7 +195,8 @@ impl Authenticator {
         let verdict = self.check(&request).await;
         // While an answer waits, others of that source are looked at.
         drop(turn);
-        if verdict.is_err() {
+        // That a service does not answer is no fault of the client's.
+        if verdict.as_ref().is_err_and(|denied| *denied != Denied::NoAnswer) {
             let wait = self.failures.failed(source, Now::read().monotonic);
             tokio::time::sleep(wait).await;
         }

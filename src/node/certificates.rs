@@ -116,6 +116,12 @@ fn of_http(config: &Config) -> Option<Settings> {
         (Some(certificate), Some(key)) => (certificate, key, &own.tls_key_password),
         _ => (amqp.certificate.as_ref()?, amqp.key.as_ref()?, &amqp.key_password),
     };
+    let asked = |wanted| !matches!(clients(wanted), ClientCertificates::Ignored);
+    if !own.tls_address.is_empty() && asked(amqp.clients) && !asked(own.tls_clients) {
+        tracing::warn!(
+            "tls.clients is about AMQP: whoever comes by HTTPS needs no certificate unless management.tls_clients says so"
+        );
+    }
     Some(Settings {
         certificate: certificate.clone(),
         key: key.clone(),

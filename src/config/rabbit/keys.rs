@@ -344,9 +344,11 @@ fn others(key: &str, value: &str) -> Result<Option<Meaning>, Expected> {
             Meaning::Setting("management.rates_mode", text())
         }
         "management.rates_mode" if value != "detailed" => return Err("none, basic or detailed"),
-        "management.disable_stats" | "management_agent.disable_metrics_collector" => {
-            Meaning::Setting("management.disable_stats", Input::Bool(flag(value)?))
+        "management.disable_stats" => Meaning::Setting("management.disable_stats", Input::Bool(flag(value)?)),
+        "management_agent.disable_metrics_collector" if flag(value)? => {
+            Meaning::Setting("management.disable_stats", Input::Bool(true))
         }
+        "management_agent.disable_metrics_collector" => Meaning::Default,
         "prometheus.return_per_object_metrics" => Meaning::Setting("prometheus.per_object", Input::Bool(flag(value)?)),
         "management.enable_queue_totals" => {
             Meaning::Setting("management.enable_queue_totals", Input::Bool(flag(value)?))

@@ -184,7 +184,7 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("trust_store.", PLUGIN),
     ("shovel.", PLUGIN),
     ("federation.", PLUGIN),
-    ("tracing.", PLUGIN),
+    ("tracing.", " (messages are traced to amq.rabbitmq.trace, no files are written)"),
 ];
 
 #[cfg(test)]
