@@ -214,8 +214,9 @@ impl Definitions {
         // Some versions name the type beside the arguments only.
         if let Some(kind) = queue.get("type")
             && arguments.get("x-queue-type").is_none()
+            && let Some(kind) = type_named(kind.text()?)
         {
-            arguments.insert("x-queue-type", kind.text()?);
+            arguments.insert("x-queue-type", kind);
         }
         if absent.queue(&name, &vhost, &arguments) {
             return Ok(());
@@ -307,16 +308,27 @@ fn read_vhost(vhost: &Node<'_>) -> Result<(Name, VhostMetadata, Option<VhostLimi
         Some(flag) => flag.json.as_bool().ok_or_else(|| flag.fault("true or false is expected")),
         None => Ok(false),
     };
-    let queue_type = get("default_queue_type").map(|kind| kind.name()).transpose()?;
+    let queue_type = get("default_queue_type").map(|kind| kind.text()).transpose()?;
     let read = VhostMetadata {
         description: get("description").map_or(Ok(""), |text| text.text())?.to_owned(),
         tags: get("tags").map_or(Ok(Vec::new()), |tags| tags.names())?,
-        default_queue_type: queue_type.filter(|kind| !["undefined", ""].contains(&kind.as_str())),
+        default_queue_type: queue_type.and_then(type_named).and_then(Name::new),
         protected_from_deletion: flag("protected_from_deletion")?,
         tracing: flag("tracing")?,
     };
     let limits = vhost.get("limits").map(|limits| read_vhost_limits(&limits)).transpose()?;
     Ok((vhost.need("name")?.name()?, read, limits))
+}
+
+/// A queue type by the name it has in arguments: some versions tell that of its module. None: no type is said.
+fn type_named(told: &str) -> Option<&str> {
+    match told {
+        "" | "undefined" => None,
+        "rabbit_classic_queue" => Some("classic"),
+        "rabbit_quorum_queue" => Some("quorum"),
+        "rabbit_stream_queue" => Some("stream"),
+        other => Some(other),
+    }
 }
 
 fn read_vhost_limits(given: &Node<'_>) -> Result<VhostLimits, Fault> {

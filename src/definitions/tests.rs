@@ -232,6 +232,18 @@ fn all_that_is_not_supported_is_told_at_once_and_before_anything_is_made() {
 }
 
 #[test]
+fn types_are_known_by_their_modules_too() {
+    let text = r#"{"vhosts": [{"name": "a", "default_queue_type": "rabbit_quorum_queue"}, {"name": "b", "default_queue_type": ""}],
+        "queues": [{"name": "c", "vhost": "/", "type": "rabbit_classic_queue"}, {"name": "q", "vhost": "/", "type": "rabbit_quorum_queue"},
+            {"name": "u", "vhost": "/", "type": "undefined"}]}"#;
+    let found = Definitions::parse(text.as_bytes()).unwrap();
+    let types = found.vhosts.iter().map(|(_, about, _)| about.default_queue_type.as_ref().map(Name::as_str));
+    assert_eq!(types.collect::<Vec<_>>(), [Some("quorum"), None]);
+    let stream = r#"{"queues": [{"name": "s", "vhost": "/", "type": "rabbit_stream_queue"}]}"#;
+    assert!(Definitions::parse(stream.as_bytes()).unwrap_err().problem.ends_with("'s' in vhost '/' (type stream)"));
+}
+
+#[test]
 fn what_is_kept_without_effect_is_told() {
     let text = r#"{"parameters": [{"component": "shovel", "vhost": "/", "name": "move", "value": {}},
             {"component": "other", "vhost": "/", "name": "o", "value": {}}],
