@@ -9,6 +9,8 @@ mod plugins;
 mod reasons;
 mod seeds;
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
 use super::Config;
